@@ -1,0 +1,72 @@
+"""Resumable training: everything a run needs to go on as if it had not been stopped."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crgan.run.errors import UserError
+from crgan.run.io import load_torch, save_torch
+
+
+class Checkpoint:
+    """One file in the scratch folder, named by the identity of the computation.
+
+    Both engines delete the declared outputs of a failed job, so a checkpoint must not be one.
+    The name holds the parameters, inputs and code, so that a run is never resumed under others.
+
+    Args:
+        path: the checkpoint's file.
+        every: seconds between saves; 0 saves at every call (tests).
+    """
+
+    def __init__(self, path: Path, every: float = 60.0) -> None:
+        self.path = path
+        self.every = every
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None to start afresh. A damaged file is put aside, not trusted."""
+        if not self.path.is_file():
+            return None
+        try:
+            return load_torch(self.path)
+        except UserError:
+            self.path.rename(self.path.with_suffix(".damaged"))
+            return None
+
+    def due(self) -> bool:
+        """Whether it is time to save again."""
+        return time.monotonic() - self._last >= self.every
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write the state atomically."""
+        save_torch(self.path, state)
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Called when the stage's outputs are safely written."""
+        self.path.unlink(missing_ok=True)
+
+
+def rng_state(rng: np.random.Generator) -> dict[str, Any]:
+    """Random state of torch (CPU, and CUDA where used) and of one numpy generator, as plain values."""
+    import torch
+
+    state: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(rng: np.random.Generator, state: dict[str, Any]) -> None:
+    """Restore what `rng_state` saved."""
+    import torch
+
+    torch.set_rng_state(state["torch"])
+    rng.bit_generator.state = state["numpy"]
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,228 @@
+"""What every stage shares: its command line, seed, threads, device, checkpoint and record.
+
+A stage file declares its arguments with `StageParser`, then hands a body to `run_stage`:
+
+    parser = StageParser("pretrain_cam", __doc__)
+    parser.input("--target", help="manifest of the target", beside=("images.npy",))
+    parser.cell("--seed", type=int)
+    parser.output("--out", help="the model")
+
+    def body(args, run):
+        ...
+        save_torch(args.out, state)
+
+    if __name__ == "__main__":
+        run_stage(parser, body)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from crgan.run import params as parameters
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.code import code_digest, code_of
+from crgan.run.errors import UserError
+from crgan.run.io import sha256_file, write_json
+from crgan.run.provenance import key_of, record_path
+
+SCRATCH = Path(".scratch")
+_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
+             "pytorch-fid", "ai-edge-litert")  # fmt: skip
+
+
+class StageParser(argparse.ArgumentParser):
+    """An argument parser that knows which arguments are inputs, outputs and the cell's axes."""
+
+    def __init__(self, stage: str, description: str | None) -> None:
+        super().__init__(
+            prog=f"python -m stages.{stage}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.stage = stage
+        self.inputs: dict[str, tuple[str, ...]] = {}
+        self.outputs: list[str] = []
+        self.cells: list[str] = []
+
+    def input(self, flag: str, *, beside: tuple[str, ...] = (), **options: Any) -> None:
+        """A file the stage reads; `beside` names files in the same folder that belong to it."""
+        options.setdefault("required", True)
+        self.inputs[self.add_argument(flag, type=Path, **options).dest] = beside
+
+    def output(self, flag: str, **options: Any) -> None:
+        """A file the stage writes."""
+        self.outputs.append(self.add_argument(flag, type=Path, required=True, **options).dest)
+
+    def cell(self, flag: str, **options: Any) -> None:
+        """An axis of the experiment matrix: it is part of the result's identity."""
+        options.setdefault("required", True)
+        self.cells.append(self.add_argument(flag, **options).dest)
+
+
+class Run:
+    """What the body of a stage gets besides its arguments.
+
+    Attributes:
+        params: the stage's slice of the parameters, by section.
+        seed: the cell's seed (0 where the stage has none).
+        device: "cpu" or "cuda".
+        threads: CPU threads this job may use.
+    """
+
+    def __init__(self, parser: StageParser, args: argparse.Namespace) -> None:
+        whole = parameters.load()
+        # None means that the axis does not apply to this cell (no GAN behind this row, say)
+        cell = {name: getattr(args, name) for name in parser.cells if getattr(args, name) is not None}
+        self.profile: str = whole["profile"]
+        self.cell: dict[str, Any] = {"profile": self.profile, **cell}
+        # Only "matrix"-wide stages see the profile as a parameter; the others carry it in paths.
+        self.params = parameters.slice_of(parser.stage, whole, **cell)
+        self.seed = int(cell.get("seed", 0))
+        settings = self.params.get("run", {})
+        self.threads = int(settings.get("threads", 1))
+        self.device = _device(settings.get("device", "cpu"))
+        self.inputs = _existing(_input_files(parser, args), parser.stage)
+        self.outputs = [Path(getattr(args, name)) for name in parser.outputs]
+        self._started = time.monotonic()
+        self.record: dict[str, Any] = {
+            "stage": parser.stage,
+            "cell": self.cell,
+            "params": self.params,
+            "code_sha256": code_digest(code_of(parser.stage, cell.get("model"))),
+            "inputs": {str(path): sha256_file(path) for path in self.inputs},
+        }
+        self.key = key_of(self.record)
+
+    def checkpoint(self) -> Checkpoint:
+        """The resume file of this very computation (same parameters, inputs, code, seed)."""
+        folder = SCRATCH / self.profile / self.record["stage"]
+        every = float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
+        return Checkpoint(folder / f"{self.key[:24]}.pt", every)
+
+    def scratch(self, name: str) -> Path:
+        """A file for looking at while the stage runs (sample grids, histories so far)."""
+        folder = SCRATCH / self.profile / self.record["stage"] / self.key[:24]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    def finish(self) -> None:
+        """Write the record beside every output; an output that is not there is our defect."""
+        outputs = {
+            str(path): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+            for path in self.outputs
+        }
+        record = {**self.record, "key": self.key, "outputs": outputs, "run": self._circumstances()}
+        for path in self.outputs:
+            write_json(record_path(path), record)
+
+    def _circumstances(self) -> dict[str, Any]:
+        """Where and how it ran: true of one run, and no part of the result's identity."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        facts: dict[str, Any] = {
+            "argv": ["python", "-m", f"stages.{self.record['stage']}", *sys.argv[1:]],
+            "commit": _commit(),
+            "device": self.device,
+            "threads": self.threads,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "python": platform.python_version(),
+            "versions": _versions(),
+            "image": os.environ.get("CRGAN_IMAGE"),
+            "wall_seconds": round(time.monotonic() - self._started, 2),
+            "peak_memory_mb": round(peak, 1),
+        }
+        if self.device == "cuda":
+            import torch
+
+            facts["gpu"] = torch.cuda.get_device_name()
+            facts["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return facts
+
+
+def run_stage(
+    parser: StageParser,
+    body: Callable[[argparse.Namespace, Run], None],
+    argv: list[str] | None = None,
+) -> None:
+    """Parse, set threads, run the body and write the records; a `UserError` ends with status 2."""
+    args = parser.parse_args(argv)
+    try:
+        run = Run(parser, args)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(run.threads)  # before the first import of a numeric library
+        body(args, run)
+        run.finish()
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def seed_everything(seed: int, threads: int) -> None:
+    """Seed torch and fix its threads and algorithms, so that a seed fixes the bytes on a CPU."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("run.device is 'cuda' but no GPU is visible; set run.device to auto or cpu")
+    if wanted not in ("auto", "cuda"):
+        raise UserError(f"run.device is {wanted!r}; use auto, cpu or cuda")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _input_files(parser: StageParser, args: argparse.Namespace) -> list[Path]:
+    files: list[Path] = []
+    for name, beside in parser.inputs.items():
+        value = getattr(args, name)
+        for path in value if isinstance(value, list) else [value] if value else []:
+            files += [path, *(path.parent / other for other in beside)]
+    return sorted(set(files))
+
+
+def _existing(files: list[Path], stage: str) -> list[Path]:
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"stage {stage} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'}"
+            " not there; run the stages before it (snakemake makes them for you)"
+        )
+    return files
+
+
+def _commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, check=True, timeout=20,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None  # a source archive without git still runs
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
