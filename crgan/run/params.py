@@ -22,12 +22,13 @@ from crgan.run.io import canonical_json
 DEFAULT = Path("params.yaml")
 ENVIRONMENT = "CRGAN_PARAMS"  # set by Snakemake when --config changes a value for one run
 
-_IMAGE = ["profiles.{profile}.image"]
+_IMAGE = ["profiles.{profile}.image.train"]
 _RUN = ["profiles.{profile}.run"]
 _CNN = [*_IMAGE, *_RUN, "cnn", "profiles.{profile}.cnn"]
 
 SLICES: dict[str, list[str]] = {
-    "prepare_data": [*_IMAGE, "data.{dataset}", "profiles.{profile}.data.{dataset}"],
+    "fetch_weights": ["profiles.{profile}.weights.{role}"],
+    "prepare_data": ["profiles.{profile}.image.store", "data.{dataset}", "profiles.{profile}.data.{dataset}"],
     "extract_masks": [*_RUN, "masks", "profiles.{profile}.masks"],
     "pretrain_id": [*_CNN, "pretrain_id", "profiles.{profile}.pretrain_id"],
     "pretrain_cam": [*_IMAGE, *_RUN, "pretrain_cam", "profiles.{profile}.pretrain_cam"],
@@ -93,18 +94,22 @@ def keys_of(stage: str, **cell: Any) -> list[str]:
 def slice_of(stage: str, params: dict[str, Any], **cell: Any) -> dict[str, Any]:
     """What `stage` sees: {section: values}, with the profile's values laid over the shared ones.
 
-    `data.{dataset}` becomes section `data`, `methods.{method}.options` section `options`. An
-    option named like a key of `loss` or `gan` replaces it there: that is what an ablation is.
+    `data.{dataset}` becomes section `data`, `methods.{method}.options` section `options`; other
+    keys keep their path. An option named like a key of `loss` or `gan` replaces it there: that is
+    what an ablation is.
     """
     cell = {"profile": params["profile"], **cell}
     result: dict[str, Any] = {}
     for key in keys_of(stage, **cell):
         value = copy.deepcopy(_get(params, key))
-        section = _section(key)
-        if isinstance(value, dict) and isinstance(result.get(section), dict):
-            result[section].update(value)
+        *path, last = _place(key)
+        home = result
+        for part in path:
+            home = home.setdefault(part, {})
+        if isinstance(value, dict) and isinstance(home.get(last), dict):
+            home[last].update(value)
         else:
-            result[section] = value
+            home[last] = value
     for name, value in (result.get("options") or {}).items():
         homes = [s for s in ("loss", "gan") if name in result.get(s, {})]
         if not homes and stage == "train_gan":
@@ -136,11 +141,16 @@ def override(params: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     return params
 
 
-def _section(key: str) -> str:
+def _place(key: str) -> list[str]:
+    """Where a key's value stands in the slice."""
     parts = key.split(".")
     if parts[0] == "profiles":
         parts = parts[2:]
-    return "options" if parts[0] == "methods" and parts[-1] == "options" else parts[0]
+    if parts[0] == "methods" and parts[-1] == "options":
+        return ["options"]
+    if parts[0] in ("data", "weights"):  # one data set's, one role's: the cell says whose
+        return parts[:1]
+    return parts
 
 
 def _get(params: dict[str, Any], key: str) -> Any:
