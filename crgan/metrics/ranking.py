@@ -1,0 +1,358 @@
+"""Ranking a gallery: CMC and mAP under the single-query protocol, exact and in little memory.
+
+Protocol (Market-1501 and DukeMTMC-reID, the one behind the paper's Tables 2, 3 and 5-7): for each
+query, gallery images with its pid *and* its camid are removed, as is Market's junk (pid -1);
+distractors (pid 0) are ordinary wrong answers. Queries left without a true match are dropped.
+
+Two definitions of average precision are in use, and they differ by about a point of mAP. With R
+true matches at ranks r_1 < ... < r_R:
+
+* ``step``: mean of i / r_i. scikit-learn's average precision; open-reid's and torchreid's mAP.
+* ``trapezoid``: mean of ((i - 1) / (r_i - 1) + i / r_i) / 2, the first fraction read as 1 where
+  r_i = 1. The data sets' official MATLAB evaluation.
+
+Tie rule: a wrong image exactly as near as a true match is ranked before it. Then the numbers do not
+depend on the order of the gallery, and features that collapse to one point score the worst that can
+be, not whatever the order of file names happens to give.
+
+Why no sort: only the ranks of a query's few true matches matter, and the rank of a match is the
+count of images nearer than it. So one block of scores at a time is enough, and no index matrix.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from crgan.run.errors import UserError
+
+ApDefinition = Literal["step", "trapezoid"]
+Metric = Literal["euclidean", "cosine"]
+
+JUNK_PID = -1
+DISTRACTOR_PID = 0
+
+# A block of scores stays below this whatever the gallery's size; at Market's 19,732 gallery images
+# it holds 256 queries, below which the matrix product loses speed.
+_BLOCK_BYTES = 20 << 20
+
+Scores: TypeAlias = NDArray[np.float32]
+Integers: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Result of `evaluate`. Rates are percent over the evaluated queries (`queries - dropped`)."""
+
+    cmc: dict[int, float]
+    """Percent of queries with a true match among the first k, for each k asked for."""
+    mAP: float
+    """Mean of the average precisions, percent."""
+    ap: NDArray[np.float64]
+    """(Q,) average precision of each query in 0..1; NaN where the query was dropped."""
+    first_match: Integers
+    """(Q,) rank of the nearest true match, from 1; 0 where the query was dropped."""
+    queries: int
+    dropped_queries: int
+    """Queries without a true match in another camera."""
+    gallery: int
+    """Gallery images, junk included."""
+    junk: int
+    """Gallery images of pid -1."""
+    ap_definition: ApDefinition
+    metric: Metric
+
+    @property
+    def rank1(self) -> float:
+        return self.cmc[1]
+
+    @property
+    def rank5(self) -> float:
+        return self.cmc[5]
+
+    @property
+    def rank10(self) -> float:
+        return self.cmc[10]
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """Plain values for a score file: rank<k> and mAP (percent), counts, definitions."""
+        return {
+            **{f"rank{k}": value for k, value in self.cmc.items()},
+            "mAP": self.mAP,
+            "queries": self.queries,
+            "dropped_queries": self.dropped_queries,
+            "gallery": self.gallery,
+            "junk": self.junk,
+            "ap_definition": self.ap_definition,
+            "metric": self.metric,
+        }
+
+
+def evaluate(
+    query_features: NDArray[np.float32],
+    gallery_features: NDArray[np.float32],
+    q_pid: NDArray[np.integer],
+    q_camid: NDArray[np.integer],
+    g_pid: NDArray[np.integer],
+    g_camid: NDArray[np.integer],
+    *,
+    ap: ApDefinition,
+    topk: Sequence[int] = (1, 5, 10),
+    metric: Metric = "euclidean",
+    chunk: int = 256,
+    threads: int = 2,
+) -> Ranking:
+    """CMC and mAP of a gallery ranked by distance to each query (single query).
+
+    Args:
+        query_features: (Q, D) float32, used as given: normalise before, or ask for ``cosine``.
+        gallery_features: (G, D) float32; a memory-mapped array is read block-wise and not copied.
+        q_pid, q_camid, g_pid, g_camid: (Q,) and (G,) integers of the manifest.
+        ap: the definition of average precision (see the module).
+        topk: the ranks at which CMC is read.
+        metric: ``cosine`` ranks by the angle between features.
+        chunk: most queries in one block of scores; fewer are taken where the gallery is large.
+        threads: blocks worked on at once, each with one BLAS thread and one block of memory.
+
+    Raises:
+        UserError: shapes that do not fit, values that are not finite, a query without an identity
+            (pid <= 0), an unlabelled gallery, no query with a true match.
+    """
+    if ap not in get_args(ApDefinition):
+        raise UserError(f"AP definition {ap!r}: choose one of {', '.join(get_args(ApDefinition))}")
+    if not topk or min(topk) < 1:
+        raise UserError(f"topk {tuple(topk)}: give at least one rank, each 1 or more")
+    search = _Search(
+        query_features, gallery_features, q_pid, q_camid, g_pid, g_camid, metric=metric
+    )
+    average = np.full(search.queries, np.nan)
+    first = np.zeros(search.queries, dtype=np.int64)
+
+    def rank(query: int, scores: Scores) -> None:
+        ranks = search.match_ranks(query, scores)
+        if len(ranks):
+            average[query] = average_precision(ranks, ap)
+            first[query] = ranks[0]
+
+    search.visit(rank, chunk=chunk, threads=threads)
+    evaluated = first > 0
+    count = int(evaluated.sum())
+    if count == 0:
+        raise UserError(
+            "no query has a true match in another camera of the gallery: check that query and "
+            "gallery belong to one data set and that camids were read"
+        )
+    return Ranking(
+        cmc={int(k): 100.0 * int((first[evaluated] <= k).sum()) / count for k in topk},
+        mAP=100.0 * float(average[evaluated].mean()),
+        ap=average,
+        first_match=first,
+        queries=search.queries,
+        dropped_queries=search.queries - count,
+        gallery=search.gallery,
+        junk=len(search.junk),
+        ap_definition=ap,
+        metric=metric,
+    )
+
+
+def average_precision(ranks: Integers, definition: ApDefinition) -> float:
+    """Average precision in 0..1 of all R true matches at `ranks` (R,), ascending and from 1."""
+    found = np.arange(1, len(ranks) + 1)
+    precision = found / ranks
+    if definition == "step":
+        return float(precision.mean())
+    # Precision just before each match; the official code starts at 1 before the first image.
+    before = np.where(ranks > 1, (found - 1) / np.maximum(ranks - 1, 1), 1.0)
+    return float((before + precision).mean() / 2)
+
+
+def top_matches(
+    query_features: NDArray[np.float32],
+    gallery_features: NDArray[np.float32],
+    q_pid: NDArray[np.integer],
+    q_camid: NDArray[np.integer],
+    g_pid: NDArray[np.integer],
+    g_camid: NDArray[np.integer],
+    *,
+    k: int = 10,
+    metric: Metric = "euclidean",
+    chunk: int = 256,
+    threads: int = 2,
+) -> tuple[Integers, NDArray[np.bool_]]:
+    """The first k gallery images of each query, nearest first, as `evaluate` ranks them.
+
+    Ties follow the module's rule, then gallery order.
+
+    Returns:
+        indices: (Q, k) rows of the gallery; -1 past the end of a small gallery.
+        is_right: (Q, k) whether that image shows the query's person.
+
+    Raises:
+        UserError: as `evaluate`, but queries without a true match are listed like any other.
+    """
+    if k < 1:
+        raise UserError(f"k {k}: ask for at least one gallery image")
+    search = _Search(
+        query_features, gallery_features, q_pid, q_camid, g_pid, g_camid, metric=metric
+    )
+    indices = np.full((search.queries, k), -1, dtype=np.int64)
+    is_right = np.zeros((search.queries, k), dtype=bool)
+
+    def list_nearest(query: int, scores: Scores) -> None:
+        removed, matches = search.split(query)
+        scores[search.junk] = -np.inf
+        scores[removed] = -np.inf
+        cut = np.partition(scores, -k)[-k] if len(scores) >= k else -np.inf
+        near = np.flatnonzero((scores >= cut) & (scores > -np.inf))
+        right = np.isin(near, matches)
+        order = np.lexsort((near, right, -scores[near]))[:k]
+        indices[query, : len(order)] = near[order]
+        is_right[query, : len(order)] = right[order]
+
+    search.visit(list_nearest, chunk=chunk, threads=threads)
+    return indices, is_right
+
+
+class _Search:
+    """Checked inputs, and the walk over blocks of scores; a higher score is a smaller distance."""
+
+    def __init__(
+        self,
+        query_features: NDArray[np.float32],
+        gallery_features: NDArray[np.float32],
+        q_pid: NDArray[np.integer],
+        q_camid: NDArray[np.integer],
+        g_pid: NDArray[np.integer],
+        g_camid: NDArray[np.integer],
+        *,
+        metric: Metric,
+    ) -> None:
+        if metric not in get_args(Metric):
+            raise UserError(f"metric {metric!r}: choose one of {', '.join(get_args(Metric))}")
+        self.metric = metric
+        self.query_features, _ = _checked_features("query", query_features)
+        self.gallery_features, squares = _checked_features("gallery", gallery_features)
+        if self.query_features.shape[1] != self.gallery_features.shape[1]:
+            raise UserError(
+                f"query features have {self.query_features.shape[1]} columns, gallery features "
+                f"{self.gallery_features.shape[1]}: extract both with one model"
+            )
+        self.queries, self.gallery = len(self.query_features), len(self.gallery_features)
+        self.q_pid = _checked_labels("query pid", q_pid, self.queries, least=DISTRACTOR_PID + 1)
+        self.g_pid = _checked_labels("gallery pid", g_pid, self.gallery, least=JUNK_PID)
+        self.q_camid = _checked_labels("query camid", q_camid, self.queries, least=None)
+        self.g_camid = _checked_labels("gallery camid", g_camid, self.gallery, least=None)
+        self.junk = np.flatnonzero(self.g_pid == JUNK_PID)
+        self._by_pid = np.argsort(self.g_pid, kind="stable")
+        sorted_pid = self.g_pid[self._by_pid]
+        self._start = np.searchsorted(sorted_pid, self.q_pid, side="left")
+        self._stop = np.searchsorted(sorted_pid, self.q_pid, side="right")
+        if metric == "cosine":
+            # A zero feature points nowhere: similarity 0 to everything.
+            norms = np.sqrt(squares)
+            self._scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+        else:
+            self._half_squares = squares / 2
+
+    def visit(self, use: Callable[[int, Scores], None], *, chunk: int, threads: int) -> None:
+        """Call `use(query, scores)` for each query, in any order; `use` may write into `scores`."""
+        if chunk < 1 or threads < 1:
+            raise UserError(f"chunk {chunk}, threads {threads}: both must be 1 or more")
+        rows = max(1, min(chunk, self.queries, _BLOCK_BYTES // (4 * self.gallery)))
+        starts = range(0, self.queries, rows)
+        threads = min(threads, len(starts))
+        blocks: queue.SimpleQueue[Scores] = queue.SimpleQueue()
+        for _ in range(threads):
+            blocks.put(np.empty((rows, self.gallery), dtype=np.float32))
+
+        def work(start: int) -> None:
+            block = blocks.get()
+            try:
+                features = self.query_features[start : start + rows]
+                products = np.matmul(features, self.gallery_features.T, out=block[: len(features)])
+                for query, scores in enumerate(products, start):
+                    self._to_score(scores)
+                    use(query, scores)
+            finally:
+                blocks.put(block)
+
+        with _one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(work, starts):
+                pass
+
+    def split(self, query: int) -> tuple[Integers, Integers]:
+        """Gallery rows with the query's pid: of its camera (removed), and the true matches."""
+        same = self._by_pid[self._start[query] : self._stop[query]]
+        here = self.g_camid[same] == self.q_camid[query]
+        return same[here], same[~here]
+
+    def match_ranks(self, query: int, scores: Scores) -> Integers:
+        """Ranks of the query's true matches, ascending, from 1; `scores` (G,) are overwritten."""
+        removed, matches = self.split(query)
+        right = np.sort(scores[matches])[::-1]
+        # What is no wrong image must never be counted as nearer.
+        for rows in (self.junk, removed, matches):
+            scores[rows] = -np.inf
+        wrong_before = np.fromiter(
+            (np.count_nonzero(scores >= score) for score in right), np.int64, len(right)
+        )
+        return wrong_before + np.arange(1, len(right) + 1)
+
+    def _to_score(self, products: Scores) -> None:
+        # ||q - g||^2 = ||q||^2 - 2 (q.g - ||g||^2 / 2); ||q|| changes no order.
+        if self.metric == "cosine":
+            products *= self._scale
+        else:
+            products -= self._half_squares
+
+
+def _one_blas_thread() -> AbstractContextManager[object]:
+    """Several BLAS threads inside each of our threads would fight over the cores."""
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+def _checked_features(name: str, features: NDArray[np.float32]) -> tuple[Scores, Scores]:
+    """(N, D) float32 and the squared norm of each row; refuses what cannot be ranked."""
+    features = np.asarray(features)
+    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
+        raise UserError(
+            f"{name} features are {features.dtype} {features.shape}: expected float32 (images, "
+            "dimensions) with at least one image"
+        )
+    features = np.ascontiguousarray(features, dtype=np.float32)
+    squares = np.einsum("ij,ij->i", features, features)
+    bad = np.flatnonzero(~np.isfinite(squares))
+    if len(bad):
+        raise UserError(
+            f"{len(bad)} of {len(features)} {name} features are not finite, the first in row "
+            f"{bad[0]}: the model has diverged; retrain it with a lower learning rate"
+        )
+    return features, squares
+
+
+def _checked_labels(
+    name: str, labels: NDArray[np.integer], count: int, *, least: int | None
+) -> Integers:
+    """(count,) int64 labels, none below `least`."""
+    given = np.asarray(labels)
+    if given.shape != (count,) or given.dtype.kind not in "iu":
+        raise UserError(
+            f"{name}: {given.dtype} {given.shape}, expected {count} integers, one per image"
+        )
+    checked: Integers = given.astype(np.int64)
+    if least is not None and checked.min() < least:
+        row = int(checked.argmin())
+        raise UserError(
+            f"{name} {checked[row]} in row {row}: the smallest allowed here is {least}; junk, "
+            "distractors and unlabelled images cannot be evaluated as persons"
+        )
+    return checked
