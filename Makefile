@@ -1,0 +1,51 @@
+# The two commands a newcomer needs:  make results/table6.csv   and   make test
+# Everything a target needs is set up by the target itself; `make help` lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= all
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help env test lint format lock tables figures smoke clean-results FORCE
+
+help: ## list the targets
+	@grep -hE '^[a-z%/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+env: .venv/.installed ## make .venv from requirements.lock (Python 3.11; about 6 GB with CUDA torch)
+
+.venv/.installed: requirements.lock
+	@"$(PYTHON)" -c 'import sys; assert sys.version_info[:2] == (3, 11), sys.version' || \
+	  { echo "Python 3.11 is needed; name one with PYTHON=/path/to/python3.11"; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+results/%: env FORCE ## one table or figure, e.g. make results/table6.csv
+	snakemake --cores $(CORES) $@
+
+tables: env ## all seven tables
+	snakemake --cores $(CORES) $(foreach n,1 2 3 4 5 6 7,results/table$(n).csv)
+
+figures: env ## Figures 5 and 6 and the rank lists
+	snakemake --cores $(CORES) figures
+
+lint: env ## style, types and workflow checks
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+format: env ## rewrite files in the project's style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+test: lint ## lint and the whole test suite, both engines end to end at smoke scale included
+	python -m pytest
+
+lock: env ## requirements.in -> requirements.lock
+	uv pip compile requirements.in --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+
+FORCE:
