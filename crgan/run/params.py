@@ -39,8 +39,8 @@ SLICES: dict[str, list[str]] = {
     "adapt": [*_IMAGE, *_RUN, "methods.{method}.options"],
     "evaluate": [*_IMAGE, *_RUN, "evaluate"],
     "measure_images": [*_IMAGE, *_RUN, "visual", "profiles.{profile}.visual"],
-    "draw_datasets": [*_IMAGE, "figures"],
-    "draw_renderings": [*_IMAGE, *_RUN, "figures"],
+    "draw_datasets": ["profile", "figures"],
+    "draw_renderings": ["profile", *_IMAGE, *_RUN, "figures"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
     "make_table": ["profile", "matrix", "methods"],
 }  # fmt: skip

@@ -1,0 +1,165 @@
+"""A table of the paper: each measured value beside the printed one, and what to know about it.
+
+A cell that was not measured is empty. It is never filled from the paper or from another table.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crgan.metrics.seeds import SeedStatistics, over_seeds
+from crgan.report.printed import Cell, Printed, Row, cell_of
+from crgan.report.scores import Score
+from crgan.run.errors import UserError
+from crgan.run.io import atomic_path
+
+_DECIMALS = {"LPIPS": 3, "FID": 3}  # as printed; rates and mAP have one
+# Two seeds' pictures of the same data may differ in the last digits, one seed's must not.
+_SAME = 1e-4
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row with its measured values.
+
+    Attributes:
+        row: the row as printed.
+        measured: {metric: mean and spread over seeds}; empty where nothing was measured.
+        notes: the printed note, what came with the scores, the number of seeds.
+    """
+
+    row: Row
+    measured: Mapping[str, SeedStatistics]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A printed table and its lines, all measured with one profile."""
+
+    printed: Printed
+    profile: str
+    lines: tuple[Line, ...]
+
+
+def build(
+    printed: Printed,
+    scores: Sequence[Score],
+    *,
+    profile: str,
+    methods: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+) -> Table:
+    """Put scores into the rows they belong to.
+
+    Args:
+        printed: the table's rows (`crgan.report.printed.table_rows`).
+        scores: what was measured (`crgan.report.scores.read_scores`).
+        profile: the profile of all scores.
+        methods: section `methods` of the parameters, for the names.
+        seeds: the seeds of the experiment matrix; a line measured with fewer says so.
+
+    Raises:
+        UserError: a score that fits no row, lacks a metric of the table, or disagrees with
+            another about the data sets themselves.
+    """
+    used: set[str] = set()
+    lines = []
+    for row in printed.rows:
+        cell = cell_of(row, methods)
+        own = [] if cell is None else _scores_of(row, cell, scores)
+        if cell is not None and cell.method is not None:
+            used |= {score.path for score in own}
+        measured = _measured(own, cell, printed.metrics) if cell and own else {}
+        lines.append(Line(row, measured, _notes(row, own, seeds)))
+    for score in scores:
+        if score.path not in used:
+            raise UserError(
+                f"{score.path}: {score.method} {score.source} to {score.target} fits no row of "
+                f"table {printed.number}; leave it out, or correct methods.{score.method}.label"
+            )
+    return Table(printed, profile, tuple(lines))
+
+
+def write_csv(path: str | Path, table: Table) -> None:
+    """Columns `profile, type (where printed), method, source, target`, then for each metric M
+    `M, M_std, M_paper`, then `note`; numbers rounded as printed; M_std empty with one seed.
+    """
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_header(table.printed))
+        for line in table.lines:
+            row = line.row
+            group = [row.type] if table.printed.has_types else []
+            values = [text for metric in table.printed.metrics for text in cell_text(line, metric)]
+            keys = [table.profile, *group, row.method, row.source, row.target]
+            writer.writerow([*keys, *values, "; ".join(line.notes)])
+
+
+def cell_text(line: Line, metric: str) -> tuple[str, str, str]:
+    """Mean, spread and printed value of one metric, rounded as printed; empty for none."""
+    measured = line.measured.get(metric)
+    return (
+        rounded(metric, measured.mean if measured else None),
+        rounded(metric, measured.std if measured else None),
+        rounded(metric, line.row.paper[metric]),
+    )
+
+
+def rounded(metric: str, value: float | None) -> str:
+    """A value with as many decimals as the paper prints for its metric; empty for None."""
+    if value is None:
+        return ""
+    places = _DECIMALS.get(metric, 1)
+    return f"{round(value, places) + 0.0:.{places}f}"  # + 0.0: no "-0.000"
+
+
+def _header(printed: Printed) -> list[str]:
+    keys = ["profile", *(["type"] if printed.has_types else []), "method", "source", "target"]
+    values = [m + suffix for m in printed.metrics for suffix in ("", "_std", "_paper")]
+    return [*keys, *values, "note"]
+
+
+def _scores_of(row: Row, cell: Cell, scores: Iterable[Score]) -> list[Score]:
+    """The scores behind a row; for the row of the data sets themselves all of its direction."""
+    return [
+        score
+        for score in scores
+        if (score.source, score.target) == (row.source, row.target)
+        and cell.method in (None, score.method)
+    ]
+
+
+def _measured(
+    scores: Sequence[Score], cell: Cell, metrics: Sequence[str]
+) -> dict[str, SeedStatistics]:
+    by_seed: dict[int, Mapping[str, float]] = {}
+    for score in scores:
+        values = score.reference if cell.method is None else score.values.get(cell.pooling, {})
+        missing = [metric for metric in metrics if metric not in values]
+        if missing:
+            raise UserError(
+                f"{score.path}: holds no {missing[0]} with {cell.pooling} pooling; "
+                "this table needs it: measure the cell again"
+            )
+        before = by_seed.setdefault(score.seed, values)
+        if any(abs(values[m] - before[m]) > _SAME * (1 + abs(before[m])) for m in metrics):
+            raise UserError(
+                f"{score.path}: its values of the data sets themselves differ from those in "
+                "another score of the same seed and direction; measure both again"
+            )
+    return {m: over_seeds(values[m] for values in by_seed.values()) for m in metrics}
+
+
+def _notes(row: Row, scores: Sequence[Score], seeds: Sequence[int]) -> tuple[str, ...]:
+    notes = [row.note] if row.note else []
+    notes += [note for score in scores for note in score.notes]
+    if scores:
+        count, of = len({score.seed for score in scores}), len(set(seeds))
+        plural = "" if of == 1 else "s"
+        notes.append(f"{of} seed{plural}" if count == of else f"{count} of {of} seeds")
+    return tuple(dict.fromkeys(notes))
