@@ -1,0 +1,71 @@
+"""From what the user has (a folder, an archive, a file, an address) to raw data on disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from crgan.data.fetch import fetch
+from crgan.data.unpack import SUFFIXES, is_archive, unpack
+from crgan.run.errors import UserError
+from crgan.run.io import sha256_file
+
+HOW_TO_GET = {
+    "market1501": "Market-1501: from its authors' page (L. Zheng et al., ICCV 2015), as "
+    "Market-1501-v15.09.15.zip",
+    "dukemtmc": "DukeMTMC-reID: withdrawn by its authors, no longer offered; only a copy you "
+    "already hold, used under its licence",
+    "cuhk03": "CUHK03: on request from its authors (W. Li et al., CVPR 2014), as "
+    "cuhk03_release.zip holding cuhk-03.mat",
+}
+
+
+def how_to_get(layout: str) -> str:
+    """One line on where a data set comes from."""
+    return HOW_TO_GET.get(layout, "your own crops, as <site>/<camera>/*.jpg")
+
+
+def is_address(source: str | Path) -> bool:
+    """Whether a source is an address rather than a path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", str(source), re.IGNORECASE) is not None
+
+
+def acquire(
+    layout: str, source: str | Path, raw_dir: str | Path, sha256: str | None = None
+) -> Path:
+    """Bring raw data to disk and return the folder (or `.mat` file) a loader starts from.
+
+    Args:
+        layout: market1501, dukemtmc, cuhk03 or folder.
+        source: a folder, an archive, CUHK03's `.mat`, or an http(s) address of one of these files.
+        raw_dir: where downloads and unpacked archives are kept for the next time.
+        sha256: hash of the file; needed for an address, checked for a local file when given.
+
+    Raises:
+        UserError: nothing there, a wrong hash, an unsafe archive, or an address for DukeMTMC-reID.
+    """
+    raw_dir = Path(raw_dir)
+    if is_address(source):
+        if layout == "dukemtmc":
+            raise UserError(
+                f"{source}: DukeMTMC-reID is not downloaded. Its authors withdrew it in 2019 over "
+                "the privacy of the people in it; set source to a copy you already hold"
+            )
+        path = fetch(str(source), sha256, raw_dir)
+        sha256 = None  # verified
+    else:
+        path = Path(source)
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise UserError(f"{path}: not there. How to get it: {how_to_get(layout)}")
+    digest = sha256_file(path) if sha256 or is_archive(path) else None
+    if sha256 and digest != sha256.lower():
+        raise UserError(f"{path}: sha256 is {digest}, expected {sha256}; copy or download it again")
+    if path.suffix.lower() == ".mat":
+        return path
+    if not is_archive(path):
+        raise UserError(f"{path}: neither a folder, a .mat file nor one of {', '.join(SUFFIXES)}")
+    # Named by content, so that another archive of the same name is not mistaken for this one.
+    folder = raw_dir / f"{path.name.split('.')[0]}-{str(digest)[:12]}"
+    return folder if folder.is_dir() else unpack(path, folder)
