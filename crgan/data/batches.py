@@ -173,10 +173,10 @@ class TrainBatches:
         return self
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        """float32 (batch, 3, H, W) normalised as by `to_cnn`, and int64 (batch,)."""
+        """float32 (batch, 3, H, W) in [-1, 1], which every network takes, and int64 (batch,)."""
         picks = next(self.sampler)
         batch = augment(self.images, picks, self.how, self._rng)
-        return to_cnn(batch), self.labels[torch.from_numpy(picks)]
+        return to_gan(batch), self.labels[torch.from_numpy(picks)]
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which `load_state_dict` goes on exactly here."""
@@ -189,6 +189,6 @@ class TrainBatches:
 
 
 def in_order(images: NDArray[np.uint8], batch: int) -> Iterator[Tensor]:
-    """All images once, in order, without augmentation: float32 (<= batch, 3, H, W) for the CNN."""
+    """All images once, in order, without augmentation: float32 (<= batch, 3, H, W) in [-1, 1]."""
     for start in range(0, len(images), batch):
-        yield to_cnn(images[start : start + batch])
+        yield to_gan(images[start : start + batch])
