@@ -68,7 +68,7 @@ def download_archive(client: str, package: str, archive: str, sha256: str) -> It
             command = ["npm", "pack", "--ignore-scripts", package]
         else:
             raise UserError(f"unknown client {client!r}; use pip or npm")
-        _run(command, folder)
+        _run(client, command, folder)
         if not (folder / archive).is_file():
             raise UserError(f"{client} did not bring {archive}")
         yield folder / archive
@@ -110,10 +110,10 @@ def _pip_options(package: str, archive: str) -> list[str]:
     return options
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(client: str, command: list[str], folder: Path) -> None:
     """Run a client in `folder`; its own progress goes to stderr as it comes."""
     if shutil.which(command[0]) is None:
-        raise UserError(f"{command[0]} is not installed")
+        raise UserError(f"{client} is not installed")
     done = subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
     if done.returncode:
-        raise UserError(f"{Path(command[0]).stem} failed with status {done.returncode}")
+        raise UserError(f"{client} failed with status {done.returncode}")

@@ -1,0 +1,138 @@
+"""What every mask backend is, and the table of those there are.
+
+To add one: a class with the members of `MaskBackend` in a file of its own, and one line in
+`_MAKERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crgan.run.errors import UserError
+
+_Options = TypeVar("_Options")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n images of one data set.
+
+    Attributes:
+        images: uint8 (n, H, W, 3) RGB, from the image store.
+        paths: their n manifest paths, for a backend that knows the images by name.
+    """
+
+    images: NDArray[np.uint8]
+    paths: tuple[str, ...]
+
+
+class MaskBackend(Protocol):
+    """Finds the person's pixels.
+
+    Attributes:
+        name: as in the parameters.
+        weights_sha256: hash of the weights' file, None where there are none.
+        settings: every setting that bears on the masks, as plain values.
+    """
+
+    name: str
+    weights_sha256: str | None
+    settings: dict[str, Any]
+
+    def masks(self, batch: Batch) -> NDArray[np.bool_]:
+        """Person masks, bool (n, H, W), True on the person. Equal input gives equal output."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a backend may need beside its settings.
+
+    Attributes:
+        weights: name in weights.yaml; "none" where the backend has none.
+        weights_root: folder of the weight files.
+        raw_root: the data set's raw folder (only the demo's truth reads it).
+        threads: CPU threads; never changes a mask.
+    """
+
+    weights: str = "none"
+    weights_root: Path = Path("resources/weights")
+    raw_root: Path | None = None
+    threads: int = 1
+
+
+def _grabcut(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    from crgan.parsing.grabcut import GrabCut, GrabCutOptions
+
+    return GrabCut(_options(GrabCutOptions, "grabcut", settings), resources.threads)
+
+
+def _mediapipe_pose(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    from crgan.parsing.mediapipe_pose import MediaPipePose, PoseOptions
+    from crgan.run.weights import weights_path
+
+    if resources.weights == "none":
+        raise UserError(
+            "masks.backend mediapipe_pose needs weights: set weights.parsing to "
+            "mediapipe_pose_full or mediapipe_pose_heavy"
+        )
+    return MediaPipePose(
+        weights_path(resources.weights, resources.weights_root),
+        _options(PoseOptions, "mediapipe_pose", settings),
+        resources.threads,
+    )
+
+
+def _truth(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    _options(_NoOptions, "truth", settings)
+    if resources.raw_root is None:
+        raise UserError("masks.backend truth needs the demo's raw folder; give --raw")
+    from crgan.parsing.truth import Truth
+
+    return Truth(resources.raw_root)
+
+
+def _lip_jppnet(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    raise UserError(
+        "masks.backend lip_jppnet (the paper's parser) is not there yet; use mediapipe_pose, "
+        "or grabcut, which needs no weights"
+    )
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Any], Resources], MaskBackend]] = {
+    "truth": _truth,
+    "grabcut": _grabcut,
+    "mediapipe_pose": _mediapipe_pose,
+    "lip_jppnet": _lip_jppnet,
+}
+NAMES = tuple(_MAKERS)
+
+
+def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """Make the backend `name` with its settings (the section of that name under `masks`).
+
+    Raises:
+        UserError: unknown name or setting, absent weights, or a backend that is not there yet.
+    """
+    if name not in _MAKERS:
+        raise UserError(f"masks.backend is {name!r}; backends: {', '.join(NAMES)}")
+    return _MAKERS[name](settings, resources)
+
+
+@dataclass(frozen=True)
+class _NoOptions:
+    pass
+
+
+def _options(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    if unknown := sorted(set(settings) - set(known)):
+        has = ", ".join(known) or "none"
+        raise UserError(f"masks.{name}.{unknown[0]}: no such setting; settings: {has}")
+    return kind(**settings)

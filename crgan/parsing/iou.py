@@ -1,0 +1,78 @@
+"""Agreement of two mask files of one data set: intersection over union.
+
+python -m crgan.parsing.iou --manifest MANIFEST --masks MASKS.h5 --truth TRUTH.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crgan.parsing.store import MaskStore, open_masks
+from crgan.run.errors import UserError
+
+
+def intersection_over_union(
+    masks: NDArray[np.bool_], truth: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """IoU of each pair of masks, float64 (n,) in [0, 1]; 1 where both are empty.
+
+    Args:
+        masks, truth: bool (n, H, W).
+    """
+    both = np.count_nonzero(masks & truth, axis=(1, 2))
+    either = np.count_nonzero(masks | truth, axis=(1, 2))
+    return np.where(either == 0, 1.0, both / np.maximum(either, 1))
+
+
+def agreement(masks: MaskStore, truth: MaskStore) -> NDArray[np.float64]:
+    """IoU of every row of two stores of the same data set and size, float64 (N,).
+
+    Raises:
+        UserError: the stores differ in size.
+    """
+    if (masks.height, masks.width) != (truth.height, truth.width):
+        raise UserError(
+            f"{masks.path} is {masks.height}x{masks.width}, {truth.path} is "
+            f"{truth.height}x{truth.width}; extract both from one image store"
+        )
+    blocks = np.array_split(np.arange(len(masks)), max(1, len(masks) // 256))
+    parts = [intersection_over_union(masks.read(rows), truth.read(rows)) for rows in blocks]
+    return np.concatenate(parts)
+
+
+def summary(values: NDArray[np.float64]) -> dict[str, float]:
+    """Count, mean, standard deviation, 10th percentile, median and the share below one half."""
+    return {
+        "n": len(values),
+        "mean": round(float(values.mean()), 4),
+        "std": round(float(values.std()), 4),
+        "p10": round(float(np.percentile(values, 10)), 4),
+        "median": round(float(np.median(values)), 4),
+        "below_half": round(float((values < 0.5).mean()), 4),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the summary as one line of JSON."""
+    parser = argparse.ArgumentParser(prog="python -m crgan.parsing.iou", description=__doc__)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--truth", type=Path, required=True)
+    args = parser.parse_args(argv)
+    try:
+        masks, truth = (open_masks(path, args.manifest) for path in (args.masks, args.truth))
+        facts = {"backend": masks.backend, **summary(agreement(masks, truth))}
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

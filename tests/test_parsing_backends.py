@@ -1,0 +1,135 @@
+"""GrabCut and MediaPipe Pose on generated crops, and the table of backends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crgan.parsing.backend import NAMES, Batch, Resources, make_backend
+from crgan.parsing.grabcut import GrabCut, GrabCutOptions
+from crgan.parsing.iou import intersection_over_union
+from crgan.run.errors import UserError
+from crgan.run.weights import ROOT, missing
+
+PROJECT = Path(__file__).parents[1]
+_ABSENT = missing(["mediapipe_pose_full"], PROJECT / ROOT)
+
+
+def person_crop(height: int = 128, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy crop with a person of ellipses and limbs; its mask. uint8 (H, W, 3), bool (H, W)."""
+    width, rng = height // 2, np.random.default_rng(seed)
+    person = np.zeros((height, width), dtype=np.uint8)
+
+    def point(x: float, y: float) -> tuple[int, int]:
+        return round(x * width), round(y * height)
+
+    shift = float(rng.uniform(-0.05, 0.05))
+    cv2.ellipse(person, point(0.5 + shift, 0.14), point(0.11, 0.075), 0, 0, 360, 1, -1)
+    cv2.ellipse(person, point(0.5 + shift, 0.36), point(0.22, 0.19), 0, 0, 360, 2, -1)
+    stride = float(rng.uniform(0.02, 0.18))
+    for foot in (0.5 - stride, 0.5 + stride):
+        cv2.line(person, point(0.5 + shift, 0.5), point(foot, 0.92), 3, round(0.13 * width))
+    colours = rng.uniform(0, 255, (4, 3))
+    colours[0] = (colours[1:].mean(0) + 128) % 255  # a background unlike the clothes
+    slope = np.linspace(-20, 20, height)[:, None, None]
+    image = colours[person] + slope + rng.normal(0, 8, (height, width, 3))
+    return image.clip(0, 255).astype(np.uint8), person > 0
+
+
+def crops(n: int, height: int = 128) -> tuple[Batch, np.ndarray]:
+    images, masks = zip(*(person_crop(height, seed) for seed in range(n)), strict=True)
+    return Batch(np.stack(images), tuple(f"{i}.png" for i in range(n))), np.stack(masks)
+
+
+@pytest.mark.parametrize("height", [64, 128, 256])
+def test_grabcut_finds_the_person(height: int) -> None:
+    batch, truth = crops(8, height)
+    found = GrabCut().masks(batch)
+    assert found.shape == truth.shape
+    assert found.dtype == np.bool_
+    assert intersection_over_union(found, truth).mean() > 0.6
+
+
+def test_grabcut_beats_its_own_start() -> None:
+    """The colours must add something to the place: an all but empty band leaves only the start."""
+    batch, truth = crops(8)
+    start_only = GrabCut(GrabCutOptions(inside=0.999, outside=1.001)).masks(batch)
+    found = intersection_over_union(GrabCut().masks(batch), truth).mean()
+    assert found > intersection_over_union(start_only, truth).mean() + 0.05
+
+
+def test_grabcut_is_deterministic_whatever_came_before_and_however_many_threads() -> None:
+    batch, _ = crops(6)
+    whole = GrabCut().masks(batch)
+    cv2.setRNGSeed(99)
+    alone = GrabCut().masks(Batch(batch.images[3:4], batch.paths[3:4]))
+    np.testing.assert_array_equal(alone[0], whole[3])
+    np.testing.assert_array_equal(GrabCut(threads=2).masks(batch), whole)
+
+
+def test_grabcut_takes_a_crop_of_one_colour() -> None:
+    flat = np.full((1, 32, 16, 3), 77, dtype=np.uint8)
+    mask = GrabCut().masks(Batch(flat, ("flat.png",)))
+    assert mask.shape == (1, 32, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"iterations": 0}, "iterations is 0"),
+        ({"working_height": 8}, "working_height is 8"),
+        ({"outside": 0.9}, "outside 0.9"),
+        ({"rounds": 3}, r"masks\.grabcut\.rounds: no such setting; settings: iterations"),
+    ],
+)
+def test_grabcut_refuses_settings(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_backend("grabcut", settings, Resources())
+
+
+def test_settings_reach_the_backend_and_its_record() -> None:
+    backend = make_backend("grabcut", {"iterations": 2}, Resources())
+    assert backend.settings["iterations"] == 2
+    assert set(backend.settings) == {"iterations", "working_height", "inside", "outside"}
+
+
+def test_unknown_and_future_backends_are_said() -> None:
+    with pytest.raises(UserError, match=r"'sam'; backends: truth, grabcut, mediapipe_pose"):
+        make_backend("sam", {}, Resources())
+    assert "lip_jppnet" in NAMES
+    with pytest.raises(UserError, match="not there yet"):
+        make_backend("lip_jppnet", {}, Resources())
+
+
+def test_mediapipe_without_weights_says_what_to_bring(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"set weights\.parsing"):
+        make_backend("mediapipe_pose", {}, Resources())
+    resources = Resources(weights="mediapipe_pose_full", weights_root=tmp_path)
+    with pytest.raises(UserError, match=r"stages\.fetch_weights mediapipe_pose_full"):
+        make_backend("mediapipe_pose", {}, resources)
+
+
+def test_truth_needs_the_raw_folder() -> None:
+    with pytest.raises(UserError, match="--raw"):
+        make_backend("truth", {}, Resources())
+
+
+@pytest.mark.skipif(bool(_ABSENT), reason="; ".join(_ABSENT))
+def test_mediapipe_masks_follow_the_person() -> None:
+    """Drawn people are far from its training pictures: ask for overlap, and that it moves along."""
+    pytest.importorskip("ai_edge_litert")
+    resources = Resources(weights="mediapipe_pose_full", weights_root=PROJECT / ROOT)
+    backend = make_backend("mediapipe_pose", {"threshold": 0.5}, resources)
+    batch, truth = crops(4)
+    found = backend.masks(batch)
+    assert found.shape == truth.shape
+    assert intersection_over_union(found, truth).mean() > 0.5
+    assert backend.weights_sha256 is not None
+    assert backend.weights_sha256.startswith("e9a5c5cb")
+    np.testing.assert_array_equal(backend.masks(batch), found)
+    moved = Batch(np.roll(batch.images, 8, axis=2), batch.paths)
+    shifted = np.roll(truth, 8, axis=2)
+    assert intersection_over_union(backend.masks(moved), shifted).mean() > 0.5
