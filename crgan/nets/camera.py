@@ -26,6 +26,7 @@ class CameraNet(nn.Module):
         super().__init__()
         if width < 1 or num_cameras < 1:
             raise UserError(f"D_cam of width {width} for {num_cameras} cameras: both at least 1")
+        self.width = width
         layers: list[nn.Module] = []
         channels = [3, width, 2 * width, 4 * width, 4 * width]
         for inputs, outputs in itertools.pairwise(channels):

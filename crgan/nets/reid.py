@@ -50,6 +50,7 @@ class ReidNet(nn.Module):
             raise UserError(f"a re-id CNN of {num_classes} identities: there must be one at least")
         self.backbone_name = backbone
         self.width = width
+        self.last_stride = last_stride
         self.backbone, self.feature_dim = _build_backbone(backbone, width, last_stride)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
         # Small weights start the logits near uniform, whatever the backbone's features measure.

@@ -1,0 +1,30 @@
+"""Direct Transfer: the source-trained CNN on the target as it is, the tables' lower bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crgan.data.store import Split
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+
+
+def adapt(
+    start: Mapping[str, Any],
+    source: Split,
+    target: Split,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """The file it was given (`crgan.adapt.base.Adapt`).
+
+    Raises:
+        UserError: any option, since there is nothing to choose.
+    """
+    if options:
+        raise UserError(f"direct_transfer has no option {sorted(options)[0]!r}; it has none")
+    return dict(start)

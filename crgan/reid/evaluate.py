@@ -1,0 +1,123 @@
+"""Scores of a re-id CNN on the target's query and gallery, with either pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crgan.data.store import Dataset, Split
+from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate
+from crgan.nets.reid import ReidNet
+from crgan.reid.features import Feature, Parts, extract
+from crgan.run.errors import UserError
+
+RATES = ("rank1", "rank5", "rank10", "mAP")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How features are taken and ranked: the section `evaluate` of the parameters.
+
+    Attributes:
+        average_precision: step or trapezoid (`crgan.metrics.ranking`).
+        metric: cosine or euclidean.
+        lmp_parts: stripes of LMP, or "rows".
+        feature: pooled or pooled_mirror (`features.extract`).
+    """
+
+    average_precision: ApDefinition
+    metric: Metric
+    lmp_parts: Parts
+    feature: Feature
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rankings of one model on one target, by pooling, and the stripes LMP had."""
+
+    pooled: Ranking
+    lmp: Ranking
+    parts: int
+    protocol: Protocol
+
+    def to_dict(self) -> dict[str, Any]:
+        """The blocks `pooling` and `protocol` of a score file; rates in percent."""
+        facts = self.pooled
+        return {
+            "pooling": {
+                "global": {rate: getattr(self.pooled, rate) for rate in RATES},
+                "lmp": {rate: getattr(self.lmp, rate) for rate in RATES},
+            },
+            "protocol": {
+                "average_precision": self.protocol.average_precision,
+                "metric": self.protocol.metric,
+                "feature": self.protocol.feature,
+                "lmp_parts": self.parts,
+                "queries": facts.queries,
+                "dropped_queries": facts.dropped_queries,
+                "gallery": facts.gallery,
+                "junk": facts.junk,
+            },
+        }
+
+
+def query_and_gallery(data: Dataset) -> tuple[Split, Split]:
+    """The splits a ranking needs.
+
+    Raises:
+        UserError: one of them is empty, as in an unlabelled target or a set that only trains.
+    """
+    query, gallery = data.split("query"), data.split("gallery")
+    empty = [name for name, split in (("query", query), ("gallery", gallery)) if not len(split)]
+    if empty:
+        raise UserError(
+            f"{data.path}: no {' and no '.join(empty)} images, so nothing can be ranked. A target "
+            "without labels can be adapted to, but not evaluated on; take it out of the matrix's "
+            "evaluated cells, or label a query and a gallery"
+        )
+    return query, gallery
+
+
+def score(
+    net: ReidNet,
+    query: Split,
+    gallery: Split,
+    protocol: Protocol,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Scores:
+    """Rank the gallery for each query by the features of `net`, single query.
+
+    Raises:
+        UserError: parts that do not divide the last map, or labels that cannot be ranked.
+    """
+    q, g = (
+        extract(
+            net,
+            split.images,
+            parts=protocol.lmp_parts,
+            feature=protocol.feature,
+            device=device,
+            description=name,
+        )
+        for name, split in (("query", query), ("gallery", gallery))
+    )
+
+    def rank(q_features: NDArray[np.float32], g_features: NDArray[np.float32]) -> Ranking:
+        return evaluate(
+            q_features,
+            g_features,
+            query.pid,
+            query.camid,
+            gallery.pid,
+            gallery.camid,
+            ap=protocol.average_precision,
+            metric=protocol.metric,
+            threads=threads,
+        )
+
+    return Scores(rank(q.pooled, g.pooled), rank(q.lmp, g.lmp), q.parts, protocol)

@@ -1,0 +1,104 @@
+"""Model files of D_id and D_cam: plain dicts of tensors and values, read back strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from torch import nn
+
+from crgan.nets.camera import CameraNet
+from crgan.nets.reid import ReidNet
+from crgan.run.errors import UserError
+
+Net = TypeVar("Net", bound=nn.Module)
+
+_REID_KEYS = {
+    "kind", "backbone", "width", "last_stride", "pids", "height", "width_px", "state", "origin",
+    "notes",
+}  # fmt: skip
+_CAMERA_KEYS = {"kind", "width", "camids", "state"}
+
+
+def reid_file(
+    net: ReidNet,
+    pids: Sequence[int],
+    size: tuple[int, int],
+    origin: str,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The file of a re-id CNN.
+
+    Args:
+        net: its classifier's rows stand in the order of `pids`.
+        pids: identities of the source, one a class.
+        size: (height, width) of its pictures.
+        origin: name of the pretrained weights it started from, or none.
+        notes: what a reader of its results must know.
+    """
+    return {
+        "kind": "reid",
+        "backbone": net.backbone_name,
+        "width": net.width,
+        "last_stride": net.last_stride,
+        "pids": [int(pid) for pid in pids],
+        "height": int(size[0]),
+        "width_px": int(size[1]),
+        "state": _state(net),
+        "origin": origin,
+        "notes": list(notes),
+    }
+
+
+def build_reid(file: Mapping[str, Any], name: str) -> ReidNet:
+    """The network in a re-id file, in eval mode on the CPU; `name` is the file's, for messages.
+
+    Raises:
+        UserError: another kind of file, keys or tensors missing or unknown.
+    """
+    _check(file, "reid", _REID_KEYS, name)
+    net = ReidNet(file["backbone"], file["width"], len(file["pids"]), file["last_stride"])
+    return _load(net, file, name)
+
+
+def camera_file(net: CameraNet, camids: Sequence[int]) -> dict[str, Any]:
+    """The file of a camera classifier whose rows stand in the order of `camids`."""
+    return {
+        "kind": "camera",
+        "width": net.width,
+        "camids": [int(camid) for camid in camids],
+        "state": _state(net),
+    }
+
+
+def build_camera(file: Mapping[str, Any], name: str) -> CameraNet:
+    """The network in a D_cam file, in eval mode on the CPU; `name` is the file's, for messages.
+
+    Raises:
+        UserError: another kind of file, keys or tensors missing or unknown.
+    """
+    _check(file, "camera", _CAMERA_KEYS, name)
+    return _load(CameraNet(file["width"], len(file["camids"])), file, name)
+
+
+def _state(net: nn.Module) -> dict[str, Any]:
+    # contiguous: equal weights are equal bytes, whatever memory order they were trained in
+    return {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+
+
+def _check(file: Mapping[str, Any], kind: str, keys: set[str], name: str) -> None:
+    if file.get("kind") != kind:
+        raise UserError(f"{name}: kind is {file.get('kind')!r}, a {kind!r} file is needed here")
+    if set(file) != keys:
+        odd = sorted(set(file) ^ keys)[0]
+        how = "is missing" if odd in keys else "is unknown"
+        raise UserError(f"{name}: key {odd!r} {how}; another version wrote it: make it again")
+
+
+def _load(net: Net, file: Mapping[str, Any], name: str) -> Net:
+    try:
+        net.load_state_dict(file["state"])
+    except RuntimeError as error:
+        reason = str(error).replace("\n\t", " ")
+        raise UserError(f"{name}: weights do not fit: {reason}; make it again") from None
+    return net.eval()
