@@ -1,46 +1,74 @@
-"""Bring pretrained weights into resources/weights/, checked by hash (registry: weights.yaml).
+"""Bring pretrained weights, checked by hash (registry: weights.yaml).
 
-    python -m stages.fetch_weights                      list the registry and what is here
-    python -m stages.fetch_weights lpips_alexnet ...    fetch these
+    python -m stages.fetch_weights                        list the registry and what is here
+    python -m stages.fetch_weights lpips_alexnet ...      fetch these into resources/weights/
+    python -m stages.fetch_weights --role lpips --out artifacts/demo/weights/lpips.pth
 
-Not part of the workflow's DAG: a run never downloads weights by itself.
+The last form is the workflow's stage: the file that the profile names for a role
+(`profiles.{profile}.weights.{role}`), copied to where the stages after it read it. A role's value
+is a name of the registry or the path of a file of your own.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
 from crgan.run.errors import UserError
+from crgan.run.io import atomic_path
+from crgan.run.stage import Run, StageParser, run_stage
 from crgan.run.weights import ROOT, fetch, load_registry, missing
 
+parser = StageParser("fetch_weights", __doc__)
+parser.cell("--role", help="what the weights are for: backbone, parsing, lpips, inception")
+parser.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
+parser.output("--out", help="the copy")
 
-def main(argv: list[str] | None = None) -> None:
+
+def body(args: argparse.Namespace, run: Run) -> None:
+    """Fetch the role's weights and copy them."""
+    name = str(run.params["weights"])
+    key = f"profiles.{run.profile}.weights.{args.role}"
+    if name in ("none", "random"):
+        raise UserError(f"{key} is {name!r}: there is nothing to fetch for this role")
+    if "/" in name and not Path(name).is_file():
+        raise UserError(f"{key}: {name}: no such file; give a file, or a name of weights.yaml")
+    source = Path(name) if "/" in name else fetch(name, args.root)
+    with atomic_path(args.out) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def by_name(argv: list[str]) -> None:
     """Fetch the named weights, or list all of them; ends with status 2 if one cannot be had."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.fetch_weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    plain = argparse.ArgumentParser(
+        prog=parser.prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
-    args = parser.parse_args(argv)
+    plain.add_argument("names", nargs="*", metavar="NAME")
+    plain.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
+    args = plain.parse_args(argv)
     if not args.names:
-        for name, weight in load_registry().items():
-            state = "absent or wrong" if missing([name], args.root) else "here"
-            print(f"{name:22} {state:16} {weight.file:28} {weight.about}")
-        return
+        _list(args.root)
     failed = False
     for name in args.names:
         try:
             print(fetch(name, args.root))
         except UserError as error:
-            print(f"{parser.prog}: {error}", file=sys.stderr)
+            print(f"{plain.prog}: {error}", file=sys.stderr)
             failed = True
     if failed:
         raise SystemExit(2)
 
 
+def _list(root: Path) -> None:
+    for name, weight in load_registry().items():
+        state = "absent or wrong" if missing([name], root) else "here"
+        print(f"{name:22} {state:16} {weight.file:28} {weight.about}")
+
+
 if __name__ == "__main__":
-    main()
+    if any(word.startswith("--role") for word in sys.argv):
+        run_stage(parser, body)
+    else:
+        by_name(sys.argv[1:])

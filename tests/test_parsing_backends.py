@@ -12,7 +12,7 @@ from crgan.parsing.backend import NAMES, Batch, Resources, make_backend
 from crgan.parsing.grabcut import GrabCut, GrabCutOptions
 from crgan.parsing.iou import intersection_over_union
 from crgan.run.errors import UserError
-from crgan.run.weights import ROOT, missing
+from crgan.run.weights import ROOT, missing, weights_path
 
 PROJECT = Path(__file__).parents[1]
 _ABSENT = missing(["mediapipe_pose_full"], PROJECT / ROOT)
@@ -107,9 +107,11 @@ def test_unknown_and_future_backends_are_said() -> None:
 def test_mediapipe_without_weights_says_what_to_bring(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set weights\.parsing"):
         make_backend("mediapipe_pose", {}, Resources())
-    resources = Resources(weights="mediapipe_pose_full", weights_root=tmp_path)
-    with pytest.raises(UserError, match=r"stages\.fetch_weights mediapipe_pose_full"):
-        make_backend("mediapipe_pose", {}, resources)
+    with pytest.raises(UserError, match=r"absent\.tflite: no such file; .*fetch_weights"):
+        make_backend("mediapipe_pose", {}, Resources(weights=tmp_path / "absent.tflite"))
+    (tmp_path / "text.tflite").write_text("not a model")
+    with pytest.raises(UserError, match=r"text\.tflite: not a TFLite model"):
+        make_backend("mediapipe_pose", {}, Resources(weights=tmp_path / "text.tflite"))
 
 
 def test_truth_needs_the_raw_folder() -> None:
@@ -121,7 +123,7 @@ def test_truth_needs_the_raw_folder() -> None:
 def test_mediapipe_masks_follow_the_person() -> None:
     """Drawn people are far from its training pictures: ask for overlap, and that it moves along."""
     pytest.importorskip("ai_edge_litert")
-    resources = Resources(weights="mediapipe_pose_full", weights_root=PROJECT / ROOT)
+    resources = Resources(weights=weights_path("mediapipe_pose_full", PROJECT / ROOT))
     backend = make_backend("mediapipe_pose", {"threshold": 0.5}, resources)
     batch, truth = crops(4)
     found = backend.masks(batch)

@@ -55,14 +55,12 @@ class Resources:
     """What a backend may need beside its settings.
 
     Attributes:
-        weights: name in weights.yaml; "none" where the backend has none.
-        weights_root: folder of the weight files.
+        weights: the backend's weights file (only mediapipe_pose reads one).
         raw_root: the data set's raw folder (only the demo's truth reads it).
         threads: CPU threads; never changes a mask.
     """
 
-    weights: str = "none"
-    weights_root: Path = Path("resources/weights")
+    weights: Path | None = None
     raw_root: Path | None = None
     threads: int = 1
 
@@ -75,18 +73,14 @@ def _grabcut(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
 
 def _mediapipe_pose(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     from crgan.parsing.mediapipe_pose import MediaPipePose, PoseOptions
-    from crgan.run.weights import weights_path
 
-    if resources.weights == "none":
+    options = _options(PoseOptions, "mediapipe_pose", settings)
+    if resources.weights is None:
         raise UserError(
-            "masks.backend mediapipe_pose needs weights: set weights.parsing to "
-            "mediapipe_pose_full or mediapipe_pose_heavy"
+            "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "
+            "mediapipe_pose_full or mediapipe_pose_heavy (by hand: --weights FILE)"
         )
-    return MediaPipePose(
-        weights_path(resources.weights, resources.weights_root),
-        _options(PoseOptions, "mediapipe_pose", settings),
-        resources.threads,
-    )
+    return MediaPipePose(resources.weights, options, resources.threads)
 
 
 def _truth(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:

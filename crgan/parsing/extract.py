@@ -1,7 +1,14 @@
-"""Masks of a whole data set: the images through a backend into a mask file."""
+"""Masks of a whole data set: the images through a backend into a mask file.
+
+The stage `extract_masks` does this with the profile's backend; by hand, for trying another one:
+
+python -m crgan.parsing.extract --manifest MANIFEST --backend grabcut --out MASKS.h5
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from crgan.data.store import Dataset, open_dataset
-from crgan.parsing.backend import Batch, MaskBackend
+from crgan.parsing.backend import NAMES, Batch, MaskBackend, Resources, make_backend
 from crgan.parsing.store import write_masks
+from crgan.run.errors import UserError
 from crgan.run.io import sha256_file
 
 _BATCH = 64  # images handed to a backend at a time; bounds memory whatever the data set's size
@@ -52,3 +60,25 @@ def _masks(dataset: Dataset, backend: MaskBackend) -> Iterator[NDArray[np.bool_]
             )
             yield from backend.masks(batch)
             progress.update(len(batch.paths))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the mask file that the command line asks for, with the backend's default settings."""
+    parser = argparse.ArgumentParser(prog="python -m crgan.parsing.extract", description=__doc__)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--backend", required=True, help=", ".join(NAMES))
+    parser.add_argument("--weights", type=Path, help="the backend's weights file")
+    parser.add_argument("--raw", type=Path, help="the demo data set's raw folder, for truth")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(argv)
+    try:
+        resources = Resources(args.weights, args.raw, args.threads)
+        extract_masks(args.manifest, make_backend(args.backend, {}, resources), args.out)
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -49,7 +49,7 @@ class MediaPipePose:
         """Load the .tflite file `weights`.
 
         Raises:
-            UserError: ai-edge-litert is absent, or the file is no such model.
+            UserError: ai-edge-litert or the file is absent, or the file is no such model.
         """
         try:
             from ai_edge_litert.interpreter import Interpreter
@@ -58,6 +58,11 @@ class MediaPipePose:
                 "masks.backend mediapipe_pose needs the package ai-edge-litert; "
                 "run `pip install ai-edge-litert` or choose grabcut"
             ) from None
+        if not weights.is_file():
+            raise UserError(
+                f"{weights}: no such file; `python -m stages.fetch_weights mediapipe_pose_full` "
+                "brings the weights"
+            )
         self.options = options or PoseOptions()
         self.settings: dict[str, Any] = asdict(self.options)
         self.weights_sha256: str | None = sha256_file(weights)

@@ -1,0 +1,37 @@
+"""Person masks of one data set, by the backend of the profile (section 3.1, M of eq. (2) and (6)).
+
+    python -m stages.extract_masks --dataset market1501 \\
+        --manifest artifacts/demo/data/market1501/manifest.csv \\
+        --out artifacts/demo/masks/market1501.h5
+
+A backend with weights also takes `--weights FILE`; the demo's truth takes `--raw FOLDER`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crgan.parsing.backend import Resources, make_backend
+from crgan.parsing.extract import extract_masks
+from crgan.run.stage import Run, StageParser, run_stage
+
+parser = StageParser("extract_masks", __doc__)
+parser.cell("--dataset", help="whose images")
+parser.input("--manifest", beside=("images.npy",), help="manifest of the data set")
+parser.input("--weights", required=False, help="the backend's weights file, where it has one")
+parser.add_argument("--raw", type=Path, help="the demo data set's raw folder, for backend truth")
+parser.output("--out", help="the mask file")
+
+
+def body(args: argparse.Namespace, run: Run) -> None:
+    """Make the backend, then the masks."""
+    settings = run.params["masks"]
+    name = settings["backend"]
+    resources = Resources(args.weights, args.raw, run.threads)
+    backend = make_backend(name, settings.get(name, {}), resources)
+    extract_masks(args.manifest, backend, args.out)
+
+
+if __name__ == "__main__":
+    run_stage(parser, body)
