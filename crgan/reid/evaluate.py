@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,27 @@ class Protocol:
     metric: Metric
     lmp_parts: Parts
     feature: Feature
+
+
+def protocol_from(section: Mapping[str, Any]) -> Protocol:
+    """The protocol written in section `evaluate` of the parameters.
+
+    Raises:
+        UserError: a key that is unknown or missing, or a value there is no such choice for.
+    """
+    keys = [field.name for field in fields(Protocol)]
+    for key in sorted(set(section) ^ set(keys)):
+        state = "is missing" if key in keys else f"is no such key; it has {', '.join(keys)}"
+        raise UserError(f"evaluate.{key} {state}")
+    choices = {"average_precision": ApDefinition, "metric": Metric, "feature": Feature}
+    for key, choice in choices.items():
+        if section[key] not in get_args(choice):
+            known = ", ".join(get_args(choice))
+            raise UserError(f"evaluate.{key} is {section[key]!r}; use one of {known}")
+    parts = section["lmp_parts"]
+    if parts != "rows" and (not isinstance(parts, int) or parts < 1):
+        raise UserError(f"evaluate.lmp_parts is {parts!r}; use `rows` or a number of stripes")
+    return Protocol(**section)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from crgan.data.store import Split
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import Backbone, ReidNet
 from crgan.reid.model_file import camera_file, reid_file
-from crgan.reid.training import Recipe, Row, train
+from crgan.reid.training import Recipe, Row, recipe_from, train
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 
 NO_WEIGHTS = ("none", "random")  # origins that say: start from scratch, on purpose
+_NETWORK = ("backbone", "width", "last_stride")
 _PAPERS_WEIGHTS = "resnet50_imagenet"
 
 
@@ -52,6 +53,28 @@ class Start:
         if self.origin in NO_WEIGHTS:
             return ["ResNet50 started from random weights, not from ImageNet's"]
         return [f"ResNet50 started from {self.origin}"]
+
+
+def start_from(cnn: Mapping[str, Any], weights: Mapping[str, Any], name: str) -> Start:
+    """The start that section `cnn` of the parameters and a weight file describe.
+
+    Args:
+        cnn: the section; only the network's keys are read.
+        weights: `{"origin": ..., "state": ...}`; `name` is the file's, for messages.
+
+    Raises:
+        UserError: not a weight file.
+    """
+    if "origin" not in weights or "state" not in weights:
+        raise UserError(f"{name}: no weight file: origin or state is missing; fetch it again")
+    network = {key: cnn[key] for key in _NETWORK}
+    return Start(**network, origin=weights["origin"], state=weights["state"])
+
+
+def id_recipe(cnn: Mapping[str, Any], pretrain_id: Mapping[str, Any]) -> Recipe:
+    """D_id's recipe: section `cnn` but for its network, with the scale of `pretrain_id`."""
+    recipe = {key: value for key, value in cnn.items() if key not in _NETWORK}
+    return recipe_from({**recipe, **pretrain_id}, "pretrain_id")
 
 
 def pretrain_id(

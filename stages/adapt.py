@@ -1,0 +1,54 @@
+"""Adapt the source-trained re-id CNN to the target without rendered pictures.
+
+The method is crgan/adapt/<model>.py; Direct Transfer is the one that changes nothing.
+
+python -m stages.adapt --method direct_transfer --model direct_transfer \\
+    --source market1501 --target dukemtmc --seed 0 \\
+    --source-manifest artifacts/demo/data/market1501/manifest.csv \\
+    --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
+    --d-id artifacts/demo/d_id/market1501/seed0.pt \\
+    --out artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from crgan.run.io import load_torch, save_torch
+from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+
+parser = StageParser("adapt", __doc__)
+parser.cell("--method", help="entry of `methods` in the parameters")
+parser.cell("--model", help="file of crgan/adapt")
+parser.cell("--source")
+parser.cell("--target")
+parser.cell("--seed", type=int)
+parser.input("--source-manifest", beside=("images.npy",))
+parser.input("--target-manifest", beside=("images.npy",))
+parser.input("--d-id", help="the re-id file to start from")
+parser.output("--out", help="the adapted re-id file")
+
+
+def body(args: argparse.Namespace, run: Run) -> None:
+    """Adapt and write."""
+    from crgan.adapt.base import method
+    from crgan.data.store import open_dataset
+
+    seed_everything(run.seed, run.threads)
+    size = tuple(run.params["image"]["train"])
+    checkpoint = run.checkpoint()
+    file = method(args.model)(
+        load_torch(args.d_id),
+        open_dataset(args.source_manifest, size).split("train"),
+        open_dataset(args.target_manifest, size).split("train"),
+        run.params["options"],
+        seed=run.seed,
+        device=run.device,
+        checkpoint=checkpoint,
+    )
+    save_torch(args.out, file)
+    checkpoint.remove()
+
+
+if __name__ == "__main__":
+    run_stage(parser, body)

@@ -1,0 +1,56 @@
+"""Score a re-id CNN on the target: R1, R5, R10 and mAP, with global pooling and with LMP.
+
+python -m stages.evaluate --method direct_transfer --source market1501 --target dukemtmc --seed 0 \\
+    --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
+    --reid artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt \\
+    --out results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.json
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from crgan.run.io import load_torch, write_json
+from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+
+parser = StageParser("evaluate", __doc__)
+parser.cell("--method", help="entry of `methods` in the parameters")
+parser.cell("--source", help="what the CNN learned from")
+parser.cell("--target", help="what it is scored on")
+parser.cell("--seed", type=int)
+parser.input("--target-manifest", beside=("images.npy",))
+parser.input("--reid", help="the re-id file")
+parser.output("--out", help="the scores, JSON")
+
+
+def body(args: argparse.Namespace, run: Run) -> None:
+    """Rank and write."""
+    from crgan.data.store import open_dataset
+    from crgan.reid.evaluate import protocol_from, query_and_gallery, score
+    from crgan.reid.model_file import build_reid
+
+    seed_everything(run.seed, run.threads)
+    protocol = protocol_from(run.params["evaluate"])
+    file = load_torch(args.reid)
+    net = build_reid(file, str(args.reid))
+    # the size it learned, which its file knows better than the present parameters
+    data = open_dataset(args.target_manifest, (file["height"], file["width_px"]))
+    query, gallery = query_and_gallery(data)
+    scores = score(net, query, gallery, protocol, device=run.device, threads=run.threads)
+    write_json(
+        args.out,
+        {
+            "method": args.method,
+            "source": args.source,
+            "target": args.target,
+            "seed": run.seed,
+            "profile": run.profile,
+            "backbone": file["backbone"],
+            **scores.to_dict(),
+            "notes": file["notes"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage(parser, body)
