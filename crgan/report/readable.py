@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crgan.report.names import dataset_label, profile_warning
 from crgan.report.tables import Line, Table, cell_text
 
 _TITLES = {
@@ -13,23 +14,16 @@ _TITLES = {
     6: "unsupervised cross-domain methods, Market-1501 and DukeMTMC-reID",
     7: "unsupervised cross-domain methods, from CUHK03",
 }
-_DATASETS = {"market1501": "Market-1501", "dukemtmc": "DukeMTMC-reID", "cuhk03": "CUHK03"}
-_PROFILES = {
-    "demo": "measured on the generated demo benchmark; not comparable with the paper's numbers",
-    "smoke": "a test run of a few iterations; no number here means anything",
-    "paper": "the paper's scale; the notes say where the setting differs from the paper's",
-}
 _DIRECTION = {"LPIPS": "higher is better", "FID": "lower is better"}
 
 
 def markdown(table: Table) -> str:
     """The table as Markdown, one section for each direction; ends with a line break."""
     number = table.printed.number
-    about = _PROFILES.get(table.profile, "a profile of your own; see its section in params.yaml")
     notes = list(dict.fromkeys(note for line in table.lines for note in line.notes))
     parts = [
         f"# Table {number}: {_TITLES[number]}",
-        f"**Profile `{table.profile}`: {about}.**",
+        f"**Profile `{table.profile}`: {profile_warning(table.profile)}.**",
         _how_to_read(table),
     ]
     for source, target in dict.fromkeys((e.row.source, e.row.target) for e in table.lines):
@@ -40,11 +34,6 @@ def markdown(table: Table) -> str:
         parts.append("## Notes")
         parts.append("\n".join(f"{i}. {_escaped(note)}" for i, note in enumerate(notes, 1)))
     return "\n\n".join(parts) + "\n"
-
-
-def dataset_label(name: str) -> str:
-    """A data set's name as people write it."""
-    return _DATASETS.get(name, name)
 
 
 def _how_to_read(table: Table) -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.run.errors import UserError
-from crgan.run.io import read_json, sha256_file
-from crgan.run.provenance import record_path
+from crgan.run.io import read_json
 
 WhyStale = Callable[[str], str | None]
 """Why a file is not what the present parameters and sources would make; None when it is.
@@ -51,8 +50,8 @@ def read_scores(
         why_stale: judge of a file's provenance.
 
     Raises:
-        UserError: naming the file and the reason, when a score is stale, was changed after it was
-            measured, belongs to another profile or seed, is measured twice, or is not finite.
+        UserError: naming the file and the reason, when a score is stale, belongs to another
+            profile or seed, is measured twice, or is not finite.
     """
     wanted = set(seeds)
     found: dict[tuple[str, str, str, int], Score] = {}
@@ -71,7 +70,7 @@ def read_scores(
 
 
 def _read(path: str, profile: str, why_stale: WhyStale) -> Score:
-    reason = why_stale(path) or _changed(path)
+    reason = why_stale(path)
     if reason:
         raise UserError(f"{path}: not current: {reason}; measure it again (snakemake does)")
     record = read_json(path)
@@ -125,12 +124,6 @@ def _setting_notes(record: Mapping[str, Any]) -> list[str]:
     """What deviates from the paper's own setting: its CNN is ResNet50."""
     backbone = record.get("backbone")
     return [] if backbone in (None, "resnet50") else [f"backbone {backbone}"]
-
-
-def _changed(path: str) -> str | None:
-    """A score edited by hand after it was measured; the judge looks at lengths only."""
-    recorded = read_json(record_path(path))["outputs"].get(path, {}).get("sha256")
-    return None if recorded == sha256_file(path) else "it was changed after it was measured"
 
 
 def _listed(values: Iterable[int]) -> str:

@@ -1,0 +1,30 @@
+"""Names and warnings as people read them on tables and figures."""
+
+from __future__ import annotations
+
+_DATASETS = {"market1501": "Market-1501", "dukemtmc": "DukeMTMC-reID", "cuhk03": "CUHK03"}
+_PROFILES = {
+    "demo": "measured on the generated demo benchmark; not comparable with the paper's numbers",
+    "smoke": "a test run of a few iterations; no number here means anything",
+    "paper": "the paper's scale; the notes say where the setting differs from the paper's",
+}
+_PICTURES = {
+    "demo": "generated demo benchmark, not the data sets themselves",
+    "smoke": "test run of a few iterations on generated pictures",
+}
+
+
+def dataset_label(name: str) -> str:
+    """A data set's name; its own name where it is none of the paper's."""
+    return _DATASETS.get(name, name)
+
+
+def profile_warning(profile: str) -> str:
+    """What a reader of numbers must know about the profile they were measured with."""
+    return _PROFILES.get(profile, "a profile of your own; see its section in params.yaml")
+
+
+def picture_note(profile: str) -> str:
+    """The line under a figure: the profile, and that its pictures are generated where they are."""
+    about = _PICTURES.get(profile)
+    return f"Profile {profile}: {about}." if about else f"Profile {profile}."
