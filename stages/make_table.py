@@ -25,8 +25,15 @@ from crgan.run.stage import Run, StageParser, run_stage
 parser = StageParser("make_table", __doc__)
 parser.cell("--table", type=int, choices=range(1, 8), help="which table")
 parser.input("--printed", nargs="+", help="the table as printed; 5 to 7 also need Table 2")
-parser.input("--cells", nargs="*", default=[], required=False, help="re-id scores")
-parser.input("--visual", nargs="*", default=[], required=False, help="LPIPS and FID scores")
+SCORE = "seed{seed}.json"
+parser.input(
+    "--cells", nargs="*", default=[], required=False, inside=SCORE,
+    help="re-id scores, or their folders (then one file a seed of the matrix)",
+)  # fmt: skip
+parser.input(
+    "--visual", nargs="*", default=[], required=False, inside=SCORE,
+    help="LPIPS and FID scores, or their folders",
+)  # fmt: skip
 parser.output("--out", help="the table")
 parser.output("--readable", help="the same for people, Markdown")
 

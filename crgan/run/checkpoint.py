@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 def rng_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Random state of torch (CPU, and CUDA where used) and of one numpy generator, as plain values."""
+    """Random state of torch (CPU, CUDA where used) and of one numpy generator, as plain values."""
     import torch
 
     state: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state}

@@ -1,29 +1,67 @@
 """Which source files a stage's result depends on: the closure of its imports.
 
-`crgan/run` is left out on purpose: it knows no science, and a comment there should not retrain
-thirty models. Everything else a stage imports, however deep, is a dependency in both engines.
+`crgan/run` and `crgan/engines` are left out on purpose: they know no science, and a comment there
+should not retrain thirty models. Everything else a stage imports, however deep, is a dependency.
+
+A stage that runs one of several methods loads that method's file by name (importlib), so the
+closure of one cell holds the stage, its own method and what both import: adding a method makes no
+other method's result stale. DVC can name a method's file by `${item.cell.model}` but not what that
+file imports, so it gets `shared_code`, a superset.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-_IGNORED = "crgan/run/"
+from crgan.run.errors import UserError
 
-# A stage that runs one of several methods loads only that method's file, by name.
-METHOD_FOLDER = {"train_gan": "crgan/gan", "finetune": "crgan/gan", "adapt": "crgan/adapt",
-                 "measure_images": "crgan/gan", "draw_renderings": "crgan/gan"}  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+_IGNORED = ("crgan/run/", "crgan/engines/")
+
+# Stages that load a method's file by name, and where these files are.
+METHOD_FOLDER = {
+    "train_gan": "crgan/gan",
+    "finetune": "crgan/gan",
+    "measure_images": "crgan/gan",
+    "draw_renderings": "crgan/gan",
+    "adapt": "crgan/adapt",
+}
+FIXED_MODEL = {"draw_renderings": "crgan"}  # Figure 6 shows CR-GAN and its ablation, nothing else
+_NOT_PYTHON = {"fetch_weights": ["weights.yaml"]}
 
 
 def code_of(stage: str, model: str | None = None) -> list[str]:
-    """Source files (relative, sorted) of `stage`, with the file of the method `model` it loads."""
-    files = set(_closure(f"stages/{stage}.py"))
+    """Source files (relative to the project, sorted) behind one cell of `stage`.
+
+    Args:
+        stage: name of the file in `stages/`.
+        model: the cell's method file, for the stages of `METHOD_FOLDER`; others ignore it.
+
+    Raises:
+        UserError: a stage or method file that does not exist.
+    """
+    files = {*_closure(f"stages/{stage}.py"), *_NOT_PYTHON.get(stage, [])}
+    model = FIXED_MODEL.get(stage, model)
     if model is not None and stage in METHOD_FOLDER:
-        files |= set(_closure(f"{METHOD_FOLDER[stage]}/{model}.py"))
+        files |= set(_closure(method_file(stage, model)))
+    return sorted(files)
+
+
+def method_file(stage: str, model: str) -> str:
+    """The file of science a stage loads for `model`."""
+    return f"{METHOD_FOLDER[stage]}/{model}.py"
+
+
+def shared_code(stage: str, models: Iterable[str]) -> list[str]:
+    """What any cell of `stage` may depend on, without the method files only their cells load."""
+    files = set(code_of(stage))
+    if stage in METHOD_FOLDER and stage not in FIXED_MODEL:
+        for model in models:
+            files |= set(code_of(stage, model)) - {method_file(stage, model)}
     return sorted(files)
 
 
@@ -51,17 +89,28 @@ def _closure(start: str) -> tuple[str, ...]:
 @cache
 def _imports(name: str) -> tuple[str, ...]:
     """Project files that `name` imports, at any depth of its own text."""
+    try:
+        tree = ast.parse((ROOT / name).read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"{name}: no such file; a stage or a model in params.yaml's matrix is named after it"
+        ) from None
     found: list[str] = []
-    for node in ast.walk(ast.parse((ROOT / name).read_text())):
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for module in modules:
+    for node in ast.walk(tree):
+        for module in _modules(node, name):
             found += _files(module)
     return tuple(f for f in dict.fromkeys(found) if not f.startswith(_IGNORED))
+
+
+def _modules(node: ast.AST, importer: str) -> list[str]:
+    """Dotted names an import statement may load; [] for other statements."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = importer.split("/")[: -node.level] if node.level else []
+    stem = ".".join([*base, *([node.module] if node.module else [])])
+    return [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
 
 
 def _files(module: str) -> list[str]:

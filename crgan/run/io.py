@@ -74,7 +74,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def save_torch(path: str | Path, value: dict[str, Any]) -> None:
-    """`torch.save` of a dict of tensors and plain values, atomically and byte for byte repeatable."""
+    """`torch.save` of a dict of tensors and plain values, atomic, and the same bytes every time."""
     import torch
 
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -84,7 +84,7 @@ def save_torch(path: str | Path, value: dict[str, Any]) -> None:
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:
-    """Load what `save_torch` wrote: tensors and plain values only (`weights_only=True`), on the CPU.
+    """Load what `save_torch` wrote, on the CPU: tensors and plain values only (`weights_only`).
 
     Raises:
         UserError: missing, truncated or unsafe file.

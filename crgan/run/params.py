@@ -11,16 +11,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from crgan.run.errors import UserError
-from crgan.run.io import canonical_json
+from crgan.run.io import atomic_path, canonical_json
 
 DEFAULT = Path("params.yaml")
-ENVIRONMENT = "CRGAN_PARAMS"  # set by Snakemake when --config changes a value for one run
+ENVIRONMENT = "CRGAN_PARAMS"  # set by Snakemake: the parameters as they were when its run began
+SNAPSHOTS = Path(".snakemake/params")
 
 _IMAGE = ["profiles.{profile}.image.train"]
 _RUN = ["profiles.{profile}.run"]
@@ -28,7 +31,9 @@ _CNN = [*_IMAGE, *_RUN, "cnn", "profiles.{profile}.cnn"]
 
 SLICES: dict[str, list[str]] = {
     "fetch_weights": ["profiles.{profile}.weights.{role}"],
-    "prepare_data": ["profiles.{profile}.image.store", "data.{dataset}", "profiles.{profile}.data.{dataset}"],
+    "prepare_data": [
+        "profiles.{profile}.image.store", "data.{dataset}", "profiles.{profile}.data.{dataset}",
+    ],
     "extract_masks": [*_RUN, "masks", "profiles.{profile}.masks"],
     "pretrain_id": [*_CNN, "pretrain_id", "profiles.{profile}.pretrain_id"],
     "pretrain_cam": [*_IMAGE, *_RUN, "pretrain_cam", "profiles.{profile}.pretrain_cam"],
@@ -50,13 +55,36 @@ def load(path: str | Path | None = None) -> dict[str, Any]:
     """Read the parameters from `path`, else from $CRGAN_PARAMS, else from params.yaml."""
     path = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
     try:
-        params = yaml.safe_load(path.read_text())
+        params = parse(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such parameter file; run from the project's folder") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     check(params, str(path))
     return params
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads it (1.2): `1e-4` is a number, and only true and false are booleans."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse(text: str) -> Any:
+    """A YAML text, read as DVC reads it."""
+    return yaml.load(text, _Loader)
 
 
 def check(params: dict[str, Any], origin: str = "params.yaml") -> None:
@@ -66,22 +94,49 @@ def check(params: dict[str, Any], origin: str = "params.yaml") -> None:
     if params.get("profile") not in params["profiles"]:
         known = ", ".join(params["profiles"])
         raise UserError(f"{origin}: profile is {params.get('profile')!r}; known profiles: {known}")
-    for group in ("gan", "adapt"):
-        for cell in params["matrix"][group]:
-            if cell["method"] not in params["methods"]:
-                raise UserError(
-                    f"{origin}: matrix.{group} names method {cell['method']!r}, "
-                    "which has no entry under 'methods'"
-                )
-            for role in ("source", "target"):
-                if cell[role] not in params["data"]:
-                    raise UserError(
-                        f"{origin}: matrix.{group} has {role} {cell[role]!r}, "
-                        f"which has no entry under 'data' ({', '.join(params['data'])})"
-                    )
+    _check_matrix(params, origin)
     banned = {"size", "nfiles"} & set(_all_keys(params))
     if banned:  # DVC's run cache ignores parameters of these names (treeverse/dvc#10296)
         raise UserError(f"{origin}: rename the key {sorted(banned)[0]!r}; DVC overlooks that name")
+
+
+def _check_matrix(params: dict[str, Any], origin: str) -> None:
+    matrix = params["matrix"]
+    known: dict[str, tuple[Any, str]] = {
+        "method": (params["methods"], "methods"),
+        "source": (matrix["sources"], "matrix.sources"),
+        "target": (matrix["targets"], "matrix.targets"),
+    }
+    for axis in ("datasets", "sources", "targets"):
+        for name in matrix[axis]:
+            if name not in params["data"] or name not in matrix["datasets"]:
+                lacking = "data" if name not in params["data"] else "matrix.datasets"
+                raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
+    for group in ("gan", "adapt", "visual"):
+        for cell in matrix[group]:
+            for key, (entries, place) in known.items():
+                if cell[key] not in entries:
+                    raise UserError(
+                        f"{origin}: matrix.{group} has {key} {cell[key]!r}, which {place} lacks"
+                    )
+            if cell["source"] == cell["target"]:
+                raise UserError(
+                    f"{origin}: matrix.{group}: {cell['source']!r} is source and target"
+                )
+    trained = {cell_key(cell) for cell in matrix["gan"]}
+    both = trained & {cell_key(cell) for cell in matrix["adapt"]}
+    if both:
+        raise UserError(f"{origin}: {' '.join(min(both))} stands in matrix.gan and matrix.adapt")
+    for cell in matrix["visual"]:
+        if cell_key(cell) not in trained:
+            raise UserError(
+                f"{origin}: matrix.visual has {' '.join(cell_key(cell))}, which matrix.gan lacks"
+            )
+
+
+def cell_key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What identifies a cell of the matrix: method, source, target."""
+    return cell["method"], cell["source"], cell["target"]
 
 
 def keys_of(stage: str, **cell: Any) -> list[str]:
@@ -111,24 +166,33 @@ def slice_of(stage: str, params: dict[str, Any], **cell: Any) -> dict[str, Any]:
         else:
             home[last] = value
     for name, value in (result.get("options") or {}).items():
-        homes = [s for s in ("loss", "gan") if name in result.get(s, {})]
-        if not homes and stage == "train_gan":
+        sections = [s for s in ("loss", "gan") if name in result.get(s, {})]
+        if not sections and stage == "train_gan":
             raise UserError(f"methods.{cell['method']}.options.{name}: no such key in loss or gan")
-        for home in homes:
-            result[home][name] = value
+        for section in sections:
+            result[section][name] = value
     return result
+
+
+def canonical(value: Any) -> Any:
+    """A value with whole floats as integers: 5 and 5.0 are one parameter, however it was typed."""
+    if isinstance(value, dict):
+        return {key: canonical(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def digest(value: Any) -> str:
     """SHA-256 of a value's canonical JSON: the identity of a parameter slice."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(canonical(value)).encode()).hexdigest()
 
 
 def override(params: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """A copy with `a.b=value` settings applied; an unknown key is an error."""
     params = copy.deepcopy(params)
     for setting in settings:
-        key, separator, text = setting.partition("=")
+        key, separator, text = str(setting).partition("=")
         if not separator:
             raise UserError(f"{setting!r}: write key=value, for example loss.lambda_con=5")
         _get(params, key)
@@ -136,9 +200,38 @@ def override(params: dict[str, Any], settings: list[str]) -> dict[str, Any]:
         home = params
         for part in path:
             home = home[part]
-        home[last] = yaml.safe_load(text)
+        home[last] = parse(text)
     check(params, "the command line")
     return params
+
+
+def effective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one Snakemake run: params.yaml under what `--config` asks for.
+
+    Args:
+        config: Snakemake's; `profile=NAME` and `set=[a.b=value, ...]` are the keys it may hold.
+    """
+    unknown = sorted(set(config) - {"profile", "set"})
+    if unknown:
+        raise UserError(
+            f"--config {unknown[0]}=...: unknown; write --config profile=paper, or "
+            "--config 'set=[loss.lambda_con=5]' for any key of params.yaml"
+        )
+    settings = config.get("set", [])
+    settings = [settings] if isinstance(settings, str) else list(settings)
+    if "profile" in config:
+        settings = [f"profile={config['profile']}", *settings]
+    params = load(DEFAULT)
+    return override(params, settings) if settings else params
+
+
+def snapshot(params: dict[str, Any], folder: Path = SNAPSHOTS) -> Path:
+    """Write the parameters of a run where its jobs read them, whatever happens to params.yaml."""
+    path = folder / f"{digest(params)[:16]}.yaml"
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_text(yaml.safe_dump(params, sort_keys=False))
+    return path
 
 
 def _place(key: str) -> list[str]:

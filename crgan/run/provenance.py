@@ -1,33 +1,37 @@
 """What made a file, and whether it still stands.
 
-Every output has a record beside it, `<output>.prov.json`. `Judge` decides from records alone,
-without either engine's memory, whether an output is what the present parameters and sources
-would make: the same parameter slice, the same code, and inputs that are themselves current.
+The outputs of a job have a record beside them: `seed0.pt` and `seed0.csv` share `seed0.prov.json`.
+`Judge` decides from records and contents alone, without either engine's memory, whether an output
+is what the present parameters and sources would make: the same parameter slice, the same code, and
+inputs that are themselves current.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crgan.run.code import code_digest, code_of
 from crgan.run.errors import UserError
+from crgan.run.hashes import Hashes
 from crgan.run.io import canonical_json, read_json, sha256_bytes
 from crgan.run.params import SLICES, digest, slice_of
 
 SUFFIX = ".prov.json"
+MADE = ("artifacts", "results")  # whatever lies here was made by a stage and must have a record
 
 
 def record_path(output: str | Path) -> Path:
-    """Where the record of `output` lies."""
-    return Path(f"{output}{SUFFIX}")
+    """Where the record of `output` lies: beside it, under its name without the suffix."""
+    return Path(output).with_suffix(SUFFIX)
 
 
 def key_of(record: dict[str, Any]) -> str:
     """Identity of a computation: stage, cell, parameters, code and inputs; not time or machine."""
-    parts = {k: record[k] for k in ("stage", "cell", "params", "code_sha256", "inputs")}
-    return sha256_bytes(canonical_json(parts).encode())
+    parts = {k: record[k] for k in ("stage", "cell", "code_sha256", "inputs")}
+    return sha256_bytes(canonical_json({**parts, "params": digest(record["params"])}).encode())
 
 
 @dataclass
@@ -37,76 +41,126 @@ class Judge:
     Args:
         params: the present parameters (whole file).
         root: the project's folder; records hold paths relative to it.
+        hashes: remembered contents; None reads every file once in this judge's life.
     """
 
     params: dict[str, Any]
     root: Path = Path(".")
-    _memo: dict[str, str | None] = field(default_factory=dict)
+    hashes: Hashes | None = None
+    _outputs: dict[str, str | None] = field(default_factory=dict)
+    _records: dict[Path, str | None] = field(default_factory=dict)
+    _code: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
-    def why_stale(self, output: str) -> str | None:
+    def __post_init__(self) -> None:
+        self.hashes = self.hashes or Hashes(None)
+
+    def why_stale(self, output: str | Path) -> str | None:
         """Reason, or None. An output without a record is stale: nothing says what made it."""
         output = str(output)
-        if output not in self._memo:
-            self._memo[output] = "depends on itself"  # a broken record must not recurse for ever
-            self._memo[output] = self._judge(output)
-        return self._memo[output]
+        if output not in self._outputs:
+            self._outputs[output] = self._judge(output)
+        return self._outputs[output]
 
     def _judge(self, output: str) -> str | None:
         if not (self.root / output).is_file():
             return "missing"
+        try:
+            reason = self._changed(output)
+            return reason or self._why_record_stale(record_path(self.root / output))
+        except UserError as error:
+            return str(error)
+        except (KeyError, TypeError, AttributeError) as error:
+            return f"unreadable provenance record ({error!r})"
+
+    def _changed(self, output: str) -> str | None:
+        """Whether the file is not the one its record speaks of."""
         path = record_path(self.root / output)
         if not path.is_file():
             return "no provenance record"
-        try:
-            record = read_json(path)
-            return self._compare(output, record)
-        except UserError as error:
-            return str(error)
-        except (KeyError, TypeError) as error:
-            return f"unreadable provenance record ({error!r})"
-
-    def _compare(self, output: str, record: dict[str, Any]) -> str | None:
-        if (self.root / output).stat().st_size != record["outputs"][output]["bytes"]:
+        made = read_json(path)["outputs"].get(output)
+        if made is None:
+            return "not in the provenance record beside it"
+        if (self.root / output).stat().st_size != made["bytes"]:
             return "its length is not the one recorded"
-        cell = record["cell"]
+        if self._hash(output) != made["sha256"]:
+            return "its content is not the one recorded"
+        return None
+
+    def _why_record_stale(self, path: Path) -> str | None:
+        """Why the present parameters and sources would not do the recorded computation again."""
+        if path not in self._records:
+            self._records[path] = "depends on itself"  # a forged circle must not recurse for ever
+            self._records[path] = self._compare(read_json(path))
+        return self._records[path]
+
+    def _compare(self, record: dict[str, Any]) -> str | None:
+        stage, cell = record["stage"], record["cell"]
         # A file belongs to the profile in its path; only what stands outside the profiles' folders
         # (the final tables) belongs to whichever profile is the present one.
         scope = self.params
-        if "profile" not in SLICES[record["stage"]]:
+        if "profile" not in SLICES.get(stage, []):
             scope = {**scope, "profile": cell["profile"]}
-        now = slice_of(record["stage"], scope, **{k: v for k, v in cell.items() if k != "profile"})
+        now = slice_of(stage, scope, **{k: v for k, v in cell.items() if k != "profile"})
         if digest(now) != digest(record["params"]):
             return f"parameters changed: {_difference(record['params'], now)}"
-        if record["code_sha256"] != code_digest(code_of(record["stage"], cell.get("model"))):
+        if record["code_sha256"] != self._code_digest(stage, cell.get("model")):
             return "source code changed"
         for name, sha256 in record["inputs"].items():
-            if not record_path(self.root / name).is_file():
-                continue  # raw material from outside, not an output of a stage
-            reason = self.why_stale(name)
+            reason = self._why_input_stale(name, sha256)
             if reason:
                 return f"{name}: {reason}"
-            made = read_json(record_path(self.root / name))["outputs"][name]["sha256"]
-            if made != sha256:
-                return f"{name} is no longer the one it was made from"
         return None
+
+    def _why_input_stale(self, name: str, sha256: str) -> str | None:
+        path = record_path(self.root / name)
+        if not path.is_file():
+            if Path(name).parts[0] in MADE:
+                return "no provenance record"
+            # raw material from outside, not an output of a stage
+            if not (self.root / name).is_file():
+                return "missing"
+            return None if self._hash(name) == sha256 else "its content changed"
+        # An input may have been deleted to save space; its record still says what it was.
+        there = (self.root / name).is_file()
+        reason = self.why_stale(name) if there else self._why_record_stale(path)
+        if reason:
+            return reason
+        made = read_json(path)["outputs"][name]["sha256"]
+        return None if made == sha256 else "is no longer the one it was made from"
+
+    def _hash(self, name: str) -> str:
+        assert self.hashes is not None
+        return self.hashes.of(self.root / name)
+
+    def _code_digest(self, stage: str, model: str | None) -> str:
+        if (stage, model) not in self._code:
+            self._code[stage, model] = code_digest(code_of(stage, model))
+        return self._code[stage, model]
 
 
 def all_records(*folders: str | Path) -> dict[str, dict[str, Any]]:
-    """Every readable record below `folders`: {output: record}."""
-    found = {}
+    """The record of every output recorded below `folders`: {output: record}."""
+    found: dict[str, dict[str, Any]] = {}
     for folder in folders:
         for path in sorted(Path(folder).rglob(f"*{SUFFIX}")):
             try:
-                found[str(path)[: -len(SUFFIX)]] = read_json(path)
-            except UserError:
+                record = read_json(path)
+                found.update(dict.fromkeys(record["outputs"], record))
+            except (UserError, KeyError, TypeError):
                 continue  # judged stale when asked for: an unreadable record vouches for nothing
     return found
+
+
+def relative(path: str | Path) -> str:
+    """A path as records name it: relative to the project where it lies inside."""
+    name = os.path.relpath(path)
+    return os.path.abspath(path) if name.startswith("..") else Path(name).as_posix()
 
 
 def _difference(old: Any, new: Any, prefix: str = "") -> str:
     """The first key at which two parameter slices differ, with both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
+            if digest(old.get(key)) != digest(new.get(key)):
                 return _difference(old.get(key), new.get(key), f"{prefix}{key}.")
     return f"{prefix[:-1]} was {old!r}, is {new!r}"

@@ -33,8 +33,9 @@ from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.code import code_digest, code_of
 from crgan.run.errors import UserError
+from crgan.run.hashes import Hashes, stat_signature
 from crgan.run.io import sha256_file, write_json
-from crgan.run.provenance import key_of, record_path
+from crgan.run.provenance import MADE, key_of, record_path, relative
 
 SCRATCH = Path(".scratch")
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
@@ -52,13 +53,25 @@ class StageParser(argparse.ArgumentParser):
         )
         self.stage = stage
         self.inputs: dict[str, tuple[str, ...]] = {}
+        self.inside: dict[str, str] = {}
         self.outputs: list[str] = []
         self.cells: list[str] = []
 
-    def input(self, flag: str, *, beside: tuple[str, ...] = (), **options: Any) -> None:
-        """A file the stage reads; `beside` names files in the same folder that belong to it."""
+    def input(
+        self, flag: str, *, beside: tuple[str, ...] = (), inside: str = "", **options: Any
+    ) -> None:
+        """A file the stage reads.
+
+        Args:
+            beside: files in the same folder that belong to it.
+            inside: a pattern with `{seed}`; the flag takes files or folders (nargs), and a folder
+                stands for its files of that name, one a seed of the experiment matrix.
+        """
         options.setdefault("required", True)
-        self.inputs[self.add_argument(flag, type=Path, **options).dest] = beside
+        name = self.add_argument(flag, type=Path, **options).dest
+        self.inputs[name] = beside
+        if inside:
+            self.inside[name] = inside
 
     def output(self, flag: str, **options: Any) -> None:
         """A file the stage writes."""
@@ -83,25 +96,33 @@ class Run:
     def __init__(self, parser: StageParser, args: argparse.Namespace) -> None:
         whole = parameters.load()
         # None means that the axis does not apply to this cell (no GAN behind this row, say)
-        cell = {name: getattr(args, name) for name in parser.cells if getattr(args, name) is not None}
+        cell = {
+            name: getattr(args, name) for name in parser.cells if getattr(args, name) is not None
+        }
         self.profile: str = whole["profile"]
         self.cell: dict[str, Any] = {"profile": self.profile, **cell}
-        # Only "matrix"-wide stages see the profile as a parameter; the others carry it in paths.
+        # Only stages that write outside the profiles' folders see the profile as a parameter.
         self.params = parameters.slice_of(parser.stage, whole, **cell)
         self.seed = int(cell.get("seed", 0))
         settings = self.params.get("run", {})
         self.threads = int(settings.get("threads", 1))
         self.device = _device(settings.get("device", "cpu"))
+        for name, pattern in parser.inside.items():
+            setattr(args, name, _expanded(getattr(args, name), pattern, self.params["matrix"]))
         self.inputs = _existing(_input_files(parser, args), parser.stage)
         self.outputs = [Path(getattr(args, name)) for name in parser.outputs]
+        _check_profile(self.outputs, self.profile)
         self._started = time.monotonic()
+        self._seen = {path: stat_signature(path) for path in self.inputs}
+        hashes = Hashes()
         self.record: dict[str, Any] = {
             "stage": parser.stage,
             "cell": self.cell,
             "params": self.params,
             "code_sha256": code_digest(code_of(parser.stage, cell.get("model"))),
-            "inputs": {str(path): sha256_file(path) for path in self.inputs},
+            "inputs": {relative(path): hashes.of(path) for path in self.inputs},
         }
+        hashes.save()
         self.key = key_of(self.record)
 
     def checkpoint(self) -> Checkpoint:
@@ -117,14 +138,23 @@ class Run:
         return folder / name
 
     def finish(self) -> None:
-        """Write the record beside every output; an output that is not there is our defect."""
+        """Write the record beside the outputs; an output that is not there is our defect.
+
+        Raises:
+            UserError: an input was replaced while the stage ran, so nothing says what it read.
+        """
+        for path, seen in self._seen.items():
+            if path.is_file() and stat_signature(path) == seen:
+                continue
+            if not path.is_file() or sha256_file(path) != self.record["inputs"][relative(path)]:
+                raise UserError(f"{path}: changed while this stage was reading it; run it again")
         outputs = {
-            str(path): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+            relative(path): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
             for path in self.outputs
         }
         record = {**self.record, "key": self.key, "outputs": outputs, "run": self._circumstances()}
-        for path in self.outputs:
-            write_json(record_path(path), record)
+        for path in sorted({record_path(path) for path in self.outputs}):
+            write_json(path, record)
 
     def _circumstances(self) -> dict[str, Any]:
         """Where and how it ran: true of one run, and no part of the result's identity."""
@@ -197,12 +227,32 @@ def _input_files(parser: StageParser, args: argparse.Namespace) -> list[Path]:
     return sorted(set(files))
 
 
+def _expanded(given: list[Path], pattern: str, matrix: dict[str, Any]) -> list[Path]:
+    """Files as given, and for each folder its files of every seed of the matrix."""
+    files: list[Path] = []
+    for path in given:
+        inside = [path / pattern.format(seed=seed) for seed in matrix["seeds"]]
+        files += inside if path.is_dir() else [path]
+    return files
+
+
+def _check_profile(outputs: list[Path], profile: str) -> None:
+    """Refuse to write one profile's numbers into another's folder."""
+    for path in outputs:
+        parts = Path(relative(path)).parts
+        if len(parts) > 2 and parts[0] in MADE and parts[1] != profile:
+            raise UserError(
+                f"{path} is of profile {parts[1]!r}, but the parameters say {profile!r}; "
+                "set `profile` in params.yaml or give another path"
+            )
+
+
 def _existing(files: list[Path], stage: str) -> list[Path]:
     missing = [str(path) for path in files if not path.is_file()]
     if missing:
         raise UserError(
-            f"stage {stage} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'}"
-            " not there; run the stages before it (snakemake makes them for you)"
+            f"stage {stage} needs {', '.join(missing)}: not there; "
+            "run the stages before it (snakemake and dvc repro do)"
         )
     return files
 
