@@ -31,10 +31,10 @@ def read_attributes(path: str | Path, variable: str) -> Table:
     Raises:
         UserError: unreadable file, other layout, an identity twice, or a value out of range.
     """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such attribute file")
     try:
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such attribute file") from None
     except Exception as error:  # scipy raises many kinds on a file that is no .mat
         raise UserError(f"{path}: not a readable .mat file ({error})") from None
     if variable not in content:

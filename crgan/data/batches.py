@@ -1,5 +1,7 @@
 """Batches for the networks: uint8 from the store, augmented as bytes, made float once per batch.
 
+Every network takes float32 (B, 3, H, W) in [-1, 1] and normalises inside if it must.
+
 Flip, shift and erasing move bytes, which is cheap; only the last step makes floats, four times
 their size. That is what makes this several times faster than transforms on single float images
 (`benchmarks/loader.py` measures it beside them).
@@ -19,9 +21,7 @@ from torch import Tensor
 
 from crgan.data.samplers import EpochSampler
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; the statistics ResNet50 was trained with
-IMAGENET_STD = (0.229, 0.224, 0.225)
-_MEAN_COLOUR = np.array([round(255 * m) for m in IMAGENET_MEAN], dtype=np.uint8)
+_MEAN_COLOUR = np.array([124, 116, 104], dtype=np.uint8)  # ImageNet's mean RGB
 _ERASE_ATTEMPTS = 10
 
 
@@ -57,6 +57,8 @@ def augment(
     """
     n = len(picks)
     height, width = images.shape[1:3]
+    if not 0 <= how.pad < min(height, width):
+        raise ValueError(f"padding of {how.pad} pixels does not fit images of {height}x{width}")
     flips = rng.random(n) < how.flip
     shifts = rng.integers(-how.pad, how.pad, size=(n, 2), endpoint=True)
     batch = np.zeros((n, height, width, 3), dtype=np.uint8)
@@ -107,23 +109,6 @@ def from_gan(images: Tensor) -> NDArray[np.uint8]:
     """float (B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3), rounded; the inverse of `to_gan`."""
     scaled = images.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def to_cnn(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) with ImageNet's mean and deviation removed."""
-    mean = torch.tensor(IMAGENET_MEAN).mul(255).view(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD).mul(255).view(1, 3, 1, 1)
-    return _planes(images).sub_(mean).mul_(1 / std)
-
-
-def gan_to_cnn(images: Tensor) -> Tensor:
-    """float (B, 3, H, W) in [-1, 1] -> normalised as by `to_cnn`; differentiable.
-
-    X_G passes through here on its way into D_id, whose gradient the identity loss needs (eq. 7).
-    """
-    mean = images.new_tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-    std = images.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
-    return (images * 0.5 + (0.5 - mean)) / std
 
 
 def _planes(images: NDArray[np.uint8]) -> Tensor:

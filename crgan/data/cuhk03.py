@@ -138,18 +138,18 @@ def _apply_new_protocol(entries: list[Entry], config: Path, path: Path) -> list[
 
 def _read_config(config: Path) -> tuple[list[str], list[int], list[str]]:
     """File names, identities and splits; indices in the file count from 1."""
-    try:
-        content = scipy.io.loadmat(config, squeeze_me=True)
-    except FileNotFoundError:
+    if not config.is_file():
         raise UserError(
             f"{config}: protocol 'new' needs this file (from the authors of CUHK03-NP); "
             "put it beside cuhk-03.mat, or choose protocol: all"
-        ) from None
+        )
+    try:
+        content = scipy.io.loadmat(config, squeeze_me=True)
     except Exception as error:  # scipy raises many kinds on a file that is no .mat
         raise UserError(f"{config}: not a readable .mat file ({error})") from None
     try:
-        names = [str(text) for text in content["filelist"]]
-        labels = [int(label) for label in content["labels"]]
+        names = [str(text) for text in np.atleast_1d(content["filelist"])]
+        labels = [int(label) for label in np.atleast_1d(content["labels"])]
         splits = [""] * len(names)
         for split in ("train", "query", "gallery"):
             for index in np.atleast_1d(content[f"{split}_idx"]).astype(np.int64):

@@ -123,6 +123,8 @@ def _decode_other(raw: bytes, checks: Checks) -> NDArray[np.uint8]:
     except Image.DecompressionBombError as error:
         raise BadImage("huge", _one_line(error)) from None
     except Exception:  # a header that is no picture's makes Pillow raise nearly anything
+        if raw[:4] == b"\x89PNG" or raw[8:12] == b"WEBP":
+            raise BadImage("corrupt", "damaged in its header or cut short") from None
         raise BadImage("not an image", f"begins with {raw[:8]!r}") from None
     _check_pixels(image.height, image.width, checks)
     odd = _oddity(raw, image)

@@ -22,7 +22,8 @@ from crgan.run.errors import UserError
 from crgan.run.io import atomic_path, sha256_bytes
 
 IMAGES = "images.npy"
-_CHUNK = 64  # images in flight per worker thread; bounds memory whatever the data set's size
+_CHUNK = 32  # images per task: one at a time, handing tasks over costs as much as decoding
+_IN_FLIGHT = 4  # tasks per worker thread; bounds memory whatever the data set's size
 
 
 def write_store(
@@ -85,10 +86,14 @@ def _decoded(
     if workers <= 1:
         yield from map(one, paths)
         return
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    step = _IN_FLIGHT * workers
     with ThreadPoolExecutor(workers) as pool:
-        step = _CHUNK * workers
-        for start in range(0, len(paths), step):
-            yield from pool.map(one, paths[start : start + step])
+        for start in range(0, len(chunks), step):
+            for done in pool.map(
+                lambda chunk: [one(p) for p in chunk], chunks[start : start + step]
+            ):
+                yield from done
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""Generated pictures under the real file names: to try the loaders and the paper's profile.
+
+    python -m crgan.data.standins --dataset market1501 --lists LISTS --out FOLDER
+
+writes a tree with the data set's own layout and names, taken from published file lists, whose
+pictures are simple drawings. Nothing can be learnt from them; counts, sizes, times and memory are
+those of the real thing. A few hundred pictures are drawn and encoded once and then reused.
+
+LISTS holds `market_train.list`, `market_query.list`, `market_test.list` (or `duke_*.list`), one
+image name a line, labels after a space ignored; for cuhk03 it is the new protocol's configuration
+file or the folder with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import scipy.io
+import simplejpeg
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from crgan.data.cuhk03 import MAT, PROTOCOL_FILE
+from crgan.run.errors import UserError
+from crgan.run.io import atomic_path
+
+_LISTS = {"market1501": "market", "dukemtmc": "duke"}
+_FOLDERS = {"train": "bounding_box_train", "query": "query", "test": "bounding_box_test"}
+_CELLS = 10  # images a person has at most in CUHK03
+
+
+def draw(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """A clothed figure before a soft background, uint8 (height, width, 3) RGB."""
+    rough = rng.integers(40, 220, size=(5, 3, 3), dtype=np.uint8)
+    picture = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
+    skin, top, legs = (tuple(int(v) for v in rng.integers(20, 236, 3)) for _ in range(3))
+    x = int(width * rng.uniform(0.4, 0.6))
+    half = max(1, int(width * rng.uniform(0.13, 0.2)))
+    waist, foot = int(height * rng.uniform(0.48, 0.58)), int(height * 0.95)
+    cv2.rectangle(picture, (x - half, int(height * 0.2)), (x + half, waist), top, -1)
+    cv2.rectangle(picture, (x - half, waist), (x - half // 4, foot), legs, -1)
+    cv2.rectangle(picture, (x + half // 4, waist), (x + half, foot), legs, -1)
+    cv2.circle(picture, (x, int(height * 0.12)), max(1, int(height * 0.07)), skin, -1)
+    noise = rng.integers(-8, 9, size=picture.shape)
+    return np.clip(picture.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+
+
+def write_tree(
+    dataset: str, lists: Path, out: Path, height: int, width: int, distinct: int, seed: int
+) -> int:
+    """Write Market-1501 or DukeMTMC-reID with `distinct` different pictures; the number of files.
+
+    Raises:
+        UserError: a list is missing or `out` is not empty.
+    """
+    names = {split: _read_list(lists / f"{_LISTS[dataset]}_{split}.list") for split in _FOLDERS}
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: not empty; give a new folder")
+    rng = np.random.default_rng(seed)
+    jpegs = [simplejpeg.encode_jpeg(draw(rng, height, width), quality=90) for _ in range(distinct)]
+    for split, folder in _FOLDERS.items():
+        (out / folder).mkdir(parents=True)
+        for i, name in enumerate(tqdm(names[split], desc=folder, unit="img")):
+            (out / folder / name).write_bytes(jpegs[i % distinct])
+    return sum(len(found) for found in names.values())
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such list of image names") from None
+    if bad := [name for name in names if "/" in name or name.startswith(".")]:
+        raise UserError(f"{path}: {bad[0]!r} is not a plain file name")
+    return names
+
+
+def write_cuhk03(lists: Path, out: Path, height: int, width: int, distinct: int, seed: int) -> int:
+    """Write `cuhk-03.mat` with the detected images that the protocol file names; their number."""
+    config = lists if lists.is_file() else lists / PROTOCOL_FILE
+    if not config.is_file():
+        raise UserError(f"{config}: no such protocol file")
+    names = [str(name) for name in scipy.io.loadmat(config, squeeze_me=True)["filelist"]]
+    rng = np.random.default_rng(seed)
+    pictures = [draw(rng, height, width) for _ in range(distinct)]
+    images = (pictures[i % distinct] for i in range(len(names)))
+    write_mat(out / MAT, tqdm(zip(names, images, strict=True), total=len(names), unit="img"))
+    return len(names)
+
+
+def write_mat(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
+    """Write images in the raw layout of `cuhk-03.mat` (HDF5 as MATLAB 7.3 writes it).
+
+    Args:
+        path: the file.
+        images: (`<pair>_<person>_<view>_<image>.png`, uint8 (H, W, 3) RGB); cells that no name
+            fills become MATLAB's empty arrays.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        store = file.create_group("#refs#")
+        empty = store.create_dataset("empty", data=np.zeros(2, dtype=np.uint64))
+        empty.attrs["MATLAB_empty"] = np.uint8(1)
+        filled: dict[tuple[int, int, int], h5py.Reference] = {}
+        for i, (name, image) in enumerate(images):
+            pair, person, _, number = (int(part) for part in name.removesuffix(".png").split("_"))
+            data = store.create_dataset(f"i{i}", data=np.ascontiguousarray(image.T))
+            filled[pair, person, number] = data.ref
+        pairs = max(pair for pair, _, _ in filled)
+        top = file.create_dataset("detected", (1, pairs), dtype=h5py.ref_dtype)
+        for pair in range(1, pairs + 1):
+            persons = max((person for p, person, _ in filled if p == pair), default=0)
+            cells = store.create_dataset(f"pair{pair}", (_CELLS, persons), dtype=h5py.ref_dtype)
+            block = np.full((_CELLS, persons), empty.ref, dtype=h5py.ref_dtype)
+            for (p, person, number), reference in filled.items():
+                if p == pair:
+                    block[number - 1, person - 1] = reference
+            cells[...] = block
+            top[0, pair - 1] = cells.ref
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m crgan.data.standins",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dataset", required=True, choices=[*_LISTS, "cuhk03"])
+    parser.add_argument("--lists", required=True, type=Path, help="folder of the name lists")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write")
+    parser.add_argument("--height", type=int, default=128, help="of the pictures, in pixels")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--distinct", type=int, default=300, help="pictures drawn, then reused")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    options = (args.lists, args.out, args.height, args.width, args.distinct, args.seed)
+    try:
+        if args.dataset == "cuhk03":
+            args.out.mkdir(parents=True, exist_ok=True)
+            write_cuhk03(*options)
+        else:
+            write_tree(args.dataset, *options)
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
