@@ -1,0 +1,245 @@
+"""What every image-level method has in common: its task, its judges and its plug-in contract.
+
+A method is one file `crgan/gan/<model>.py` with two functions, found by its name:
+
+    train(task, d_id, d_cam, loss, gan, *, seed, device, checkpoint, report) -> Trained
+    load_renderer(file, task, device) -> Renderer
+
+Adding a method is that file and a line in the experiment matrix of `params.yaml`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from crgan.data.store import Split, open_dataset
+from crgan.gan.history import History
+from crgan.parsing.store import MaskStore, open_masks, unpack
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+
+Settings = TypeVar("Settings")
+
+# (iteration, history so far, sample grid so far): called at every sample interval of a training
+Report = Callable[[int, History, NDArray[np.uint8]], None]
+
+
+class Masks(Protocol):
+    """Person masks of a split: an array bool (n, H, W), or packed masks, unpacked when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.bool_]: ...
+
+
+class PackedMasks:
+    """The masks of some rows of a mask store: an eighth of the memory of bool (n, H, W).
+
+    Args:
+        store: the data set's masks.
+        rows: manifest rows, int64 (n,).
+        size: (H, W) wanted.
+    """
+
+    def __init__(self, store: MaskStore, rows: NDArray[np.int64], size: tuple[int, int]) -> None:
+        self._packed = store.at(*size)[rows]
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """The masks at places `rows` (B,) of the split: bool (B, H, W)."""
+        return unpack(self._packed[rows], *self._size)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pair of domains: the training splits with their masks, all of one size.
+
+    Attributes:
+        source, target: n and m pictures of height x width.
+        source_masks, target_masks: their person masks, in the splits' order.
+    """
+
+    source: Split
+    target: Split
+    source_masks: Masks
+    target_masks: Masks
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        for name, split, masks in (
+            ("source", self.source, self.source_masks),
+            ("target", self.target, self.target_masks),
+        ):
+            if not len(split):
+                raise UserError(f"the {name} has no training pictures; choose another data set")
+            if split.images.shape[1:3] != (self.height, self.width) or len(split) != len(masks):
+                raise ValueError(f"{name}: {split.images.shape}, {len(masks)} masks")
+
+
+def open_task(
+    source_manifest: str | Path,
+    target_manifest: str | Path,
+    source_masks: str | Path,
+    target_masks: str | Path,
+    size: tuple[int, int],
+) -> Task:
+    """The training splits of two prepared data sets at `size` (H, W), with their masks.
+
+    Raises:
+        UserError: a file is missing, damaged or does not belong; a split is empty.
+    """
+    size = (int(size[0]), int(size[1]))
+    opened: list[Any] = []
+    for manifest, masks in ((source_manifest, source_masks), (target_manifest, target_masks)):
+        split = open_dataset(manifest, size).split("train")
+        opened += [split, PackedMasks(open_masks(masks, manifest), split.rows, size)]
+    source, m_s, target, m_t = opened
+    return Task(source, target, m_s, m_t, *size)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A pre-trained judge of pictures: D_id with the pids it tells apart, or D_cam with the camids.
+
+    Attributes:
+        net: pictures (B, 3, H, W) in [-1, 1] to logits (B, len(classes)).
+        classes: the pid or camid of each logit.
+        name: its file, for messages.
+    """
+
+    net: nn.Module
+    classes: tuple[int, ...]
+    name: str
+
+    def labels(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The logit of each pid or camid, int64 (n,).
+
+        Raises:
+            UserError: a value it was not trained on.
+        """
+        place = {value: i for i, value in enumerate(self.classes)}
+        unknown = sorted(set(values.tolist()) - set(place))
+        if unknown:
+            raise UserError(
+                f"{self.name}: does not know {unknown[0]} ({len(unknown)} such labels); "
+                "it was trained on other data: pre-train it again"
+            )
+        return np.array([place[value] for value in values.tolist()], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gives back.
+
+    Attributes:
+        file: the GAN file, a dict of tensors and plain values; `load_renderer` reads it.
+        history: losses and learning rates.
+        samples: the fixed sample pairs at every interval, one picture uint8 (H, W, 3).
+    """
+
+    file: dict[str, Any]
+    history: History
+    samples: NDArray[np.uint8]
+
+
+class Renderer(Protocol):
+    """A trained method at work."""
+
+    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """A random rendering of source pictures into the target domain.
+
+        Args:
+            x_s: pictures (B, 3, H, W) in [-1, 1].
+            s_rows: their places in `task.source`, int64 (B,).
+            rng: decides what is random, such as the target instances; nothing else does.
+
+        Returns:
+            X_G (B, 3, H, W) in [-1, 1], without gradients, on the device of `x_s`.
+        """
+        ...
+
+
+class Method(Protocol):
+    """The module of a method."""
+
+    def train(
+        self,
+        task: Task,
+        d_id: Classifier,
+        d_cam: Classifier,
+        loss: Mapping[str, Any],
+        gan: Mapping[str, Any],
+        *,
+        seed: int,
+        device: str = "cpu",
+        checkpoint: Checkpoint | None = None,
+        report: Report | None = None,
+    ) -> Trained:
+        """Train on a task; `loss` and `gan` are those sections of the parameters."""
+        ...
+
+    def load_renderer(self, file: Mapping[str, Any], task: Task, device: str) -> Renderer:
+        """A renderer of a GAN file for the task it was trained on."""
+        ...
+
+
+def load_method(model: str) -> Method:
+    """The method in `crgan/gan/<model>.py`.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    path = f"crgan/gan/{model}.py"
+    if model.isidentifier() and (Path(__file__).parent / f"{model}.py").is_file():
+        module = importlib.import_module(f"crgan.gan.{model}")
+        if hasattr(module, "train") and hasattr(module, "load_renderer"):
+            return cast(Method, module)
+    raise UserError(f"model {model!r}: {path} is no method with train() and load_renderer()")
+
+
+def check_file(file: Mapping[str, Any], model: str, name: str = "the GAN file") -> None:
+    """Refuse a file that is not a GAN of this model, with a `UserError` naming it."""
+    found = (file.get("kind"), file.get("model"))
+    if found != ("gan", model):
+        raise UserError(f"{name}: kind and model are {found}, expected ('gan', {model!r})")
+
+
+def settings_from(cls: type[Settings], section: Mapping[str, Any], name: str) -> Settings:
+    """The dataclass `cls` from a section of the parameters; the one strict border.
+
+    Raises:
+        UserError: a key that is unknown or missing, or a value of another type.
+    """
+    kinds = get_type_hints(cls)
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    if unknown := sorted(set(section) - set(known)):
+        raise UserError(f"{name}.{unknown[0]}: no such key; {name} has {', '.join(known)}")
+    for key, field in known.items():
+        if key not in section and field.default is MISSING:
+            raise UserError(f"{name}.{key} is missing")
+    return cls(**{key: _typed(kinds[key], v, f"{name}.{key}") for key, v in section.items()})
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        members = get_args(kind)
+        if len(members) == len(value):
+            return tuple(_typed(k, v, name) for k, v in zip(members, value, strict=True))
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+        return value
+    wanted = getattr(kind, "__name__", str(kind)) if get_origin(kind) is None else str(kind)
+    raise UserError(f"{name} is {value!r}, expected {wanted}")

@@ -1,0 +1,342 @@
+"""CR-GAN: instance-guided context rendering (sections 3.1 to 3.3), to be read beside the paper.
+
+The generator and D_d are in `crgan/nets`, the losses in `crgan/gan/losses.py`. Here is Algorithm 1,
+part II, and the rendering of part III.
+
+Ablations are parameters. With `gan.dual_condition` false the generator has no context pathway and
+sees X_S alone; its losses stay the same and still name the target of the pair. A `loss.lambda_*` of
+0 leaves that term out, and without the adversarial term D_d is not trained either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from crgan.gan import losses
+from crgan.gan.base import (
+    Classifier,
+    Report,
+    Task,
+    Trained,
+    check_file,
+    settings_from,
+)
+from crgan.gan.history import History
+from crgan.gan.pairs import PairBatches, Pairs, pictures
+from crgan.gan.sheet import Samples
+from crgan.nets.folding import frozen
+from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, Generator
+from crgan.nets.patchgan import NORMS, PatchGAN, decisions
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+
+MODEL = "crgan"
+LOSSES = ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con", "loss_g")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of eq. (8)."""
+
+    lambda_adv: float
+    lambda_id: float
+    lambda_cam: float
+    lambda_con: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """The section `gan` of the parameters, where each key has its reason."""
+
+    dual_condition: bool
+    lr: float
+    g_updates_second_half: int
+    adam_betas: tuple[float, float]
+    noise_std: float
+    context_norm: str
+    context_target_masked: bool
+    activation_residual: str
+    activation_mask: str
+    mask_channels: int
+    flip: bool
+    pathway_kernel: int
+    discriminator_norm: str
+    history_every: int
+    iterations: int
+    batch: int
+    width: int
+    levels: int
+    discriminator_width: int
+    discriminator_layers: int
+    sample_every: int
+
+    def __post_init__(self) -> None:
+        choices = {
+            "context_norm": losses.CONTEXT_NORMS,
+            "activation_residual": tuple(RESIDUAL_ACTIVATIONS),
+            "activation_mask": tuple(MASK_ACTIVATIONS),
+            "mask_channels": (1, 3),
+            "discriminator_norm": tuple(NORMS),
+        }
+        for key, known in choices.items():
+            if getattr(self, key) not in known:
+                raise UserError(f"gan.{key} is {getattr(self, key)!r}; use one of {known}")
+        counts = (
+            "g_updates_second_half", "history_every", "iterations", "batch", "width", "levels",
+            "discriminator_width", "discriminator_layers", "sample_every",
+        )  # fmt: skip
+        for key in counts:
+            if getattr(self, key) < 1:
+                raise UserError(f"gan.{key} is {getattr(self, key)}; it must be 1 at least")
+        if self.lr <= 0 or self.noise_std < 0:
+            raise UserError(f"gan.lr is {self.lr}, gan.noise_std {self.noise_std}; too low")
+        if self.pathway_kernel % 2 == 0:
+            raise UserError(f"gan.pathway_kernel is {self.pathway_kernel}; it must be odd")
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse pictures that the networks cannot take."""
+        step = 2**self.levels
+        if height % step or width % step:
+            raise UserError(
+                f"image.train is {height}x{width}; with gan.levels {self.levels} both must be "
+                f"multiples of {step}"
+            )
+        if min(decisions(height, width, self.discriminator_layers)) < 1:
+            raise UserError(
+                f"image.train is {height}x{width}: too small for gan.discriminator_layers "
+                f"{self.discriminator_layers}; use fewer"
+            )
+
+    def generator(self) -> dict[str, Any]:
+        """What `Generator` is built from."""
+        keys = ("width", "levels", "dual_condition", "pathway_kernel", "mask_channels",
+                "activation_residual", "activation_mask")  # fmt: skip
+        return {key: getattr(self, key) for key in keys}
+
+    def lr_at(self, t: int) -> float:
+        """Learning rate of iteration t, from 0: constant, then linearly to 0 in the second half."""
+        return self.lr * min(1.0, 2 * (1 - t / self.iterations))
+
+    def g_updates(self, t: int) -> int:
+        """k of Algorithm 1 in iteration t, from 0."""
+        return 1 if 2 * t < self.iterations else self.g_updates_second_half
+
+
+class Training:
+    """Algorithm 1, II: the networks and one iteration after the other.
+
+    Args:
+        options, weights: how.
+        d_id, d_cam: pre-trained judges of identity and camera; copied, and never updated: part II
+            of Algorithm 1 names D_d and G only.
+        device: where.
+    """
+
+    def __init__(
+        self, options: Options, weights: Weights, d_id: nn.Module, d_cam: nn.Module, device: str
+    ) -> None:
+        o = self.options = options
+        self.weights = weights
+        self.g = Generator(**o.generator()).to(device)
+        self.d_d = PatchGAN(
+            o.discriminator_width, o.discriminator_layers, o.noise_std, o.discriminator_norm
+        ).to(device)
+        self.d_id, self.d_cam = frozen(d_id).to(device), frozen(d_cam).to(device)
+        self.adam_g, self.adam_d = (
+            torch.optim.Adam(net.parameters(), o.lr, o.adam_betas, fused=True)
+            for net in (self.g, self.d_d)
+        )
+
+    def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
+        """Iteration t, from 0: D_d once, then G k times, all on the one mini-batch of pairs.
+
+        Algorithm 1 feeds a mini-batch once an iteration, before the updates; so the second update
+        of G renders the same pairs again with the generator's new weights.
+        """
+        for adam in (self.adam_g, self.adam_d):
+            adam.param_groups[0]["lr"] = self.options.lr_at(t)
+        x_g = self.g(pairs.x_s, pairs.x_t, pairs.m_t)  # eq. (1), (2), (3)
+        noted = {}
+        if self.weights.lambda_adv:
+            noted["loss_d"] = self._update_d_d(pairs.x_t, x_g.detach())
+        self.d_d.requires_grad_(False)  # its gradients are not wanted while G learns
+        for update in range(self.options.g_updates(t)):
+            if update > 0:
+                x_g = self.g(pairs.x_s, pairs.x_t, pairs.m_t)
+            noted |= self._update_g(x_g, pairs)
+        self.d_d.requires_grad_(True)
+        return noted
+
+    def _update_d_d(self, x_t: Tensor, x_g: Tensor) -> Tensor:
+        loss_d = losses.adversarial_d(self.d_d(x_t), self.d_d(x_g))  # L_adv, eq. (4)
+        _descend(self.adam_d, loss_d)
+        return loss_d
+
+    def _update_g(self, x_g: Tensor, p: Pairs) -> dict[str, Tensor]:
+        w, o = self.weights, self.options
+        m_b = 1 - p.m_f
+        if o.context_target_masked:
+            m_b = m_b * (1 - p.m_t)
+        terms = {}
+        if w.lambda_adv:
+            terms["adv"] = losses.adversarial_g(self.d_d(x_g))  # L_adv, eq. (4)
+        if w.lambda_id:
+            terms["id"] = losses.identity(self.d_id(x_g), p.y_j)  # L_id, eq. (7)
+        if w.lambda_cam:
+            terms["cam"] = losses.camera(self.d_cam(x_g), p.y_c)  # L_cam, eq. (5)
+        if w.lambda_con:
+            terms["con"] = losses.context(x_g, p.x_s, p.x_t, p.m_f, m_b, o.context_norm)  # eq. (6)
+        weighted = [getattr(w, f"lambda_{name}") * term for name, term in terms.items()]
+        loss_g = torch.stack(weighted).sum()  # L_GAN, eq. (8)
+        _descend(self.adam_g, loss_g)
+        return {**{f"loss_{name}": term for name, term in terms.items()}, "loss_g": loss_g}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that learns."""
+        return {name: getattr(self, name).state_dict() for name in _LEARNING}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        for name in _LEARNING:
+            getattr(self, name).load_state_dict(state[name])
+
+
+_LEARNING = ("g", "d_d", "adam_g", "adam_d")
+
+
+def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+    adam.zero_grad(set_to_none=True)
+    loss.backward()
+    adam.step()
+
+
+def train(
+    task: Task,
+    d_id: Classifier,
+    d_cam: Classifier,
+    loss: Mapping[str, Any],
+    gan: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Train the generator; see `crgan.gan.base.Method`.
+
+    The same arguments give the same bytes on a CPU, also when it was stopped in between and goes
+    on from `checkpoint`.
+
+    Raises:
+        UserError: bad parameters, labels that D_id or D_cam do not know, a loss that diverges.
+    """
+    weights = settings_from(Weights, loss, "loss")
+    options = settings_from(Options, gan, "gan")
+    options.check_size(task.height, task.width)
+    if not any(asdict(weights).values()):
+        raise UserError("every loss.lambda_* is 0: there is nothing to learn")
+    y_j, y_c = d_id.labels(task.source.pid), d_cam.labels(task.target.camid)
+    torch.manual_seed(seed)
+    training = Training(options, weights, d_id.net, d_cam.net, device)
+    state: dict[str, Any] = {  # all of it goes into a checkpoint
+        "training": training,
+        "batches": PairBatches(task, y_j, y_c, options.batch, options.flip, seed, device),
+        "history": History(LOSSES, options.history_every),
+        "samples": Samples(task, device),
+    }
+    _iterate(state, options, checkpoint, report)
+    config = {**options.generator(), "flip": options.flip}
+    size = {"height": task.height, "width_px": task.width}
+    weights_of_g = {k: v.detach().cpu().contiguous() for k, v in training.g.state_dict().items()}
+    file = {"kind": "gan", "model": MODEL, "config": {**config, **size}, "state": weights_of_g}
+    return Trained(file, state["history"], state["samples"].sheet())
+
+
+def _iterate(
+    state: Mapping[str, Any],
+    options: Options,
+    checkpoint: Checkpoint | None,
+    report: Report | None,
+) -> None:
+    """Run all iterations that are left."""
+    training, batches, history, samples = state.values()
+    first = 0
+    if checkpoint and (saved := checkpoint.load()):
+        first = saved["done"]
+        for name, part in state.items():
+            part.load_state_dict(saved[name])
+    total = options.iterations
+    bar = tqdm(range(first, total), initial=first, total=total, desc="CR-GAN", unit="it")
+    for t in bar:
+        noted = training.step(t, next(batches))
+        done, last = t + 1, t + 1 == total
+        history.add(done, options.lr_at(t), noted)
+        if last:
+            history.close(done, options.lr_at(t))
+        if done % options.sample_every == 0 or last:
+            samples.add(done, training.g)
+            if report:
+                report(done, history, samples.latest())
+        if done % options.history_every == 0:
+            bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
+        if checkpoint and checkpoint.due() and not last:
+            checkpoint.save({"done": done, **{n: part.state_dict() for n, part in state.items()}})
+
+
+def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN file") -> Generator:
+    """The generator in a GAN file, frozen, in eval mode; `name` is the file's, for messages.
+
+    Raises:
+        UserError: another kind of file, or weights that do not fit its configuration.
+    """
+    check_file(file, MODEL, name)
+    config = {k: v for k, v in file["config"].items() if k not in ("flip", "height", "width_px")}
+    try:
+        generator = Generator(**config)
+        generator.load_state_dict(file["state"])
+    except (TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).replace("\n\t", " ")
+        raise UserError(f"{name}: does not fit this code ({reason}); train it again") from None
+    return generator.eval().requires_grad_(False).to(device)
+
+
+class ContextRenderer:
+    """Random context rendering, Algorithm 1, III: each source picture meets a random target."""
+
+    def __init__(self, generator: Generator, task: Task, flip: bool) -> None:
+        self._g = generator
+        self._task = task
+        self._flip = flip
+
+    @torch.no_grad()
+    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """See `crgan.gan.base.Renderer`; targets are mirrored half of the time if G knows that."""
+        rows = rng.integers(len(self._task.target), size=len(x_s))
+        flips = rng.random(len(rows)) < 0.5 if self._flip else None
+        x_t, m_t = pictures(self._task.target, self._task.target_masks, rows, flips)
+        x_g: Tensor = self._g(x_s, x_t.to(x_s.device), m_t.to(x_s.device))
+        return x_g
+
+
+def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> ContextRenderer:
+    """A renderer of a GAN file for its task; see `crgan.gan.base.Method`.
+
+    Raises:
+        UserError: another kind of file, or pictures of another size.
+    """
+    generator = load_generator(file, device)
+    trained = (file["config"]["height"], file["config"]["width_px"])
+    if trained != (task.height, task.width):
+        raise UserError(
+            f"the GAN was trained on pictures of {trained[0]}x{trained[1]}, these are "
+            f"{task.height}x{task.width}; train it again at this size"
+        )
+    return ContextRenderer(generator, task, file["config"]["flip"])
