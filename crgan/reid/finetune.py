@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from crgan.data.batches import Augmentation, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
+from crgan.gan.base import Renderer
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid, reid_file
 from crgan.reid.training import Recipe, Row, recipe_from, train
@@ -25,14 +26,6 @@ from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
 from crgan.run.errors import UserError
 
 BatchNorm: TypeAlias = Literal["train", "frozen"]
-
-
-class Renders(Protocol):
-    """What fine-tuning asks of a GAN (`crgan.gan.base.Renderer`)."""
-
-    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """A random rendering (B, 3, H, W) in [-1, 1] of the source pictures at `s_rows`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ class RenderedBatches:
         self,
         source: Split,
         labels: NDArray[np.int64],
-        renderer: Renders,
+        renderer: Renderer,
         plan: FineTuning,
         seed: int,
         device: str,
@@ -134,7 +127,7 @@ def mirror_and_shift(images: Tensor, how: Augmentation, rng: np.random.Generator
 def finetune(
     d_id: Mapping[str, Any],
     source: Split,
-    renderer: Renders,
+    renderer: Renderer,
     plan: FineTuning,
     *,
     seed: int,
