@@ -31,5 +31,5 @@ def test_agrees_with_the_standard_library_in_any_order() -> None:
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
 def test_unmeasured_cells_are_refused(values: list[float]) -> None:
-    with pytest.raises(ValueError, match="seed|finite"):
+    with pytest.raises(ValueError, match=r"seed|finite"):
         over_seeds(values)
