@@ -10,8 +10,9 @@ import argparse
 import numpy as np
 
 from crgan.data.store import open_dataset
-from crgan.report.figures import Examples, draw_datasets, pick_people
+from crgan.report.figures import Examples, draw_datasets
 from crgan.report.names import dataset_label, picture_note
+from crgan.report.picks import pick_people
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("draw_datasets", __doc__)

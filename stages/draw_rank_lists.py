@@ -11,7 +11,8 @@ from crgan.reid.evaluate import query_and_gallery
 from crgan.reid.features import extract
 from crgan.reid.model_file import build_reid
 from crgan.report.names import dataset_label, picture_note
-from crgan.report.rank_lists import draw_rank_lists, list_found, pick_queries
+from crgan.report.picks import pick_queries
+from crgan.report.rank_lists import draw_rank_lists, list_found
 from crgan.run.io import load_torch
 from crgan.run.stage import Run, StageParser, run_stage, seed_everything
 

@@ -17,8 +17,8 @@ from crgan.report.figures import (
     draw_columns,
     draw_datasets,
     draw_renderings,
-    pick_people,
 )
+from crgan.report.picks import pick_people, pick_queries
 from crgan.report.rank_lists import (
     RIGHT,
     WRONG,
@@ -26,7 +26,6 @@ from crgan.report.rank_lists import (
     RankList,
     draw_rank_lists,
     list_found,
-    pick_queries,
 )
 
 SIZE = (64, 32)

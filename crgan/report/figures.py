@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.data.store import Split
 from crgan.report.canvas import GREY, TEXT, Canvas, enlarged, shown_size, text_width
 
 Pictures = NDArray[np.uint8]
@@ -53,31 +52,6 @@ class Renderings:
     targets: Pictures
     baseline: Pictures
     rendered: Pictures
-
-
-def pick_people(split: Split, people: int, rng: np.random.Generator) -> Integers:
-    """Positions (p, 2) in a split: two pictures of each of `people` people, of two cameras.
-
-    People seen by one camera only are taken when there are too few others, and without labels
-    (pid -2) any two pictures stand in a column. Fewer than `people` where the split has no more.
-    """
-    named = np.unique(split.pid[split.pid > 0])
-    if len(named) == 0:
-        pairs = rng.permutation(len(split))[: _PER_PERSON * people].astype(np.int64)
-        return pairs[: len(pairs) // 2 * 2].reshape(-1, _PER_PERSON)
-    chosen: list[list[int]] = []
-    spare: list[list[int]] = []
-    for pid in rng.permutation(named):
-        if len(chosen) == people:
-            break
-        own = rng.permutation(np.flatnonzero(split.pid == pid))
-        other = own[split.camid[own] != split.camid[own[0]]]
-        if len(other):
-            chosen.append([int(own[0]), int(other[0])])
-        elif len(own) > 1:
-            spare.append([int(own[0]), int(own[1])])
-    pairs = np.array((chosen + spare)[:people], dtype=np.int64).reshape(-1, _PER_PERSON)
-    return pairs
 
 
 def draw_datasets(sets: Sequence[Examples], note: str) -> Canvas:

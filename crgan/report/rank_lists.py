@@ -56,22 +56,6 @@ class RankList:
     found: tuple[Found, ...]
 
 
-def pick_queries(
-    query: Split, gallery: Split, count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Positions of at most `count` queries that have a true match, of different people first."""
-    elsewhere = {(pid, camid) for pid, camid in zip(gallery.pid, gallery.camid, strict=True)}
-    cameras = np.unique(gallery.camid)
-    has_match = [
-        any((pid, other) in elsewhere for other in cameras if other != camid)
-        for pid, camid in zip(query.pid, query.camid, strict=True)
-    ]
-    order = rng.permutation(np.flatnonzero(has_match))
-    _, first = np.unique(query.pid[order], return_index=True)
-    people = order[np.sort(first)]
-    return np.concatenate([people, order[~np.isin(order, people)]])[:count]
-
-
 def list_found(
     query: Split,
     gallery: Split,
