@@ -20,7 +20,7 @@ from tqdm import tqdm
 from crgan.run.errors import UserError
 from crgan.run.io import read_json, write_json
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16  # at most so many bytes that had come are lost when a connection breaks
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 

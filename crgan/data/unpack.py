@@ -7,16 +7,18 @@ absolute names, `..`) refuses the whole archive, since no re-id data set has a u
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, BinaryIO
 
 from tqdm import tqdm
 
@@ -121,7 +123,11 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with _opened_tar(archive) as file:
+    with _decompressed(archive) as stream:
+        try:
+            file = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 - owns nothing
+        except tarfile.TarError as error:
+            raise UserError(f"{archive}: neither a zip nor a tar archive ({error})") from None
         for info in file:
             if info.isdir():
                 if info.name not in (".", "./"):
@@ -130,18 +136,35 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
                 yield info.name, file.extractfile(info)
             else:
                 raise _special(archive, info.name)
+        _check_end(archive, stream, file.offset)
 
 
-@contextmanager
-def _opened_tar(archive: Path) -> Iterator[tarfile.TarFile]:
-    try:
-        file = tarfile.open(archive, "r:*")  # noqa: SIM115 - closed below
-    except FileNotFoundError:
-        raise UserError(f"{archive}: no such file") from None
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{archive}: neither a zip nor a tar archive ({error})") from None
-    with file:
-        yield file
+def _decompressed(archive: Path) -> BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
+    with open(archive, "rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(archive, "rb")
+    if magic.startswith(b"BZh"):
+        return bz2.open(archive, "rb")
+    if magic.startswith(b"\xfd7zXZ"):
+        return lzma.open(archive, "rb")
+    return open(archive, "rb")
+
+
+def _check_end(archive: Path, stream: Any, offset: int) -> None:
+    """tarfile takes a broken header for the end of the archive and so loses what follows.
+
+    The true end is zero blocks and nothing else; reading them also makes the decompressor compare
+    its checksum over the whole.
+    """
+    stream.seek(offset)
+    length = 0
+    while block := stream.read(_BLOCK):
+        length += len(block)
+        if block.strip(b"\0"):
+            raise _damaged(archive, tarfile.ReadError(f"broken member header at byte {offset}"))
+    if length < tarfile.BLOCKSIZE:
+        raise _damaged(archive, tarfile.ReadError("it ends early"))
 
 
 def _special(archive: Path, name: str) -> UserError:
