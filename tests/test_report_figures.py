@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from crgan.data.store import Split
 from crgan.report.canvas import Canvas, enlarged, shown_size
+from crgan.report.curves import draw_curves, read_history
+from crgan.report.curves import main as curves
 from crgan.report.figures import (
     Examples,
     Renderings,
@@ -27,6 +29,7 @@ from crgan.report.rank_lists import (
     draw_rank_lists,
     list_found,
 )
+from crgan.run.errors import UserError
 
 SIZE = (64, 32)
 
@@ -203,3 +206,20 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(IsADirectoryError):
         Canvas(10, 10).save(tmp_path / "out.png")
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_curves_show_each_column_of_a_history(tmp_path: Path) -> None:
+    path = tmp_path / "seed0.csv"
+    path.write_text("iteration,loss_d,loss_id,lr\n10,0.5,,0.1\n20,0.25,,0.05\n")
+    history = read_history(path)
+    assert history["loss_d"] == [0.5, 0.25]
+    assert np.isnan(history["loss_id"]).all()
+    figure = draw_curves({"seed 0": history})
+    assert [axes.get_title() for axes in figure.axes] == ["loss_d", "loss_id", "lr"]
+    assert figure.axes[2].lines[0].get_xydata().tolist() == [[10, 0.1], [20, 0.05]]
+    for name in ("a.png", "b.png"):
+        curves([str(path), "--out", str(tmp_path / name)])
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    path.write_text("name,value\n1,2\n")
+    with pytest.raises(UserError, match="no history"):
+        read_history(path)
