@@ -49,7 +49,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
         args.target_masks,
         run.params["image"]["train"],
     )
-    renderer = load_method(args.model).load_renderer(load_torch(args.gan), task, run.device)
+    gan = load_torch(args.gan)
+    renderer = load_method(args.model).load_renderer(gan, task, run.device)
     checkpoint = run.checkpoint()
     file, history = finetune(
         load_torch(args.d_id),
@@ -61,7 +62,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
         device=run.device,
         checkpoint=checkpoint,
     )
-    save_torch(args.out, file)
+    notes = dict.fromkeys([*file["notes"], *gan.get("notes", [])])  # each once
+    save_torch(args.out, {**file, "notes": list(notes)})
     write_history(args.history, history)
     checkpoint.remove()
 
