@@ -268,27 +268,24 @@ def _iterate(
 ) -> None:
     """Run all iterations that are left."""
     training, batches, history, samples = state.values()
-    first = 0
     if checkpoint and (saved := checkpoint.load()):
-        first = saved["done"]
         for name, part in state.items():
             part.load_state_dict(saved[name])
-    total = options.iterations
+    first, total = history.iteration, options.iterations
     bar = tqdm(range(first, total), initial=first, total=total, desc="CR-GAN", unit="it")
     for t in bar:
-        noted = training.step(t, next(batches))
+        history.add(options.lr_at(t), training.step(t, next(batches)))
         done, last = t + 1, t + 1 == total
-        history.add(done, options.lr_at(t), noted)
         if last:
-            history.close(done, options.lr_at(t))
+            history.close(options.lr_at(t))
+        if done % options.history_every == 0:
+            bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
         if done % options.sample_every == 0 or last:
             samples.add(done, training.g)
             if report:
                 report(done, history, samples.latest())
-        if done % options.history_every == 0:
-            bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
         if checkpoint and checkpoint.due() and not last:
-            checkpoint.save({"done": done, **{n: part.state_dict() for n, part in state.items()}})
+            checkpoint.save({name: part.state_dict() for name, part in state.items()})
 
 
 def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN file") -> Generator:

@@ -30,55 +30,59 @@ class History:
     def __init__(self, losses: tuple[str, ...], every: int) -> None:
         self.columns = ("iteration", "lr", *losses)
         self.every = every
+        self.iteration = 0  # iterations noted so far
         self.rows: list[Row] = []
         self._names: list[str] = []
         self._pending: list[Tensor] = []
 
-    def add(self, iteration: int, lr: float, losses: Mapping[str, Tensor]) -> None:
-        """Note an iteration, counted from 1. A loss that is not computed is left out, always.
+    def add(self, lr: float, losses: Mapping[str, Tensor]) -> None:
+        """Note the next iteration. A loss that is not computed is left out, in every iteration.
 
         Raises:
             UserError: a loss since the last row is not finite.
         """
+        self.iteration += 1
         self._names = list(losses)
         self._pending.append(torch.stack([loss.detach() for loss in losses.values()]))
         if len(self._pending) == self.every:
-            self.close(iteration, lr)
+            self.close(lr)
 
-    def close(self, iteration: int, lr: float) -> None:
+    def close(self, lr: float) -> None:
         """Make a row of the iterations since the last one, if there are any."""
-        if not self._pending:
-            return
-        values = self._finite(iteration)
-        means = values.mean(dim=0).tolist()
-        row = {"iteration": iteration, "lr": lr, **dict(zip(self._names, means, strict=True))}
-        self.rows.append(row)
-        self._pending.clear()
+        if self._pending:
+            means = self._finite().mean(dim=0).tolist()
+            row = {"iteration": self.iteration, "lr": lr}
+            self.rows.append({**row, **dict(zip(self._names, means, strict=True))})
+            self._pending.clear()
 
-    def _finite(self, iteration: int) -> Tensor:
+    def _finite(self) -> Tensor:
         """The pending losses, float64 (iterations, losses)."""
         values = torch.stack(self._pending).double().cpu()
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
             raise UserError(
-                f"iteration {iteration - len(values) + row + 1}: loss {self._names[column]} is "
+                f"iteration {self.iteration - len(values) + row + 1}: {self._names[column]} is "
                 f"{values[row, column].item()}; the training diverged. Lower gan.lr, and look at "
                 "the input pictures"
             )
         return values
 
-    def state_dict(self, iteration: int) -> dict[str, Any]:
-        """Rows and pending losses after `iteration`. Refuses, as `add`, what is not finite."""
-        pending = self._finite(iteration).float() if self._pending else None
-        return {"rows": list(self.rows), "names": list(self._names), "pending": pending}
+    def state_dict(self) -> dict[str, Any]:
+        """Rows and pending losses. Refuses, as `add`, what is not finite."""
+        return {
+            "iteration": self.iteration,
+            "rows": list(self.rows),
+            "names": list(self._names),
+            "pending": self._finite().float() if self._pending else None,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was called."""
+        self.iteration = state["iteration"]
         self.rows = list(state["rows"])
         self._names = list(state["names"])
-        pending = state["pending"]
-        self._pending = [] if pending is None else list(pending)
+        self._pending = [] if state["pending"] is None else list(state["pending"])
 
     def write(self, path: str | Path) -> None:
         """Write the rows as CSV; a loss that is not computed has empty cells."""

@@ -53,11 +53,8 @@ class PatchGAN(nn.Module):
         steps: list[nn.Module] = [GaussianNoise(noise_std), nn.Conv2d(3, width, 4, 2, 1)]
         for i, (before, after) in enumerate(pairwise(wide), start=1):
             stride = 2 if i < layers else 1
-            steps += [
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(before, after, 4, stride, 1),
-                NORMS[norm](after),
-            ]
+            conv = nn.Conv2d(before, after, 4, stride, 1, bias=norm == "none")  # a norm has its own
+            steps += [nn.LeakyReLU(0.2), conv, NORMS[norm](after)]
         steps += [nn.LeakyReLU(0.2), nn.Conv2d(wide[-1], 1, 4, 1, 1)]
         self.net = nn.Sequential(*steps)
 
