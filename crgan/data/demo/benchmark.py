@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from crgan.data.demo.camera import Camera, build_camera
+from crgan.data.demo.camera import Camera
 from crgan.data.demo.config import DATASETS, DemoConfig
 from crgan.data.demo.identity import Identity, Wardrobe, sample_identity, wardrobe_of
 from crgan.data.demo.masks import MASKS_NAME, write_masks
@@ -77,7 +78,7 @@ def encode_jpeg(picture: Picture, quality: int) -> bytes:
 def jpeg_round_trip(picture: Picture, quality: int) -> Picture:
     """The picture as it comes back from a JPEG file."""
     data = np.frombuffer(encode_jpeg(picture, quality), np.uint8)
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 
 def name_people(network: Network, largest: int, groups: tuple[int, ...]) -> list[list[int]]:
@@ -85,7 +86,7 @@ def name_people(network: Network, largest: int, groups: tuple[int, ...]) -> list
     rng = network.rng(PIDS)
     pids = rng.permutation(largest)[: sum(groups)] + 1
     bounds = np.cumsum([0, *groups])
-    return [sorted(int(p) for p in pids[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [sorted(int(p) for p in pids[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 def visited(network: Network, index: int) -> npt.NDArray[np.int64]:

@@ -121,9 +121,7 @@ def _arm_joints(who: Identity, pose: Pose, side: int) -> tuple[FloatArray, Float
     cycle = pose.phase + (0.0 if side > 0 else np.pi)  # opposite to the leg of that side
     index = 0 if side < 0 else 1
     swing = pose.arm_swing * np.sin(cycle) + pose.lift[index]
-    shoulder = np.array(
-        [side * 0.108 * who.shoulders * who.build**0.5, pose.lean, _SHOULDER - 0.012]
-    )
+    shoulder = np.array([side * 0.1 * who.shoulders * who.build**0.5, pose.lean, _SHOULDER - 0.014])
     out = 0.14 + 0.12 * (who.build - 0.9)
     elbow = shoulder + 0.165 * np.array([side * out, np.sin(swing), -np.cos(swing)])
     fore = swing + pose.elbows[index]
@@ -133,7 +131,7 @@ def _arm_joints(who: Identity, pose: Pose, side: int) -> tuple[FloatArray, Float
 
 def _draw_arm(canvas: Canvas, view: View, who: Identity, pose: Pose, side: int) -> None:
     shoulder, elbow, hand = _arm_joints(who, pose, side)
-    thick = 1.25 if who.top in ("coat", "jacket", "hoodie") else 1.0
+    thick = 1.13 if who.top in ("coat", "jacket", "hoodie") else 1.0
     sleeve = who.sleeve_colour
     fore = sleeve if who.long_sleeves else who.skin
     canvas.ball(view, hand + 0.02 * (hand - elbow) / 0.15, 0.02, 1.2, who.skin)
@@ -141,7 +139,7 @@ def _draw_arm(canvas: Canvas, view: View, who: Identity, pose: Pose, side: int) 
     upper_end = elbow if who.long_sleeves else shoulder + 0.72 * (elbow - shoulder)
     if not who.long_sleeves:
         canvas.limb(view, shoulder, elbow, (0.032, 0.027), who.skin)
-    canvas.limb(view, shoulder, upper_end, (0.042 * thick * who.build**0.5, 0.033 * thick), sleeve)
+    canvas.limb(view, shoulder, upper_end, (0.036 * thick * who.build**0.5, 0.031 * thick), sleeve)
     if who.handbag and side == who.bag_side:
         low = hand - np.array([0, 0, 0.09])
         canvas.limb(view, hand, low, (0.008, 0.008), _darker(who.handbag, 0.6))
@@ -228,8 +226,8 @@ def _draw_trunk(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
     canvas.patch(view, torso, (0.0, np.pi), (hem, hem + 0.008), _darker(who.top_colour, 0.7))
     if who.backpack:
         for side in (-1, 1):
-            strap = [(side * 0.85, 0.82), (side * 0.75, 0.74), (side * 1.2, 0.64)]
-            canvas.line(view, torso, strap, 0.02, _darker(who.backpack, _STRAP_SHADE))
+            harness = [(side * 0.85, 0.82), (side * 0.75, 0.74), (side * 1.2, 0.64)]
+            canvas.line(view, torso, harness, 0.02, _darker(who.backpack, _STRAP_SHADE))
     if who.bag:
         over, to = -who.bag_side * 0.7, who.bag_side * 1.4
         strap = _darker(who.bag, _STRAP_SHADE)
@@ -270,7 +268,7 @@ def _draw_head(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
     facing = float(np.cos(view.yaw))
 
     def face() -> None:
-        middle = centre + [0, 0.016, -0.008]
+        middle = centre + np.array([0, 0.016, -0.008])
         canvas.ball(view, middle, 0.044, 1.36, who.skin)
         look = np.array([0, 0.040, 0.0])
         if facing > -0.2:
@@ -279,24 +277,24 @@ def _draw_head(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
             drop = 0.006 * view.scale
             box = np.array([[-half, -drop], [half, -drop], [half, drop], [-half, drop]]) + brow
             canvas.fill(box, _darker(who.skin, 0.6))
-            mouth = np.array([0, 0, 0.042 * view.scale])[:2] + box * [1, 1]
             mouth = (box - brow) * [0.6, 0.6] + view.place(middle + look - [0, 0, 0.03])[0]
             canvas.fill(mouth, _darker(who.skin, 0.72))
             if who.beard:
-                jaw = middle + [0, 0.012, -0.034]
-                canvas.ball(view, jaw, 0.031, 0.75, _darker(who.hair, 1.15), relief=False)
+                stubble = _darker(who.skin, 0.55)
+                jaw = middle + np.array([0, 0.012, -0.034])
+                canvas.ball(view, jaw, 0.028, 0.7, stubble, relief=False)
 
     def hair() -> None:
         if who.hair_style == "bald":
             return
-        back = centre + [0, -0.014, 0.014]
+        back = centre + np.array([0, -0.014, 0.014])
         canvas.ball(view, back, 0.049, 1.12, who.hair)
         if who.hair_style == "bun":
-            canvas.ball(view, centre + [0, -0.06, 0.045], 0.026, 1.0, who.hair)
+            canvas.ball(view, centre + np.array([0, -0.06, 0.045]), 0.026, 1.0, who.hair)
 
     def fringe() -> None:
         if who.hair_style != "bald" and facing > -0.3:
-            canvas.ball(view, centre + [0, 0.006, 0.047], 0.040, 0.48, who.hair)
+            canvas.ball(view, centre + np.array([0, 0.006, 0.047]), 0.040, 0.48, who.hair)
 
     if facing > -0.35:
         hair()
@@ -306,9 +304,11 @@ def _draw_head(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
         face()
         hair()
     if who.hat:
-        canvas.ball(view, centre + [0, 0.0, 0.036], 0.051, 0.66, who.hat)
+        canvas.ball(view, centre + np.array([0, 0.0, 0.036]), 0.051, 0.66, who.hat)
         if facing > -0.3:
-            canvas.ball(view, centre + [0, 0.04, 0.022], 0.035, 0.25, _darker(who.hat, 0.75))
+            canvas.ball(
+                view, centre + np.array([0, 0.04, 0.022]), 0.035, 0.25, _darker(who.hat, 0.75)
+            )
 
 
 def _draw_long_hair(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:

@@ -40,12 +40,12 @@ STYLES: dict[str, Style] = {
     ),
     "dukemtmc": Style(
         gain=(0.89, 0.95, 1.03), offset=(-5, -3, 4), gamma=(1.0, 1.16), saturation=(0.72, 0.92),
-        brightness=(0.8, 1.08), sunny=0.35, mast=(3.0, 5.5), blur=(0.4, 0.9), noise=(3, 6.5),
+        brightness=(0.86, 1.12), sunny=0.35, mast=(3.0, 5.5), blur=(0.4, 0.9), noise=(3, 6.5),
         detail=(0.6, 0.9), quality=(70, 90), size=(0.9, 1.5),
     ),
     "cuhk03": Style(
         gain=(0.95, 1.03, 0.93), offset=(14, 16, 12), gamma=(0.9, 1.04), saturation=(0.7, 0.88),
-        brightness=(0.85, 1.05), sunny=0.1, mast=(2.6, 4.2), blur=(0.6, 1.0), noise=(1.5, 3.5),
+        brightness=(0.85, 1.05), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(1.5, 3.5),
         detail=(0.5, 0.75), quality=(60, 85), size=(1.0, 1.4),
     ),
 }  # fmt: skip

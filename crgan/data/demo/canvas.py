@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from crgan.data.demo.identity import Colour
 
-FloatArray = npt.NDArray[np.floating]
+FloatArray = npt.NDArray[Any]  # float32 or float64
 BACKGROUND, BEHIND, PERSON, FRONT = 0, 1, 2, 3  # owners of a pixel, far to near
 
 Point = FloatArray | tuple[float, float, float]
@@ -24,10 +25,10 @@ _RISE = tuple((angle, float(np.cos(angle))) for angle in np.radians((90.0, 66.0,
 
 
 def _noise_tile(seed: int, size: int = 640) -> FloatArray:
-    """Folds: smooth noise stretched along the vertical, zero mean, unit deviation."""
+    """Folds: smooth noise a little longer along the vertical, zero mean, unit deviation."""
     rng = np.random.default_rng(seed)
     tile = np.zeros((size, size), np.float32)
-    for sigma_x, sigma_y, weight in ((3, 9, 1.0), (7, 6, 1.6), (14, 22, 2.0)):
+    for sigma_x, sigma_y, weight in ((2, 4, 0.6), (5, 4, 1.6), (9, 13, 2.2)):
         layer = cv2.GaussianBlur(
             rng.standard_normal((size, size)).astype(np.float32), (0, 0), sigma_x, sigmaY=sigma_y
         )
@@ -110,7 +111,7 @@ class Canvas:
         colour: Colour,
     ) -> None:  # fmt: skip
         """A tapering capsule between two body points; radii in units of stature."""
-        ends = view.place((start, end))
+        ends = view.place(np.array([start, end]))
         outline = _Capsule(ends)
         first, last = radii[0] * view.scale, radii[1] * view.scale
         base = 0.5 * (view.nearness(start) + view.nearness(end)) * view.scale
@@ -168,30 +169,34 @@ class Canvas:
         z = np.interp(along, np.arange(len(path)), path[:, 1])
         seen = np.cos(angle - tube.facing(view.yaw)) > 0
         points = view.place(tube.at(angle, z))
-        thickness = max(int(round(width * view.scale)), 1)
+        thickness = max(round(width * view.scale), 1)
         for k in range(len(points) - 1):
             if seen[k] and seen[k + 1]:
-                a, b = (tuple(int(round(v)) for v in points[j]) for j in (k, k + 1))
-                cv2.line(self.pixels, a, b, (*colour, self.owner), thickness)
+                piece = [np.round(points[k : k + 2]).astype(np.int32)]
+                cv2.polylines(self.pixels, piece, False, (*colour, self.owner), thickness)
 
     def shaded(
         self, light: FloatArray, ambient: float, diffuse: float, folds: float,
         rng: np.random.Generator,
     ) -> FloatArray:  # fmt: skip
-        """The drawing as float32 RGB (0-255), lit from the unit vector `light` (right, down, near)."""
-        height, width = self.relief.shape
-        top, left = (
-            rng.integers(0, _FOLDS.shape[0] - height),
-            rng.integers(0, _FOLDS.shape[1] - width),
-        )
-        relief = cv2.GaussianBlur(self.relief, (0, 0), height / 300)
-        relief += folds * (height / 384) * _FOLDS[top : top + height, left : left + width]
-        slope_x = cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=1 / 8)
-        slope_y = cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=1 / 8)
+        """The drawing as float32 RGB (0-255), lit from the unit vector `light`.
+
+        `light` points right, down and towards the camera; `folds` is the depth of the creases.
+        """
+        height, width = (length // 2 for length in self.relief.shape)  # light varies slowly
+        top = int(rng.integers(0, _FOLDS.shape[0] - height))
+        left = int(rng.integers(0, _FOLDS.shape[1] - width))
+        relief = cv2.resize(self.relief, (width, height), interpolation=cv2.INTER_AREA) / 2
+        soft = np.asarray(cv2.GaussianBlur(relief, (0, 0), height / 170))
+        crease = np.float32(folds * height / 384) * _FOLDS[top : top + height, left : left + width]
+        relief = soft + crease
+        slope_x = np.asarray(cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=1 / 8))
+        slope_y = np.asarray(cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=1 / 8))
         facing = light[2] - light[0] * slope_x - light[1] * slope_y
         facing /= np.sqrt(1 + slope_x**2 + slope_y**2)
-        shade = ambient + diffuse * np.maximum(facing, 0)
-        return self.pixels[..., :3] * cv2.GaussianBlur(shade, (0, 0), height / 400)[..., None]
+        shade = (ambient + diffuse * np.maximum(facing, 0)).astype(np.float32)
+        full = cv2.resize(shade, self.relief.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return self.pixels[..., :3] * np.asarray(full)[..., None]
 
 
 class _Capsule:

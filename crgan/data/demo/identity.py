@@ -1,7 +1,8 @@
-"""Who a demo pedestrian is: build, hair, clothes, bags, and the attributes that follow from them."""
+"""Who a demo pedestrian is: build, hair, clothes, bags, and the attributes that follow."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -14,13 +15,13 @@ PALETTE: dict[str, tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = {
     "black": ((0, 180), (0, 60), (18, 48)),
     "white": ((0, 180), (0, 18), (205, 245)),
     "gray": ((0, 180), (0, 30), (85, 165)),
-    "red": ((-6, 6), (165, 235), (120, 215)),
-    "purple": ((130, 152), (80, 170), (80, 180)),
-    "yellow": ((22, 31), (140, 230), (170, 240)),
-    "blue": ((100, 118), (110, 220), (60, 200)),
-    "green": ((40, 80), (80, 190), (60, 170)),
+    "red": ((-5, 5), (140, 205), (110, 200)),
+    "purple": ((130, 152), (60, 130), (70, 150)),
+    "yellow": ((22, 30), (110, 190), (160, 230)),
+    "blue": ((102, 118), (80, 180), (55, 170)),
+    "green": ((40, 80), (60, 150), (50, 140)),
     "brown": ((8, 18), (90, 170), (60, 140)),
-    "pink": ((158, 174), (60, 140), (170, 235)),
+    "pink": ((160, 174), (50, 110), (165, 225)),
 }
 SKINS: tuple[Colour, ...] = (
     (232, 196, 172), (222, 180, 150), (205, 160, 128), (168, 120, 88), (120, 82, 60), (82, 56, 42),
@@ -34,10 +35,10 @@ HAIRS: tuple[Colour, ...] = (
 class Wardrobe:
     """How a network's people dress (weights need not sum to one)."""
 
-    upper: dict[str, float]  # colour name -> weight
-    lower: dict[str, float]
-    tops: dict[str, float]  # tshirt, shirt, hoodie, jacket, coat, dress -> weight
-    bottoms: dict[str, float]  # trousers, shorts, skirt -> weight
+    upper: Mapping[str, float]  # colour name -> weight
+    lower: Mapping[str, float]
+    tops: Mapping[str, float]  # tshirt, shirt, hoodie, jacket, coat, dress -> weight
+    bottoms: Mapping[str, float]  # trousers, shorts, skirt -> weight
     short_sleeves: float  # share among tops that may have them
     backpack: float
     bag: float
@@ -45,13 +46,34 @@ class Wardrobe:
     hat: float
 
 
-_UPPER = dict(black=5, white=4, gray=3, red=3, purple=1, yellow=1, blue=3, green=2, brown=1, pink=1)
-_LOWER = dict(black=6, white=1, gray=3, blue=5, green=1, brown=2, pink=0.5, red=0.4, purple=0.3)
+_UPPER = {
+    "black": 5,
+    "white": 4,
+    "gray": 3,
+    "red": 3,
+    "purple": 1,
+    "yellow": 1,
+    "blue": 3,
+    "green": 2,
+    "brown": 1,
+    "pink": 1,
+}
+_LOWER = {
+    "black": 6,
+    "white": 1,
+    "gray": 3,
+    "blue": 5,
+    "green": 1,
+    "brown": 2,
+    "pink": 0.5,
+    "red": 0.4,
+    "purple": 0.3,
+}
 _MIDDLE = Wardrobe(
     upper=_UPPER,
     lower=_LOWER,
-    tops=dict(tshirt=4, shirt=3, hoodie=2, jacket=3, coat=1.5, dress=1),
-    bottoms=dict(trousers=6, shorts=2, skirt=1),
+    tops={"tshirt": 4, "shirt": 3, "hoodie": 2, "jacket": 3, "coat": 1.5, "dress": 1},
+    bottoms={"trousers": 6, "shorts": 2, "skirt": 1},
     short_sleeves=0.6,
     backpack=0.26,
     bag=0.2,
@@ -62,8 +84,8 @@ WARDROBES: dict[str, Wardrobe] = {
     "market1501": Wardrobe(  # summer on a campus
         upper={**_UPPER, "white": 6, "black": 4, "yellow": 1.5, "pink": 1.5},
         lower={**_LOWER, "black": 5, "white": 1.5},
-        tops=dict(tshirt=6, shirt=3, hoodie=1, jacket=1, coat=0.2, dress=2),
-        bottoms=dict(trousers=4, shorts=4, skirt=1.5),
+        tops={"tshirt": 6, "shirt": 3, "hoodie": 1, "jacket": 1, "coat": 0.2, "dress": 2},
+        bottoms={"trousers": 4, "shorts": 4, "skirt": 1.5},
         short_sleeves=0.85,
         backpack=0.27,
         bag=0.24,
@@ -73,8 +95,8 @@ WARDROBES: dict[str, Wardrobe] = {
     "dukemtmc": Wardrobe(  # winter in the open
         upper={**_UPPER, "black": 8, "gray": 4, "blue": 4, "white": 2.5},
         lower={**_LOWER, "black": 7, "blue": 6},
-        tops=dict(tshirt=1, shirt=2, hoodie=3, jacket=5, coat=4, dress=0.3),
-        bottoms=dict(trousers=9, shorts=0.7, skirt=0.7),
+        tops={"tshirt": 1, "shirt": 2, "hoodie": 3, "jacket": 5, "coat": 4, "dress": 0.3},
+        bottoms={"trousers": 9, "shorts": 0.7, "skirt": 0.7},
         short_sleeves=0.4,
         backpack=0.38,
         bag=0.16,
@@ -84,8 +106,8 @@ WARDROBES: dict[str, Wardrobe] = {
     "cuhk03": Wardrobe(  # mild weather, under a roof
         upper={**_UPPER, "white": 5, "green": 2.5},
         lower={**_LOWER, "gray": 4},
-        tops=dict(tshirt=3, shirt=4, hoodie=2, jacket=2, coat=0.7, dress=1),
-        bottoms=dict(trousers=6, shorts=2, skirt=1.5),
+        tops={"tshirt": 3, "shirt": 4, "hoodie": 2, "jacket": 2, "coat": 0.7, "dress": 1},
+        bottoms={"trousers": 6, "shorts": 2, "skirt": 1.5},
         short_sleeves=0.55,
         backpack=0.3,
         bag=0.24,
@@ -129,7 +151,7 @@ class Identity:
     bag_side: int
 
     def attributes(self) -> dict[str, int]:
-        """Both data sets' labels of this person, by field name; values as the real files have them."""
+        """Both data sets' labels of this person, by field name, values as in the real files."""
         dark_shoes = sum(self.shoe) < 330
         labels = {
             "gender": 2 if self.female else 1,
@@ -152,13 +174,13 @@ class Identity:
         return labels
 
 
-def _choose(rng: np.random.Generator, weights: dict[str, float]) -> str:
+def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
     names = sorted(weights)
     mass = np.array([weights[name] for name in names], dtype=float)
     return names[int(rng.choice(len(names), p=mass / mass.sum()))]
 
 
-def _blend(own: dict[str, float], middle: dict[str, float], gap: float) -> dict[str, float]:
+def _blend(own: Mapping[str, float], middle: Mapping[str, float], gap: float) -> dict[str, float]:
     names = sorted({*own, *middle})
     own_sum, middle_sum = sum(own.values()), sum(middle.values())
     mixed = {}
@@ -218,17 +240,33 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe) -> Identity:
     if top == "dress":
         bottom_name, bottom_colour = top_name, top_colour
     second = named_colour(rng, _choose(rng, wardrobe.upper))
-    patterns = dict(plain=5, stripes=1.6, yoke=1.3, logo=2.2, check=1, band=1.2)
-    if top in ("jacket", "hoodie", "shirt", "coat"):
+    patterns = {"plain": 5, "stripes": 1.6, "yoke": 1.3, "logo": 2.2, "check": 1, "band": 1.2}
+    layered = top in ("jacket", "coat", "hoodie")
+    if layered or top == "shirt":
         patterns["open"] = 2.5
     pattern = _choose(rng, patterns)
-    styles = dict(long=4, ponytail=3, bun=1, short=2) if female else dict(short=8, bald=1, long=0.5)
+    styles = (
+        {"long": 4, "ponytail": 3, "bun": 1, "short": 2}
+        if female
+        else {"short": 8, "bald": 1, "long": 0.5}
+    )
 
-    def maybe(share: float, names: dict[str, float]) -> Colour | None:
+    def maybe(share: float, names: Mapping[str, float]) -> Colour | None:
         colour = named_colour(rng, _choose(rng, names))
         return colour if rng.random() < share else None
 
-    gear = dict(black=5, blue=2, red=2, gray=2, brown=2, green=1, white=1, pink=1, purple=1)
+    gear = {
+        "black": 5,
+        "blue": 2,
+        "red": 2,
+        "gray": 2,
+        "brown": 2,
+        "green": 1,
+        "white": 1,
+        "pink": 1,
+        "purple": 1,
+    }
+    shoes = {"black": 5, "white": 3, "gray": 2, "brown": 2, "red": 1, "blue": 1}
     return Identity(
         stature=float(rng.normal(1.63 if female else 1.75, 0.06)),
         build=float(np.clip(rng.normal(1.0, 0.1), 0.82, 1.3)),
@@ -247,12 +285,12 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe) -> Identity:
         sleeve_colour=second if rng.random() < 0.15 else top_colour,
         pattern=pattern,
         pattern_size=float(rng.uniform(0.6, 1.4)),
-        long_sleeves=bool(top in ("jacket", "coat", "hoodie") or rng.random() > wardrobe.short_sleeves),
+        long_sleeves=bool(layered or rng.random() > wardrobe.short_sleeves),
         bottom=bottom,
         bottom_name=bottom_name,
         bottom_colour=bottom_colour,
         leg_length=float(rng.uniform(0.3, 0.58)),
-        shoe=named_colour(rng, _choose(rng, dict(black=5, white=3, gray=2, brown=2, red=1, blue=1))),
+        shoe=named_colour(rng, _choose(rng, shoes)),
         boots=bool(rng.random() < 0.12),
         backpack=maybe(wardrobe.backpack, gear),
         bag=maybe(wardrobe.bag, gear),

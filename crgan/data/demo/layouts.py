@@ -12,12 +12,11 @@ from crgan.data.demo.benchmark import (
     EXTRAS,
     PIDS,
     Network,
-    build_camera,
     jpeg_round_trip,
     name_people,
     visited,
 )
-from crgan.data.demo.camera import Camera
+from crgan.data.demo.camera import Camera, build_camera
 from crgan.data.demo.identity import Identity
 from crgan.data.demo.matlab import Mat73Writer, save_mat5, text_cells
 from crgan.data.demo.shoot import Picture
@@ -35,7 +34,8 @@ MARKET_TEST_FIELDS = (
 )  # fmt: skip
 MARKET_TRAIN_FIELDS = (
     "age", "backpack", "bag", "handbag", *sorted(f"down{name}" for name in _MARKET_LOWER),
-    *sorted(f"up{name}" for name in _MARKET_UPPER), "clothes", "down", "up", "hair", "hat", "gender",
+    *sorted(f"up{name}" for name in _MARKET_UPPER),
+    "clothes", "down", "up", "hair", "hat", "gender",
 )  # fmt: skip
 DUKE_TRAIN_FIELDS = (
     "backpack", "bag", "handbag", "boots", "gender", "hat", "shoes", "top",
@@ -148,9 +148,9 @@ def write_dukemtmc(network: Network) -> None:
 
 
 def _pair_sizes(people: int) -> list[int]:
-    """People per camera pair, in the real proportions; every pair has at least one if it can."""
-    sizes = [0] * len(_PAIR_SHARES)
-    for _ in range(people):
+    """People per camera pair, in the real proportions; every pair has at least one."""
+    sizes = [1] * len(_PAIR_SHARES)
+    for _ in range(people - len(sizes)):
         short = [share / (size + 0.5) for share, size in zip(_PAIR_SHARES, sizes, strict=True)]
         sizes[int(np.argmax(short))] += 1
     return sizes
@@ -179,7 +179,7 @@ def write_cuhk03(network: Network) -> None:
                     name = _cuhk03_name(pair, person, slot)
                     files.append((name, index, 1 + slot // _VIEW_SLOTS))
             for kind, references in pairs.items():
-                references.append(writer.cell(rows[kind]) if size else writer.empty)
+                references.append(writer.cell(rows[kind]))
         for kind, references in pairs.items():
             writer.variable(kind, [references])
         writer.variable("testsets", [_testsets(network, writer, sizes)])

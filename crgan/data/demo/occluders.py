@@ -29,7 +29,7 @@ def _ring(hub: tuple[float, float], radius: float) -> FloatArray:
 
 
 def _lines(canvas: Canvas, points: FloatArray, thick: float, colour: Colour, closed: bool) -> None:
-    width = max(int(round(thick)), 1)
+    width = max(round(thick), 1)
     path = [np.round(points).astype(np.int32)]
     cv2.polylines(canvas.pixels, path, closed, (*colour, canvas.owner), width)
     cv2.polylines(canvas.relief, path, closed, 0.0, width)

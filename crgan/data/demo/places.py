@@ -112,7 +112,7 @@ class _Painter:
     def stroke(self, ends: list[tuple[float, float, float]], thick: float, colour: Colour) -> None:
         """A line through points (x, z, up); `thick` in metres at the first point's distance."""
         points = np.array([self.point(x, z, up) for x, z, up in ends])
-        width = max(int(round(thick * _FOCAL / max(ends[0][1], 0.6))), 1)
+        width = max(round(thick * _FOCAL / max(ends[0][1], 0.6)), 1)
         cv2.polylines(self.picture, [np.round(points).astype(np.int32)], False, colour, width)
 
 
@@ -221,9 +221,8 @@ def paint_bicycle(paint: _Painter, x: float, z: float, colour: Colour) -> None:
         turn = np.linspace(0, 2 * np.pi, 20)
         rim = [(hub + 0.33 * np.cos(a), z, 0.34 + 0.33 * np.sin(a)) for a in turn]
         paint.stroke(rim, 0.05, rubber)
-    frame = [(x - 0.52, 0.34), (x - 0.2, 0.85), (x + 0.38, 0.85), (x, 0.34), (x - 0.2, 0.85), (x - 0.52, 0.34),
-             (x, 0.34)]  # fmt: skip
-    paint.stroke([(px, z, up) for px, up in frame], 0.05, colour)
+    frame = [(-0.52, 0.34), (-0.2, 0.85), (0.38, 0.85), (0, 0.34), (-0.2, 0.85), (-0.52, 0.34)]
+    paint.stroke([(x + px, z, up) for px, up in frame], 0.05, colour)
     paint.stroke([(x + 0.52, z, 0.34), (x + 0.36, z, 1.0), (x + 0.5, z, 1.05)], 0.045, colour)
     paint.stroke([(x - 0.3, z, 0.92), (x - 0.1, z, 0.92)], 0.07, rubber)
 

@@ -204,4 +204,4 @@ def shoot(
     share = cv2.resize(
         (owner == PERSON).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA
     )
-    return picture, share > 0.5
+    return np.asarray(picture, np.uint8), np.asarray(share) > 0.5
