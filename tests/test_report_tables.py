@@ -40,7 +40,7 @@ def write_score(folder: Path, method: str = "crgan", seed: int = 0, **changes: A
     """A re-id score from market1501 to dukemtmc, with its record."""
     score = {
         "method": method, "source": MARKET, "target": DUKE, "seed": seed, "profile": "demo",
-        "backbone": "small", "notes": ["masks by grabcut"],
+        "backbone": "small", "notes": ["pictures by hand"],
         "pooling": {"global": rates(60.0 + seed, 30.0), "lmp": rates(62.26, 33.0)},
         **changes,
     }  # fmt: skip
@@ -92,7 +92,7 @@ def test_exact_text_with_two_seeds_and_cells_that_were_not_measured(tmp_path: Pa
     table = make(5, paths, (0, 1), small_printed(tmp_path))
     write_csv(tmp_path / "out.csv", table)
     # Means of 60 and 61, 62 and 63; the sample deviation of two values one apart is 0.707.
-    measured = "backbone small; masks by grabcut; 2 seeds"
+    measured = "backbone small; pictures by hand; 2 seeds"
     assert (tmp_path / "out.csv").read_bytes().decode() == (
         "profile,method,source,target,R1,R1_std,R1_paper,R10,R10_std,R10_paper,"
         "mAP,mAP_std,mAP_paper,note\n"
@@ -102,6 +102,20 @@ def test_exact_text_with_two_seeds_and_cells_that_were_not_measured(tmp_path: Pa
         f"demo,CR-GAN,market1501,dukemtmc,60.5,0.7,52.2,62.5,0.7,,30.0,0.0,30.0,{measured}\n"
         f"demo,CR-GAN+LMP,market1501,dukemtmc,62.3,0.0,56.0,64.3,0.0,,33.0,0.0,33.3,{measured}\n"
     )
+
+
+def test_masks_are_named_wherever_they_entered(tmp_path: Path) -> None:
+    score = write_score(tmp_path, notes=[])
+    gan, masks = tmp_path / "gan.pt", tmp_path / "masks.h5"
+    record = json.loads(record_path(score).read_text())
+    write_json(record_path(score), {**record, "inputs": {str(gan): "", "raw.csv": ""}})
+    write_json(record_path(gan), {"stage": "train_gan", "inputs": {str(masks): "", str(score): ""}})
+    params = {"masks": {"backend": "grabcut"}}
+    write_json(record_path(masks), {"stage": "extract_masks", "params": params, "inputs": {}})
+    plain = write_score(tmp_path, "direct_transfer", notes=[])
+    lines = {line.row.method: line.notes for line in make(2, [score, plain]).lines if line.measured}
+    assert lines["CR-GAN"] == ("backbone small", "masks by grabcut", "1 seed")
+    assert lines["Direct Transfer"] == ("backbone small", "1 seed")
 
 
 def test_readable_text_names_the_profile_and_numbers_the_notes(tmp_path: Path) -> None:
@@ -117,7 +131,7 @@ def test_readable_text_names_the_profile_and_numbers_the_notes(tmp_path: Path) -
     assert "\n| PTGAN | - (paper 27.4) | - (paper 66.1) | - | 2 |\n" in text
     assert "\n| CR-GAN | 60.0 (paper 52.2) | 62.0 | 30.0 (paper 30.0) | 3, 4, 5 |\n" in text
     assert text.endswith(
-        "2. misprint, R10\n3. backbone small\n4. masks by grabcut\n5. 1 of 2 seeds\n"
+        "2. misprint, R10\n3. backbone small\n4. pictures by hand\n5. 1 of 2 seeds\n"
     )
 
 
@@ -138,9 +152,7 @@ def test_visual_table_and_the_row_of_the_data_sets(tmp_path: Path) -> None:
         lines[0]
         == "profile,method,source,target,LPIPS,LPIPS_std,LPIPS_paper,FID,FID_std,FID_paper,note"
     )
-    assert (
-        lines[1] == "demo,Source-Target data,market1501,dukemtmc,0.500,,0.458,0.400,,0.330,1 seed"
-    )
+    assert lines[1] == "demo,Source-Target data,market1501,dukemtmc,0.500,,0.458,0.400,,0.330,"
     assert lines[2] == "demo,Source-Target data,dukemtmc,market1501,,,0.458,,,0.330,"
     assert (
         lines[3] == "demo,w/o dual condition,market1501,dukemtmc,0.000,,0.196,0.000,,0.065,1 seed"
@@ -261,6 +273,25 @@ def test_two_values_of_the_same_data_are_refused(tmp_path: Path) -> None:
     other = write_visual(tmp_path, "wo_dual_cond", reference={"lpips": 0.5, "fid": 0.41})
     with pytest.raises(UserError, match="data sets themselves differ"):
         make(1, [write_visual(tmp_path), other])
+
+
+def test_no_seed_enters_the_row_of_the_data_sets(tmp_path: Path) -> None:
+    paths = [write_visual(tmp_path, seed=seed, lpips=0.2 + seed / 10) for seed in (0, 1)]
+    lines = make(1, paths, (0, 1)).lines
+    assert (lines[0].measured["LPIPS"].mean, lines[0].measured["LPIPS"].std) == (0.5, None)
+    assert lines[0].notes == ()
+    assert lines[4].measured["LPIPS"].mean == pytest.approx(0.25)
+    assert lines[4].notes == ("2 seeds",)
+
+
+def test_random_weights_of_a_metric_are_said_of_the_data_sets_too(tmp_path: Path) -> None:
+    weights = {"lpips": {"origin": "random"}, "inception": {"origin": "fid_inception"}}
+    note = "lpips with random weights: no published quantity"
+    notes = [note, "ResNet50 started from random weights"]
+    path = write_visual(tmp_path, settings={"weights": weights}, notes=notes)
+    lines = make(1, [path]).lines
+    assert lines[0].notes == (note,)
+    assert lines[4].notes == (*notes, "1 seed")
 
 
 def test_a_visual_score_does_not_fit_a_table_of_rates(tmp_path: Path) -> None:

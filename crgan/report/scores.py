@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crgan.report.lineage import mask_backends
 from crgan.run.errors import UserError
 from crgan.run.io import read_json
 
@@ -26,7 +27,8 @@ class Score:
     Attributes:
         values: {pooling: {metric as printed: value}}; pooling "global" for LPIPS and FID.
         reference: the same metrics of the two data sets themselves; empty for re-id scores.
-        notes: what a reader must know about the number (substituted weights and the like).
+        notes: what a reader must know about the values (substituted weights and the like).
+        reference_notes: the same about the reference.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Score:
     values: Mapping[str, Mapping[str, float]]
     reference: Mapping[str, float]
     notes: tuple[str, ...]
+    reference_notes: tuple[str, ...]
 
 
 def read_scores(
@@ -103,7 +106,8 @@ def _score(path: str, record: Mapping[str, Any]) -> Score:
         record["seed"],
         values,
         reference,
-        (*_setting_notes(record), *record["notes"]),
+        (*_setting_notes(path, record), *record["notes"]),
+        tuple(_metric_notes(record)),
     )
 
 
@@ -120,10 +124,18 @@ def _metrics(
     return values
 
 
-def _setting_notes(record: Mapping[str, Any]) -> list[str]:
-    """What deviates from the paper's own setting: its CNN is ResNet50."""
+def _setting_notes(path: str, record: Mapping[str, Any]) -> list[str]:
+    """What may deviate from the paper's own setting: ResNet50, masks by LIP-JPPNet."""
     backbone = record.get("backbone")
-    return [] if backbone in (None, "resnet50") else [f"backbone {backbone}"]
+    notes = [] if backbone in (None, "resnet50") else [f"backbone {backbone}"]
+    return [*notes, *(f"masks by {backend}" for backend in mask_backends(path))]
+
+
+def _metric_notes(record: Mapping[str, Any]) -> list[str]:
+    """What is to be said of LPIPS and FID themselves, whichever pictures they compare."""
+    weights = record.get("settings", {}).get("weights", {})
+    random = [role for role, origin in weights.items() if origin["origin"] == "random"]
+    return [f"{role} with random weights: no published quantity" for role in random]
 
 
 def _listed(values: Iterable[int]) -> str:

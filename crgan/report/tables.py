@@ -18,8 +18,7 @@ from crgan.run.errors import UserError
 from crgan.run.io import atomic_path
 
 _DECIMALS = {"LPIPS": 3, "FID": 3}  # as printed; rates and mAP have one
-# Two seeds' pictures of the same data may differ in the last digits, one seed's must not.
-_SAME = 1e-4
+_SAME = 1e-4  # two runs on the same pictures may differ in the last digits
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def build(
         if cell is not None and cell.method is not None:
             used |= {score.path for score in own}
         measured = _measured(own, cell, printed.metrics) if cell and own else {}
-        lines.append(Line(row, measured, _notes(row, own, seeds)))
+        lines.append(Line(row, measured, tuple(_notes(row, cell, own, seeds))))
     for score in scores:
         if score.path not in used:
             raise UserError(
@@ -137,29 +136,43 @@ def _scores_of(row: Row, cell: Cell, scores: Iterable[Score]) -> list[Score]:
 def _measured(
     scores: Sequence[Score], cell: Cell, metrics: Sequence[str]
 ) -> dict[str, SeedStatistics]:
-    by_seed: dict[int, Mapping[str, float]] = {}
+    if cell.method is None:
+        return _of_the_data(scores, metrics)
+    values = [score.values.get(cell.pooling, {}) for score in scores]
+    for score, found in zip(scores, values, strict=True):
+        _require(score, found, metrics, f" with {cell.pooling} pooling")
+    return {metric: over_seeds(found[metric] for found in values) for metric in metrics}
+
+
+def _of_the_data(scores: Sequence[Score], metrics: Sequence[str]) -> dict[str, SeedStatistics]:
+    """The data sets' own values: every score brings them, no method or seed enters them."""
+    first = scores[0].reference
     for score in scores:
-        values = score.reference if cell.method is None else score.values.get(cell.pooling, {})
-        missing = [metric for metric in metrics if metric not in values]
-        if missing:
-            raise UserError(
-                f"{score.path}: holds no {missing[0]} with {cell.pooling} pooling; "
-                "this table needs it: measure the cell again"
-            )
-        before = by_seed.setdefault(score.seed, values)
-        if any(abs(values[m] - before[m]) > _SAME * (1 + abs(before[m])) for m in metrics):
+        _require(score, score.reference, metrics, " of the data sets themselves")
+        if any(abs(score.reference[m] - first[m]) > _SAME * (1 + abs(first[m])) for m in metrics):
             raise UserError(
                 f"{score.path}: its values of the data sets themselves differ from those in "
-                "another score of the same seed and direction; measure both again"
+                f"{scores[0].path}; measure both again"
             )
-    return {m: over_seeds(values[m] for values in by_seed.values()) for m in metrics}
+    return {metric: over_seeds([first[metric]]) for metric in metrics}
 
 
-def _notes(row: Row, scores: Sequence[Score], seeds: Sequence[int]) -> tuple[str, ...]:
+def _require(score: Score, found: Mapping[str, float], metrics: Sequence[str], what: str) -> None:
+    missing = [metric for metric in metrics if metric not in found]
+    if missing:
+        raise UserError(
+            f"{score.path}: holds no {missing[0]}{what}, which this table needs; "
+            "measure the cell again"
+        )
+
+
+def _notes(row: Row, cell: Cell | None, scores: Sequence[Score], seeds: Sequence[int]) -> list[str]:
     notes = [row.note] if row.note else []
-    notes += [note for score in scores for note in score.notes]
-    if scores:
+    if cell is not None and cell.method is None:
+        notes += [note for score in scores for note in score.reference_notes]
+    elif scores:
+        notes += [note for score in scores for note in score.notes]
         count, of = len({score.seed for score in scores}), len(set(seeds))
         plural = "" if of == 1 else "s"
         notes.append(f"{of} seed{plural}" if count == of else f"{count} of {of} seeds")
-    return tuple(dict.fromkeys(notes))
+    return list(dict.fromkeys(notes))
