@@ -92,6 +92,8 @@ def _scan(pixels: MatPixels, path: Path) -> list[Entry]:
     first = 0
     try:
         for pair, reference in enumerate(np.asarray(file[_VERSION]).ravel(), start=1):
+            if _is_empty(file[reference]):
+                continue  # a pair nobody walked past; the published file has none
             cells = np.asarray(file[reference]).T  # persons x 10
             if cells.ndim != 2 or cells.shape[1] != 10:
                 raise UserError(f"{path}: pair {pair} is {cells.shape}, expected persons x 10")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,7 +22,6 @@ from crgan.run.io import atomic_path
 LAYOUTS = ("market1501", "dukemtmc", "cuhk03", "folder")
 GENERATED = "generated"
 MANIFEST = "manifest.csv"
-_MARK = ".generated"  # says that a folder is ours to replace
 
 
 @dataclass(frozen=True)
@@ -153,19 +151,13 @@ def _attribute_columns(listing: Listing) -> dict[str, np.ndarray]:
 
 
 def _generate(dataset: str, recipe: Recipe, raw_dir: Path) -> Path:
-    """Draw the demo benchmark's raw data afresh; only a folder made here is ever replaced."""
+    """The demo benchmark's raw data; drawn unless the same are there already."""
     from crgan.data.demo import DemoConfig, generate
 
-    if raw_dir.exists() and not (raw_dir / _MARK).is_file() and any(raw_dir.iterdir()):
-        raise UserError(f"{raw_dir}: holds files that were not generated; move them elsewhere")
-    raw_dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = raw_dir.with_name(f".{raw_dir.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        generate(dataset, temporary, DemoConfig(**recipe.demo))
-        (temporary / _MARK).touch()
-        shutil.rmtree(raw_dir, ignore_errors=True)
-        temporary.rename(raw_dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    known = {f.name for f in fields(DemoConfig)}
+    if unknown := sorted(set(recipe.demo) - known):
+        raise UserError(
+            f"data.{dataset}.demo.{unknown[0]}: no such key; known: {', '.join(sorted(known))}"
+        )
+    generate(dataset, raw_dir, DemoConfig(**recipe.demo))
     return raw_dir
