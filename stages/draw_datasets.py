@@ -11,7 +11,7 @@ import numpy as np
 
 from crgan.data.store import open_dataset
 from crgan.report.figures import Examples, draw_datasets
-from crgan.report.names import dataset_label, picture_note
+from crgan.report.names import picture_label, picture_note
 from crgan.report.picks import pick_people
 from crgan.run.stage import Run, StageParser, run_stage
 
@@ -28,7 +28,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         split = open_dataset(manifest).split("train")
         rng = np.random.default_rng(figures["seed"])
         pairs = pick_people(split, figures["people"], rng)
-        name = dataset_label(manifest.parent.name)
+        name = picture_label(manifest.parent.name, run.profile)
         examples.append(Examples(name, split.images[pairs], split.camid[pairs]))
     draw_datasets(examples, picture_note(run.profile)).save(args.out)
 

@@ -20,6 +20,7 @@ from crgan.report.figures import (
     draw_datasets,
     draw_renderings,
 )
+from crgan.report.names import picture_label, picture_note
 from crgan.report.picks import pick_people, pick_queries
 from crgan.report.rank_lists import (
     RIGHT,
@@ -79,6 +80,16 @@ def test_figure_5_shows_two_pictures_of_each_person() -> None:
     assert 4 * 128 < sheet.shape[0] < 4 * 128 + 4 * 60
     assert 6 * 64 < sheet.shape[1] < 6 * 64 + 60
     assert [shown(sheet, level) for level in range(40, 60)] == [128 * 64] * 20
+
+
+def test_generated_pictures_are_never_shown_as_the_data_set() -> None:
+    assert picture_label("market1501", "demo") == "Market-1501 (generated)"
+    assert picture_label("market1501", "paper") == "Market-1501"
+    assert picture_label("site", "mine") == "site"
+    assert picture_note("demo") == (
+        "Profile demo: generated demo benchmark, not the data sets themselves."
+    )
+    assert picture_note("paper") == "Profile paper."
 
 
 def test_figure_6_shows_each_rendering_under_its_target() -> None:

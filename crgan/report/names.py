@@ -19,6 +19,11 @@ def dataset_label(name: str) -> str:
     return _DATASETS.get(name, name)
 
 
+def picture_label(name: str, profile: str) -> str:
+    """A data set's name over its pictures; says so where they are generated ones."""
+    return dataset_label(name) + (" (generated)" if profile in _PICTURES else "")
+
+
 def profile_warning(profile: str) -> str:
     """What a reader of numbers must know about the profile they were measured with."""
     return _PROFILES.get(profile, "a profile of your own; see its section in params.yaml")
