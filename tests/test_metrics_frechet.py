@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pytorch_fid.fid_score import calculate_frechet_distance
 
+from crgan.metrics import frechet
 from crgan.metrics.frechet import Moments, frechet_distance
 from crgan.run.errors import UserError
 
@@ -61,6 +62,16 @@ def test_agrees_with_the_package(first: int, second: int) -> None:
     value = frechet_distance(Moments.of(x), Moments.of(y))
     assert value == pytest.approx(by_package(x, y), rel=1e-6)
     assert value == pytest.approx(frechet_distance(Moments.of(y), Moments.of(x)), rel=1e-9)
+
+
+@pytest.mark.parametrize(("first", "second"), [(20, 15), (15, 20)])
+def test_large_sets_by_eigenvalues_agree_with_singular_values(
+    first: int, second: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = Moments.of(features(first)), Moments.of(features(second, seed=1))
+    exact = frechet_distance(x, y)
+    monkeypatch.setattr(frechet, "_SVD_ROWS", 5)
+    assert frechet_distance(x, y) == pytest.approx(exact, rel=1e-7)
 
 
 def test_channels_that_are_always_zero() -> None:

@@ -61,7 +61,7 @@ class FidStatistics:
 def load_inception(
     weights: WeightsFrom, *, dims: Dims = 2048, seed: int = 0, device: str = "cpu"
 ) -> FidNet:
-    """The FID Inception; nothing is downloaded.
+    """The FID Inception, ready for `extract`; nothing is downloaded.
 
     Args:
         weights: file with the state dict of `pytorch_fid.inception.fid_inception_v3()`, or
@@ -71,6 +71,18 @@ def load_inception(
     Raises:
         UserError: unknown `dims`, missing file, or one that holds another network.
     """
+    model = package_inception(weights, dims=dims, seed=seed)
+    _fold_batch_norm(model)
+    return FidNet(
+        model=model.to(device).to(memory_format=torch.channels_last),
+        dims=dims,
+        weights=f"random:{seed}" if weights == "random" else sha256_file(weights),
+        device=torch.device(device),
+    )
+
+
+def package_inception(weights: WeightsFrom, *, dims: Dims, seed: int = 0) -> nn.Module:
+    """The package's own module as it makes it, in evaluation mode, with these weights."""
     if dims not in LAYERS:
         raise UserError(f"dims {dims}: choose one of {', '.join(map(str, LAYERS))}")
     state = _random_state(seed) if weights == "random" else load_torch(weights)
@@ -83,13 +95,7 @@ def load_inception(
             f"{weights}: not the FID Inception's weights ({first}); give the state dict of "
             "pytorch_fid's fid_inception_v3()"
         ) from None
-    _fold_batch_norm(model.eval())
-    return FidNet(
-        model=model.to(device, memory_format=torch.channels_last),
-        dims=dims,
-        weights=f"random:{seed}" if weights == "random" else sha256_file(weights),
-        device=torch.device(device),
-    )
+    return model.eval()
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def _in_batches(
 
 
 def diversity(
-    net: LpipsNet, renderings: Sequence[Images], *, batch: int = 32
+    net: LpipsNet, renderings: Sequence[Images] | Images, *, batch: int = 32
 ) -> NDArray[np.float64]:
     """(S,) mean LPIPS over all pairs among the K >= 2 renderings of each of S sources.
 
@@ -136,7 +136,7 @@ def diversity(
     return np.array(values)
 
 
-def _groups(renderings: Sequence[Images], batch: int) -> Iterator[list[Images]]:
+def _groups(renderings: Sequence[Images] | Images, batch: int) -> Iterator[list[Images]]:
     """Neighbouring sources with equal shapes, together at most `batch` pictures (or one source)."""
     group: list[Images] = []
     for images in renderings:
