@@ -2,9 +2,10 @@
 
     python -m stages.extract_masks --dataset market1501 \\
         --manifest artifacts/demo/data/market1501/manifest.csv \\
+        --weights artifacts/demo/weights/parsing.pt \\
         --out artifacts/demo/masks/market1501.h5
 
-A backend with weights also takes `--weights FILE`; the demo's truth takes `--raw FOLDER`.
+The weights' file says `none` where the backend has none; the demo's truth takes `--raw FOLDER`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from crgan.parsing.backend import Resources, make_backend
 from crgan.parsing.extract import extract_masks
+from crgan.run.io import load_torch
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("extract_masks", __doc__)
 parser.cell("--dataset", help="whose images")
 parser.input("--manifest", beside=("images.npy",), help="manifest of the data set")
-parser.input("--weights", required=False, help="the backend's weights file, where it has one")
+parser.input("--weights", help="the backend's weights (fetch_weights --role parsing)")
 parser.add_argument("--raw", type=Path, help="the demo data set's raw folder, for backend truth")
 parser.output("--out", help="the mask file")
 
@@ -28,7 +30,12 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Make the backend, then the masks."""
     settings = run.params["masks"]
     name = settings["backend"]
-    resources = Resources(args.weights, args.raw, run.threads)
+    weights = load_torch(args.weights)
+    model = None
+    if "bytes" in weights:  # the backends' libraries read files
+        model = run.scratch(weights["origin"].rsplit("/", 1)[-1] + ".model")
+        model.write_bytes(weights["bytes"].numpy().tobytes())
+    resources = Resources(model, args.raw, run.threads)
     backend = make_backend(name, settings.get(name, {}), resources)
     extract_masks(args.manifest, backend, args.out)
 

@@ -2,42 +2,54 @@
 
     python -m stages.fetch_weights                        list the registry and what is here
     python -m stages.fetch_weights lpips_alexnet ...      fetch these into resources/weights/
-    python -m stages.fetch_weights --role lpips --out artifacts/demo/weights/lpips.pth
+    python -m stages.fetch_weights --role lpips --out artifacts/demo/weights/lpips.pt
 
-The last form is the workflow's stage: the file that the profile names for a role
-(`profiles.{profile}.weights.{role}`), copied to where the stages after it read it. A role's value
-is a name of the registry or the path of a file of your own.
+The last form is the workflow's stage: what the profile names for a role
+(`profiles.{profile}.weights.{role}`), in one form for the stages after it, with its origin and
+hash. A role's value is a name of the registry, the path of a file of your own, `random` (weights
+drawn by the stage that uses them; results say so) or `none` (the role needs none).
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
+from crgan.run.io import load_torch, save_torch, sha256_file
 from crgan.run.stage import Run, StageParser, run_stage
 from crgan.run.weights import ROOT, fetch, load_registry, missing
 
 parser = StageParser("fetch_weights", __doc__)
 parser.cell("--role", help="what the weights are for: backbone, parsing, lpips, inception")
 parser.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
-parser.output("--out", help="the copy")
+parser.output("--out", help="the packed weights")
 
 
 def body(args: argparse.Namespace, run: Run) -> None:
-    """Fetch the role's weights and copy them."""
+    """Fetch the role's weights and pack them with their origin."""
     name = str(run.params["weights"])
-    key = f"profiles.{run.profile}.weights.{args.role}"
     if name in ("none", "random"):
-        raise UserError(f"{key} is {name!r}: there is nothing to fetch for this role")
+        save_torch(args.out, {"origin": name, "sha256": "", "state": {}})
+        return
     if "/" in name and not Path(name).is_file():
+        key = f"profiles.{run.profile}.weights.{args.role}"
         raise UserError(f"{key}: {name}: no such file; give a file, or a name of weights.yaml")
     source = Path(name) if "/" in name else fetch(name, args.root)
-    with atomic_path(args.out) as temporary:
-        shutil.copyfile(source, temporary)
+    save_torch(args.out, {"origin": name, "sha256": sha256_file(source), **_content(source)})
+
+
+def _content(source: Path) -> dict[str, Any]:
+    """The tensors of a torch file, or the bytes of any other format, as one tensor."""
+    if source.suffix in (".pth", ".pt"):
+        return {"state": load_torch(source)}
+    import torch
+
+    return {"bytes": torch.from_numpy(np.fromfile(source, dtype=np.uint8))}
 
 
 def by_name(argv: list[str]) -> None:
