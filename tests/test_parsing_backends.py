@@ -135,3 +135,25 @@ def test_mediapipe_masks_follow_the_person() -> None:
     moved = Batch(np.roll(batch.images, 8, axis=2), batch.paths)
     shifted = np.roll(truth, 8, axis=2)
     assert intersection_over_union(backend.masks(moved), shifted).mean() > 0.5
+
+
+def test_truth_gives_the_demos_masks_at_the_stores_size(tmp_path: Path) -> None:
+    """Rendered pictures of many sizes: their masks come out at the store's, in the same order."""
+    from crgan.data.demo import DemoConfig, generate, true_masks
+
+    root = tmp_path / "dukemtmc"
+    few = DemoConfig(
+        train_ids=2, test_ids=2, junk_images=0, distractor_images=0, distractor_ids=0,
+        max_cameras=2, images_per_camera=2,
+    )  # fmt: skip
+    generate("dukemtmc", root, few)
+    paths = tuple(sorted(str(p.relative_to(root)) for p in root.glob("bounding_box_train/*.jpg")))
+    backend = make_backend("truth", {}, Resources(raw_root=root))
+    found = backend.masks(Batch(np.zeros((len(paths), 64, 32, 3), dtype=np.uint8), paths))
+    own = list(true_masks(root, paths))
+    assert found.shape == (len(paths), 64, 32)
+    assert len({mask.shape for mask in own}) > 1
+    for mask, whole in zip(found, own, strict=True):
+        assert abs(mask.mean() - whole.mean()) < 0.02
+    with pytest.raises(UserError, match="absent"):
+        backend.masks(Batch(np.zeros((1, 64, 32, 3), dtype=np.uint8), ("absent.jpg",)))

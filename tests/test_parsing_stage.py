@@ -13,7 +13,7 @@ from crgan.data.manifest import Manifest, write_manifest
 from crgan.parsing.store import open_masks
 from crgan.run import weights
 from crgan.run.errors import UserError
-from crgan.run.io import read_json, sha256_bytes
+from crgan.run.io import load_torch, read_json, sha256_bytes
 from crgan.run.provenance import record_path
 from crgan.run.stage import run_stage
 from stages import extract_masks, fetch_weights
@@ -43,8 +43,16 @@ def use_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **smoke: dict[st
     monkeypatch.setenv("CRGAN_PARAMS", str(tmp_path / "params.yaml"))
 
 
-def run_extract(manifest: Path, out: Path) -> None:
-    arguments = ["--dataset", "market1501", "--manifest", str(manifest), "--out", str(out)]
+def run_fetch(tmp_path: Path, role: str) -> Path:
+    out = tmp_path / "weights" / f"{role}.pt"
+    arguments = ["--role", role, "--root", str(tmp_path / "root"), "--out", str(out)]
+    run_stage(fetch_weights.parser, fetch_weights.body, arguments)
+    return out
+
+
+def run_extract(manifest: Path, packed: Path, out: Path) -> None:
+    arguments = ["--dataset", "market1501", "--manifest", str(manifest)]
+    arguments += ["--weights", str(packed), "--out", str(out)]
     run_stage(extract_masks.parser, extract_masks.body, arguments)
 
 
@@ -53,7 +61,7 @@ def test_masks_with_their_record(
 ) -> None:
     use_params(tmp_path, monkeypatch, masks={"backend": "grabcut"})
     out = tmp_path / "out" / "market1501.h5"
-    run_extract(manifest, out)
+    run_extract(manifest, run_fetch(tmp_path, "parsing"), out)
     store = open_masks(out, manifest)
     params = yaml.safe_load((PROJECT / "params.yaml").read_text())
     assert store.backend == "grabcut"
@@ -77,26 +85,33 @@ def test_a_backend_that_cannot_run_ends_with_a_message_and_no_file(
     message: str,
 ) -> None:
     use_params(tmp_path, monkeypatch, masks={"backend": backend})
+    packed = run_fetch(tmp_path, "parsing")
     with pytest.raises(SystemExit) as stop:
-        run_extract(manifest, tmp_path / "out" / "m.h5")
+        run_extract(manifest, packed, tmp_path / "out" / "m.h5")
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def run_fetch(tmp_path: Path, role: str) -> Path:
-    out = tmp_path / "out" / role
-    arguments = ["--role", role, "--root", str(tmp_path / "root"), "--out", str(out)]
-    run_stage(fetch_weights.parser, fetch_weights.body, arguments)
-    return out
-
-
 def test_a_role_takes_the_users_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.tflite").write_bytes(b"mine")
-    use_params(tmp_path, monkeypatch, weights={"parsing": str(tmp_path / "mine.tflite")})
+    mine = tmp_path / "mine.tflite"
+    mine.write_bytes(b"mine")
+    use_params(tmp_path, monkeypatch, weights={"parsing": str(mine)})
     out = run_fetch(tmp_path, "parsing")
-    assert out.read_bytes() == b"mine"
+    packed = load_torch(out)
+    assert bytes(packed["bytes"].tolist()) == b"mine"
+    assert packed["origin"] == str(mine)
+    assert packed["sha256"] == sha256_bytes(b"mine")
     assert record_path(out).is_file()
+
+
+def test_random_and_none_are_said_and_never_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_params(tmp_path, monkeypatch, weights={"lpips": "random", "parsing": "none"})
+    for role, origin in (("lpips", "random"), ("parsing", "none")):
+        packed = load_torch(run_fetch(tmp_path, role))
+        assert packed == {"origin": origin, "sha256": "", "state": {}}
 
 
 def refuse(*_: Any, **__: Any) -> None:
@@ -106,7 +121,6 @@ def refuse(*_: Any, **__: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("random", "nothing to fetch"),
         ("absent/file.pth", "absent/file.pth: no such file"),
         ("resnet51", "no weights named 'resnet51'"),
         ("resnet50_imagenet", "put one of these into"),
@@ -125,4 +139,4 @@ def test_a_role_that_cannot_be_had_ends_with_a_message_and_no_file(
         run_fetch(tmp_path, "backbone")
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "out" / "backbone").exists()
+    assert not list(tmp_path.rglob("backbone.pt"))

@@ -206,8 +206,10 @@ def test_iou_command(
     common = ["--manifest", str(manifest), "--truth", str(stored)]
     iou.main([*common, "--masks", str(tmp_path / "halved.h5")])
     facts = json.loads(capsys.readouterr().out)
-    assert facts["mean"] == 0.5
-    assert facts["below_half"] == 0.5
+    assert set(facts) == {"backend", "all", "train"}
+    assert facts["all"] == facts["train"]
+    assert facts["all"]["mean"] == 0.5
+    assert facts["all"]["below_half"] == 0.5
     with pytest.raises(SystemExit) as stop:
         iou.main([*common, "--masks", str(tmp_path / "absent.h5")])
     assert stop.value.code == 2

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from crgan.data.demo import true_masks
 from crgan.parsing.backend import Batch
-from crgan.parsing.store import shrink
 
 
 class Truth:
@@ -28,7 +28,15 @@ class Truth:
         self._root = root
 
     def masks(self, batch: Batch) -> NDArray[np.bool_]:
-        """See `MaskBackend.masks`."""
-        found = true_masks(self._root, batch.paths)
+        """See `MaskBackend.masks`; the pictures' own sizes vary, the store has one."""
         height, width = batch.images.shape[1:3]
-        return found if found.shape[1:] == (height, width) else shrink(found, height, width)
+        found = true_masks(self._root, batch.paths)
+        return np.stack([_fitted(mask, height, width) for mask in found])
+
+
+def _fitted(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Resized as the store resizes the picture; True where the person's share is above one half."""
+    smaller = height <= mask.shape[0] and width <= mask.shape[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=method)
+    return np.asarray(share > 0.5)
