@@ -26,8 +26,8 @@ parser.input("--reid", help="the re-id model")
 parser.output("--out", help="the picture, .png")
 
 _HOW_TO_READ = (
-    "✓ solid green: the same person; ✗ dashed red: another. Images of the query's person by the "
-    "query's camera, and junk, are removed."
+    "✓ solid green: the same person; ✗ dashed red: another.",
+    "Removed: junk, and images of the query's person by the query's own camera.",
 )
 
 
@@ -65,7 +65,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
         f"{args.method}, {dataset_label(args.source)} to {dataset_label(args.target)}, "
         f"seed {args.seed}"
     )
-    draw_rank_lists(lists, title, f"{_HOW_TO_READ} {picture_note(run.profile)}").save(args.out)
+    notes = [*_HOW_TO_READ, picture_note(run.profile)]
+    draw_rank_lists(lists, title, notes).save(args.out)
 
 
 if __name__ == "__main__":

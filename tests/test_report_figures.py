@@ -171,7 +171,9 @@ def test_rank_list_removes_same_camera_and_junk_and_knows_right_from_wrong() -> 
 def test_right_is_framed_solid_green_and_wrong_dashed_red() -> None:
     def frame_pixels(right: bool, frame: tuple[int, int, int]) -> int:
         found = Found(plain(50)[0], 2, right)
-        sheet = draw_rank_lists([RankList(plain(40)[0], 1, (found,))], "title", "note").array()
+        sheet = draw_rank_lists(
+            [RankList(plain(40)[0], 1, (found,))], "title", ["note", "more"]
+        ).array()
         rows, columns = np.nonzero(where(sheet, 50))
         top, left = int(rows.min()), int(columns.min())
         ring = sheet[top - 4 : top + 132, left - 4 : left + 68]
@@ -187,7 +189,9 @@ def test_right_is_framed_solid_green_and_wrong_dashed_red() -> None:
 def test_the_marks_differ_without_colour() -> None:
     def grey(right: bool) -> NDArray[np.uint8]:
         found = Found(plain(50)[0], 2, right)
-        sheet = draw_rank_lists([RankList(plain(40)[0], 1, (found,))], "title", "note").array()
+        sheet = draw_rank_lists(
+            [RankList(plain(40)[0], 1, (found,))], "title", ["note", "more"]
+        ).array()
         dark = sheet.max(2) < 230
         return dark[-30:]  # the line of the labels
 
@@ -197,7 +201,7 @@ def test_the_marks_differ_without_colour() -> None:
 def test_rows_of_a_small_gallery_may_be_short() -> None:
     found = Found(plain(50)[0], 2, True)
     lists = [RankList(plain(40)[0], 1, (found,) * 3), RankList(plain(41)[0], 1, ())]
-    sheet = draw_rank_lists(lists, "title", "note").array()
+    sheet = draw_rank_lists(lists, "title", ["note", "more"]).array()
     assert shown(sheet, 50) == 3 * 128 * 64
     assert shown(sheet, 41) == 128 * 64
 

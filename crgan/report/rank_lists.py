@@ -100,24 +100,25 @@ def list_found(
     ]
 
 
-def draw_rank_lists(lists: Sequence[RankList], title: str, note: str) -> Canvas:
+def draw_rank_lists(lists: Sequence[RankList], title: str, notes: Sequence[str]) -> Canvas:
     """A row for each query: the query, then what was found, each with its camera.
 
     Args:
         lists: at least one; rows may differ in length.
         title: which model.
-        note: what was removed and how to read the frames; drawn under the title.
+        notes: lines under the title: how to read the frames, what was removed.
     """
     height, width = size = shown_size(*lists[0].query.shape[:2])
     longest = max(len(ranks.found) for ranks in lists)
     start = _MARGIN + width + _AFTER_QUERY
-    top = _MARGIN + 3 * _LINE
+    top = _MARGIN + (2 + len(notes)) * _LINE
     pitch = height + _LINE + _GAP
-    lines = max(text_width(title, bold=True), text_width(note, _SMALL))
-    right = max(start + longest * (width + _GAP), _MARGIN + lines)
+    widest = max([text_width(title, bold=True), *(text_width(note, _SMALL) for note in notes)])
+    right = max(start + longest * (width + _GAP), _MARGIN + widest)
     sheet = Canvas(right + _MARGIN, top + len(lists) * pitch + _MARGIN)
     sheet.text(title, _MARGIN, _MARGIN, bold=True)
-    sheet.text(note, _MARGIN, _MARGIN + _LINE, size=_SMALL, colour=GREY)
+    for i, note in enumerate(notes, 1):
+        sheet.text(note, _MARGIN, _MARGIN + i * _LINE, size=_SMALL, colour=GREY)
     heads = [
         (_MARGIN, "query"),
         *((start + i * (width + _GAP), str(i + 1)) for i in range(longest)),
