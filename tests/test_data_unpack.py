@@ -75,7 +75,7 @@ def test_good_archives(tmp_path: Path, name: str, mode: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil", "set/../../evil", "/tmp/evil", "C:/evil", "set\\..\\..\\evil", "..", "./../evil"],
+    ["../evil", "set/../../evil", "/evil", "C:/evil", "set\\..\\..\\evil", "..", "./../evil"],
 )
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_names_that_lead_outside(tmp_path: Path, name: str, kind: str) -> None:

@@ -76,37 +76,3 @@ class EpochSampler:
         self._rng.bit_generator.state = state["rng"]
         self._begin()
         self._position = state["position"]
-
-
-class PairSampler:
-    """Random (X_S, X_T) pairs (Alg. 1): source and target are shuffled independently.
-
-    Args:
-        n_source, n_target: numbers of images.
-        batch: pairs per batch.
-        seed: both orders follow from it, each from a stream of its own.
-    """
-
-    def __init__(
-        self, n_source: int, n_target: int, batch: int, seed: int | np.random.SeedSequence
-    ) -> None:
-        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-        source, target = root.spawn(2)
-        self.source = EpochSampler(n_source, batch, source)
-        self.target = EpochSampler(n_target, batch, target)
-
-    def __iter__(self) -> PairSampler:
-        return self
-
-    def __next__(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Source and target indices, int64 (batch,) each."""
-        return next(self.source), next(self.target)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain values of both orders."""
-        return {"source": self.source.state_dict(), "target": self.target.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the saved sampler stood."""
-        self.source.load_state_dict(state["source"])
-        self.target.load_state_dict(state["target"])
