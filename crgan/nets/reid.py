@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
 
 from crgan.run.errors import UserError
 
@@ -143,6 +142,9 @@ class ResNet50Backbone(nn.Module):
 
     def __init__(self, last_stride: int) -> None:
         super().__init__()
+        # Importing torchvision takes as long as torch itself, and most jobs do without it.
+        from torchvision.models import resnet50
+
         net = resnet50(weights=None)
         for name, module in net.named_children():
             if name not in ("avgpool", "fc"):
