@@ -33,13 +33,13 @@ lint: env ## style, types and workflow checks
 	ruff check .
 	ruff format --check .
 	mypy
-	snakefmt --check Snakefile workflow
+	snakefmt --check workflow
 	snakemake --lint
 
 format: env ## rewrite files in the project's style
 	ruff check --fix .
 	ruff format .
-	snakefmt Snakefile workflow
+	snakefmt workflow
 
 test: lint ## lint and the whole test suite, both engines end to end at smoke scale included
 	python -m pytest

@@ -114,9 +114,17 @@ def _modules(node: ast.AST, importer: str) -> list[str]:
 
 
 def _files(module: str) -> list[str]:
-    """The file of a project module, and the `__init__` files on the way to it."""
+    """The file of a project module, and the `__init__` files on the way to it that say anything."""
     parts = module.split(".")
     if parts[0] not in ("crgan", "stages"):
         return []
     inits = ["/".join(parts[:i]) + "/__init__.py" for i in range(1, len(parts) + 1)]
-    return [f for f in [*inits, "/".join(parts) + ".py"] if (ROOT / f).is_file()]
+    files = [f for f in inits if (ROOT / f).is_file() and not _is_silent(f)]
+    return [*files, *([f] if (ROOT / (f := "/".join(parts) + ".py")).is_file() else [])]
+
+
+@cache
+def _is_silent(init: str) -> bool:
+    """Whether an `__init__` file has no statement but a docstring."""
+    body = ast.parse((ROOT / init).read_text()).body
+    return all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in body)

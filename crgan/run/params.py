@@ -225,12 +225,17 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     return override(params, settings) if settings else params
 
 
-def snapshot(params: dict[str, Any], folder: Path = SNAPSHOTS) -> Path:
+def snapshot_path(params: Mapping[str, Any]) -> Path:
+    """Where `snapshot` writes these parameters."""
+    return SNAPSHOTS / f"{digest(params)[:16]}.yaml"
+
+
+def snapshot(params: Mapping[str, Any]) -> Path:
     """Write the parameters of a run where its jobs read them, whatever happens to params.yaml."""
-    path = folder / f"{digest(params)[:16]}.yaml"
+    path = snapshot_path(params)
     if not path.is_file():
         with atomic_path(path) as temporary:
-            temporary.write_text(yaml.safe_dump(params, sort_keys=False))
+            temporary.write_text(yaml.safe_dump(dict(params), sort_keys=False))
     return path
 
 

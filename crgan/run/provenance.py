@@ -61,6 +61,11 @@ class Judge:
             self._outputs[output] = self._judge(output)
         return self._outputs[output]
 
+    def save(self) -> None:
+        """Remember the contents that were read, for the next judge."""
+        assert self.hashes is not None
+        self.hashes.save()
+
     def _judge(self, output: str) -> str | None:
         if not (self.root / output).is_file():
             return "missing"
@@ -138,11 +143,12 @@ class Judge:
         return self._code[stage, model]
 
 
-def all_records(*folders: str | Path) -> dict[str, dict[str, Any]]:
-    """The record of every output recorded below `folders`: {output: record}."""
+def all_records(*folders: str | Path, deep: bool = True) -> dict[str, dict[str, Any]]:
+    """The record of every output recorded in `folders` (and below, if `deep`): {output: record}."""
     found: dict[str, dict[str, Any]] = {}
-    for folder in folders:
-        for path in sorted(Path(folder).rglob(f"*{SUFFIX}")):
+    for folder in map(Path, folders):
+        pattern = f"*{SUFFIX}"
+        for path in sorted(folder.rglob(pattern) if deep else folder.glob(pattern)):
             try:
                 record = read_json(path)
                 found.update(dict.fromkeys(record["outputs"], record))

@@ -1,0 +1,71 @@
+"""Commands around the two engines.
+
+python -m crgan.engines commit       record in dvc.lock what Snakemake made, once it is judged
+python -m crgan.engines preflight    list raw data and weights that are not there yet
+python -m crgan.engines dvc-yaml     refresh the lists in dvc.yaml that are derived; with
+                                     --check only say whether they are fresh
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from crgan.run.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; a `UserError` ends with status 2, an unmet check with status 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m crgan.engines",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("commit")
+    commands.add_parser("preflight")
+    commands.add_parser("dvc-yaml").add_argument("--check", action="store_true")
+    args = parser.parse_args(argv)
+    try:
+        if args.command == "commit":
+            _commit()
+        elif args.command == "preflight":
+            _preflight()
+        else:
+            _dvc_yaml(args.check)
+    except UserError as error:
+        print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _commit() -> None:
+    from crgan.engines.handover import commit
+
+    recorded, absent = commit()
+    print(f"{recorded} stages recorded in dvc.lock" + (f", {absent} not built" * bool(absent)))
+
+
+def _preflight() -> None:
+    from crgan.engines.preflight import require
+    from crgan.run.params import load
+
+    require(load())
+    print("nothing is missing")
+
+
+def _dvc_yaml(check: bool) -> None:
+    from crgan.engines.dvcfile import PATH, fresh
+
+    text = fresh()
+    if PATH.read_text() == text:
+        print(f"{PATH} is fresh")
+    elif check:
+        print(f"{PATH} is not fresh; run python -m crgan.engines dvc-yaml", file=sys.stderr)
+        raise SystemExit(1)
+    else:
+        PATH.write_text(text)
+        print(f"{PATH} refreshed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""From Snakemake to DVC: record in dvc.lock what Snakemake made, after judging it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from crgan.run.errors import UserError
+from crgan.run.hashes import Hashes
+from crgan.run.params import load
+from crgan.run.provenance import Judge
+
+
+def commit() -> tuple[int, int]:
+    """`dvc commit` of every stage whose outputs are all there and all current.
+
+    A bare `dvc commit -f` blesses whatever lies on disk; this refuses.
+
+    Returns:
+        How many stages were recorded, and how many are not built yet.
+
+    Raises:
+        UserError: an output on disk is stale, or a stage is built in part.
+    """
+    from dvc.repo import Repo
+
+    judge = Judge(load(), hashes=Hashes())
+    ready, absent = [], 0
+    with Repo() as repo:
+        for stage in repo.index.stages:
+            reasons = {name: judge.why_stale(name) for name in _outputs(stage)}
+            stale = {name: reason for name, reason in reasons.items() if reason}
+            if not stale:
+                ready.append(stage.addressing)
+            elif set(reasons.values()) == {"missing"}:
+                absent += 1
+            else:
+                name, reason = next(iter(stale.items()))
+                raise UserError(
+                    f"{name}: {reason}. Nothing was recorded; run snakemake first, and give it "
+                    "the parameters of params.yaml (no --config)"
+                )
+        if not ready:
+            raise UserError("nothing is built with the parameters of params.yaml; run snakemake")
+        # relink=False: a file linked afresh would look like another program's to Snakemake
+        if not absent:
+            repo.commit(force=True, relink=False)
+        else:
+            for name in ready:
+                repo.commit(name, force=True, relink=False)
+    judge.save()
+    return len(ready), absent
+
+
+def _outputs(stage: Any) -> list[str]:
+    """A stage's outputs but the records, which the judge reads and does not judge."""
+    names = [os.path.relpath(out.fs_path) for out in stage.outs]
+    return [name for name in names if not name.endswith(".prov.json")]

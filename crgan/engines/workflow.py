@@ -1,0 +1,167 @@
+"""What the Snakefile asks of Python: parameters of this run, cells of the matrix, source files.
+
+`workflow/rules/common.smk` makes one `Experiment` and the rules read it; nothing here runs a job.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crgan.engines.reconcile import Finding
+from crgan.report.cells import cells_of
+from crgan.report.printed import TABLES, printed_inputs
+from crgan.run.code import code_of
+from crgan.run.errors import UserError
+from crgan.run.params import (
+    ENVIRONMENT,
+    canonical,
+    cell_key,
+    effective,
+    slice_of,
+    snapshot_path,
+)
+
+# Options of `snakemake` that look, tidy up or bless, and run no job.
+LOOK_ONLY = (
+    "archive", "cleanup_metadata", "cleanup_shadow", "conda_cleanup_envs",
+    "conda_create_envs_only", "container_cleanup_images", "containerize", "d3dag", "dag",
+    "delete_all_output", "delete_temp_output", "detailed_summary", "dryrun", "filegraph",
+    "generate_unit_tests", "lint", "list_changes", "list_conda_envs", "list_input_changes",
+    "list_params_changes", "list_rules", "list_target_rules", "list_untracked",
+    "print_compilation", "rulegraph", "summary", "touch", "unlock",
+)  # fmt: skip
+
+Cell = Mapping[str, Any]
+
+
+def runs_jobs(argv: Sequence[str]) -> bool:
+    """Whether a `snakemake` command line is about to run jobs, and does not only look.
+
+    A command line of another program (Snakemake used as a library) is taken for looking.
+    """
+    from snakemake.cli import get_argument_parser
+
+    program = Path(argv[0])
+    if program.stem != "snakemake" and program.parent.name != "snakemake":
+        return False
+    args = get_argument_parser().parse_args(list(argv[1:]))
+    if args.report is not None and not args.report_after_run:
+        return False
+    return not any(getattr(args, option) not in (None, False) for option in LOOK_ONLY)
+
+
+def plan_reruns(workflow: Any, finding: Finding) -> None:
+    """Let a dry run count stale outputs as if `--forcerun` named them."""
+    settings = workflow.dag_settings
+    settings.forcerun = frozenset({*settings.forcerun, *finding.stale})
+
+
+class Experiment:
+    """The parameters of one run and what rules derive from them.
+
+    Args:
+        config: Snakemake's `config`, holding only what the command line set.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.params = effective(config)
+        self.profile: str = self.params["profile"]
+        self.matrix: dict[str, Any] = self.params["matrix"]
+        settings = self.params["profiles"][self.profile]["run"]
+        self.threads = int(settings["threads"])
+        # On a CPU nothing is scarce but cores; where a GPU may be used, training jobs take one.
+        self.gpu = 0 if settings["device"] == "cpu" else 1
+
+    def slice(self, stage: str) -> Callable[[Any], str]:
+        """For `params:`. One value, since Snakemake compares parameters without their names."""
+        return lambda wildcards: json.dumps(
+            canonical(slice_of(stage, self.params, **dict(wildcards))), sort_keys=True
+        )
+
+    def code(self, stage: str, group: str | None = None) -> Callable[[Any], list[str]]:
+        """For `input:`, the source files behind a cell; `group` is its part of the matrix."""
+        if group is None:
+            return lambda wildcards: code_of(stage)
+        model = self.model(group)
+        return lambda wildcards: code_of(stage, model(wildcards))
+
+    def model(self, group: str) -> Callable[[Any], str]:
+        """The method file of a cell, by its wildcards."""
+        models = {cell_key(cell): cell["model"] for cell in self.matrix[group]}
+
+        def look_up(wildcards: Any) -> str:
+            key = cell_key(dict(wildcards))
+            if key not in models:
+                raise UserError(f"{' '.join(key)} is no cell of matrix.{group} in params.yaml")
+            return str(models[key])
+
+        return look_up
+
+    def methods(self, group: str) -> str:
+        """For `wildcard_constraints:`, the methods of a part of the matrix."""
+        return "|".join(dict.fromkeys(cell["method"] for cell in self.matrix[group])) or "-"
+
+    def cells(self, pattern: str, group: str | Sequence[Cell]) -> list[str]:
+        """`pattern` for every cell of a part of the matrix (or of given cells) and every seed."""
+        cells = self.matrix[group] if isinstance(group, str) else group
+        return [
+            pattern.format(**cell, seed=seed) for cell in cells for seed in self.matrix["seeds"]
+        ]
+
+    def scores(self, scored: str, visual: str) -> Callable[[Any], list[str]]:
+        """For `make_table`, the score files a table shows."""
+
+        def files(wildcards: Any) -> list[str]:
+            cells, pictures = cells_of(int(wildcards.table), self.params)
+            return [*self.cells(scored, cells), *self.cells(visual, pictures)]
+
+        return files
+
+    def score_folders(self) -> Callable[[Any], str]:
+        """For `make_table`, the same as arguments: folders, since seeds are theirs to hold."""
+        return lambda wildcards: score_arguments(int(wildcards.table), self.params, self.profile)
+
+    def printed(self) -> Callable[[Any], list[str]]:
+        """For `make_table`, the printed tables it reads."""
+        return lambda wildcards: [str(path) for path in printed_inputs(int(wildcards.table))]
+
+    @property
+    def first_seed(self) -> int:
+        """The seed whose pictures are shown."""
+        return int(self.matrix["seeds"][0])
+
+    @property
+    def tables(self) -> list[int]:
+        """The paper's tables."""
+        return list(TABLES)
+
+
+def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:
+    """Shell text put before every job's command; Snakemake keeps it out of its records.
+
+    Args:
+        params: jobs read these, as they were when the run began (`crgan.run.params.snapshot`).
+        own_python: whether `python` is the one that runs Snakemake, environment activated or not.
+    """
+    text = f"export {ENVIRONMENT}={snapshot_path(params)}; "
+    if own_python:
+        text += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+    return text
+
+
+def score_arguments(table: int, params: Mapping[str, Any], profile: str) -> str:
+    """`--cells FOLDER ...` or `--visual FOLDER ...` of a table; both engines take it from here."""
+    cells, pictures = cells_of(table, params)
+    folders = [score_folder("cells", cell, profile) for cell in cells]
+    measured = [score_folder("visual", cell, profile) for cell in pictures]
+    return " ".join(["--cells", *folders] if folders else ["--visual", *measured])
+
+
+def score_folder(kind: str, cell: Cell, profile: str) -> str:
+    """Folder of a cell's scores, one file a seed."""
+    return f"results/{profile}/{kind}/{cell['method']}/{cell['source']}-{cell['target']}"

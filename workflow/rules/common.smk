@@ -1,0 +1,58 @@
+import sys
+from pathlib import Path
+
+PROJECT = str(Path(workflow.basedir).parent)
+if PROJECT not in sys.path:
+    sys.path.insert(0, PROJECT)
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from crgan.engines.preflight import require_for_jobs
+from crgan.engines.reconcile import reconcile
+from crgan.engines.workflow import Experiment, job_environment, plan_reruns, runs_jobs
+from crgan.run.errors import UserError
+from crgan.run.params import snapshot
+
+try:
+    exp = Experiment(config)
+    validate(exp.params, "../schemas/params.schema.yaml")
+    if workflow.is_main_process:
+        real = runs_jobs(sys.argv)
+        finding = reconcile(exp.params, look_only=not real)
+        if finding.message():
+            logger.warning(finding.message())
+        if real:
+            snapshot(exp.params)
+        elif workflow.output_settings.dryrun:
+            # Changes no file, and yet plans what a real run would do.
+            plan_reruns(workflow, finding)
+    # In a container or conda environment the jobs' Python is that one's.
+    isolated = workflow.deployment_settings.deployment_method
+    shell.prefix(job_environment(exp.params, own_python=not isolated))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+config.update(exp.params)
+
+P = exp.profile
+ART = f"artifacts/{P}"
+RES = f"results/{P}"
+PAIR = "{source}-{target}"
+CELL = "{method}/{source}-{target}/seed{seed}"
+
+
+wildcard_constraints:
+    dataset="|".join(exp.matrix["datasets"]),
+    source="|".join(exp.matrix["sources"]),
+    target="|".join(exp.matrix["targets"]),
+    seed=r"\d+",
+    table="[1-7]",
+
+
+def check_inputs():
+    """One message with all that the jobs to come would not find, before any of them runs."""
+    try:
+        require_for_jobs(exp.params, workflow.dag.needrun_jobs())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None

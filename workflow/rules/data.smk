@@ -1,0 +1,65 @@
+rule fetch_weights:
+    input:
+        code=exp.code("fetch_weights"),
+    output:
+        weights=f"{ART}/weights/{{role}}.pt",
+        record=f"{ART}/weights/{{role}}.prov.json",
+    log:
+        f"logs/{ART}/weights/{{role}}.log",
+    benchmark:
+        f"logs/{ART}/weights/{{role}}.tsv"
+    wildcard_constraints:
+        role="backbone|parsing|lpips|inception",
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("fetch_weights"),
+    shell:
+        "python -m stages.fetch_weights --role {wildcards.role}"
+        " --out {output.weights} > {log} 2>&1"
+
+
+rule prepare_data:
+    input:
+        code=exp.code("prepare_data"),
+    output:
+        manifest=f"{ART}/data/{{dataset}}/manifest.csv",
+        images=f"{ART}/data/{{dataset}}/images.npy",
+        record=f"{ART}/data/{{dataset}}/manifest.prov.json",
+        images_record=f"{ART}/data/{{dataset}}/images.prov.json",
+    log:
+        f"logs/{ART}/data/{{dataset}}/manifest.log",
+    benchmark:
+        f"logs/{ART}/data/{{dataset}}/manifest.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("prepare_data"),
+        raw=f"resources/{P}/{{dataset}}",
+    shell:
+        "python -m stages.prepare_data --dataset {wildcards.dataset} --raw {params.raw}"
+        " --out {output.manifest} --images {output.images} > {log} 2>&1"
+
+
+rule extract_masks:
+    input:
+        manifest=rules.prepare_data.output.manifest,
+        images=rules.prepare_data.output.images,
+        weights=f"{ART}/weights/parsing.pt",
+        code=exp.code("extract_masks"),
+    output:
+        masks=f"{ART}/masks/{{dataset}}.h5",
+        record=f"{ART}/masks/{{dataset}}.prov.json",
+    log:
+        f"logs/{ART}/masks/{{dataset}}.log",
+    benchmark:
+        f"logs/{ART}/masks/{{dataset}}.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    params:
+        slice=exp.slice("extract_masks"),
+    shell:
+        "python -m stages.extract_masks --dataset {wildcards.dataset}"
+        " --manifest {input.manifest} --weights {input.weights}"
+        " --out {output.masks} > {log} 2>&1"

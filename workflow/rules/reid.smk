@@ -1,0 +1,107 @@
+rule finetune:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        source_masks=f"{ART}/masks/{{source}}.h5",
+        target_masks=f"{ART}/masks/{{target}}.h5",
+        d_id=rules.pretrain_id.output.model,
+        gan=rules.train_gan.output.model,
+        code=exp.code("finetune", "gan"),
+    output:
+        model=f"{ART}/reid/{CELL}.pt",
+        history=f"{ART}/reid/{CELL}.csv",
+        record=f"{ART}/reid/{CELL}.prov.json",
+    log:
+        f"logs/{ART}/reid/{CELL}.log",
+    benchmark:
+        f"logs/{ART}/reid/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("gan"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("finetune"),
+        model=exp.model("gan"),
+    shell:
+        "python -m stages.finetune --method {wildcards.method} --model {params.model}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --source-masks {input.source_masks} --target-masks {input.target_masks}"
+        " --d-id {input.d_id} --gan {input.gan}"
+        " --out {output.model} --history {output.history} > {log} 2>&1"
+
+
+rule adapt:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        d_id=rules.pretrain_id.output.model,
+        code=exp.code("adapt", "adapt"),
+    output:
+        model=f"{ART}/reid/{CELL}.pt",
+        record=f"{ART}/reid/{CELL}.prov.json",
+    log:
+        f"logs/{ART}/reid/{CELL}.log",
+    benchmark:
+        f"logs/{ART}/reid/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("adapt"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("adapt"),
+        model=exp.model("adapt"),
+    shell:
+        "python -m stages.adapt --method {wildcards.method} --model {params.model}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --d-id {input.d_id} --out {output.model} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        reid=rules.finetune.output.model,
+        code=exp.code("evaluate"),
+    output:
+        scores=f"{RES}/cells/{CELL}.json",
+        record=f"{RES}/cells/{CELL}.prov.json",
+    log:
+        f"logs/{RES}/cells/{CELL}.log",
+    benchmark:
+        f"logs/{RES}/cells/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("gan"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("evaluate"),
+    shell:
+        "python -m stages.evaluate --method {wildcards.method}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --target-manifest {input.target_manifest} --reid {input.reid}"
+        " --out {output.scores} > {log} 2>&1"
+
+
+use rule evaluate as evaluate_adapted with:
+    input:
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        reid=rules.adapt.output.model,
+        code=exp.code("evaluate"),
+    wildcard_constraints:
+        method=exp.methods("adapt"),

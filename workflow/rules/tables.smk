@@ -1,0 +1,31 @@
+rule make_table:
+    input:
+        printed=exp.printed(),
+        scores=exp.scores(f"{RES}/cells/{CELL}.json", f"{RES}/visual/{CELL}.json"),
+        code=exp.code("make_table"),
+    output:
+        table=report(
+            "results/table{table}.csv",
+            category="Tables",
+            labels={"table": "{table}"},
+            caption="../report/table.rst",
+        ),
+        readable="results/table{table}.md",
+        record="results/table{table}.prov.json",
+    log:
+        "logs/results/table{table}.log",
+    benchmark:
+        "logs/results/table{table}.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("make_table"),
+        scores=exp.score_folders(),
+    shell:
+        "python -m stages.make_table --table {wildcards.table} --printed {input.printed}"
+        " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        expand(rules.make_table.output.table, table=exp.tables),

@@ -1,0 +1,156 @@
+rule measure_images:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        source_masks=f"{ART}/masks/{{source}}.h5",
+        target_masks=f"{ART}/masks/{{target}}.h5",
+        gan=rules.train_gan.output.model,
+        lpips=f"{ART}/weights/lpips.pt",
+        inception=f"{ART}/weights/inception.pt",
+        code=exp.code("measure_images", "visual"),
+    output:
+        scores=f"{RES}/visual/{CELL}.json",
+        record=f"{RES}/visual/{CELL}.prov.json",
+    log:
+        f"logs/{RES}/visual/{CELL}.log",
+    benchmark:
+        f"logs/{RES}/visual/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("visual"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("measure_images"),
+        model=exp.model("visual"),
+    shell:
+        "python -m stages.measure_images --method {wildcards.method} --model {params.model}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --source-masks {input.source_masks} --target-masks {input.target_masks}"
+        " --gan {input.gan} --lpips-weights {input.lpips} --inception-weights {input.inception}"
+        " --out {output.scores} > {log} 2>&1"
+
+
+rule draw_datasets:
+    input:
+        manifests=expand(
+            f"{ART}/data/{{dataset}}/manifest.csv", dataset=exp.matrix["datasets"]
+        ),
+        images=expand(
+            f"{ART}/data/{{dataset}}/images.npy", dataset=exp.matrix["datasets"]
+        ),
+        code=exp.code("draw_datasets"),
+    output:
+        picture=report(
+            "results/figure5.png",
+            category="Figures",
+            labels={"figure": "5", "shows": "the data sets"},
+            caption="../report/figure5.rst",
+        ),
+        record="results/figure5.prov.json",
+    log:
+        "logs/results/figure5.log",
+    benchmark:
+        "logs/results/figure5.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("draw_datasets"),
+    shell:
+        "python -m stages.draw_datasets --manifests {input.manifests}"
+        " --out {output.picture} > {log} 2>&1"
+
+
+rule draw_renderings:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        source_masks=f"{ART}/masks/{{source}}.h5",
+        target_masks=f"{ART}/masks/{{target}}.h5",
+        gan=f"{ART}/gan/crgan/{PAIR}/seed{exp.first_seed}.pt",
+        baseline=f"{ART}/gan/wo_dual_cond/{PAIR}/seed{exp.first_seed}.pt",
+        code=exp.code("draw_renderings"),
+    output:
+        picture=report(
+            f"results/figure6-{PAIR}.png",
+            category="Figures",
+            labels={"figure": "6", "shows": "{source} to {target}"},
+            caption="../report/figure6.rst",
+        ),
+        parts=report(
+            f"results/figure6-{PAIR}-parts.png",
+            category="Figures",
+            labels={"figure": "6", "shows": "{source} to {target}, parts"},
+            caption="../report/parts.rst",
+        ),
+        record=f"results/figure6-{PAIR}.prov.json",
+        parts_record=f"results/figure6-{PAIR}-parts.prov.json",
+    log:
+        f"logs/results/figure6-{PAIR}.log",
+    benchmark:
+        f"logs/results/figure6-{PAIR}.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    params:
+        slice=exp.slice("draw_renderings"),
+    shell:
+        "python -m stages.draw_renderings"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --source-masks {input.source_masks} --target-masks {input.target_masks}"
+        " --gan {input.gan} --baseline-gan {input.baseline}"
+        " --out {output.picture} --parts {output.parts} > {log} 2>&1"
+
+
+rule draw_rank_lists:
+    input:
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        reid=rules.finetune.output.model,
+        code=exp.code("draw_rank_lists"),
+    output:
+        picture=report(
+            f"{RES}/ranks/{CELL}.png",
+            category="Rank lists",
+            labels={
+                "method": "{method}",
+                "direction": "{source} to {target}",
+                "seed": "{seed}",
+            },
+            caption="../report/ranks.rst",
+        ),
+        record=f"{RES}/ranks/{CELL}.prov.json",
+    log:
+        f"logs/{RES}/ranks/{CELL}.log",
+    benchmark:
+        f"logs/{RES}/ranks/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("visual"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    params:
+        slice=exp.slice("draw_rank_lists"),
+    shell:
+        "python -m stages.draw_rank_lists --method {wildcards.method}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --target-manifest {input.target_manifest} --reid {input.reid}"
+        " --out {output.picture} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        rules.draw_datasets.output.picture,
+        [
+            rules.draw_renderings.output.picture.format(**c)
+            for c in exp.matrix["renderings"]
+        ],
+        exp.cells(f"{RES}/ranks/{CELL}.png", "visual"),
