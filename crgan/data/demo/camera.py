@@ -34,18 +34,18 @@ _LIGHT = ("brightness", "sunny")
 _OPTICS = ("mast", "blur", "noise", "detail", "quality", "size")
 STYLES: dict[str, Style] = {
     "market1501": Style(
-        gain=(1.05, 1.0, 0.92), offset=(5, 3, -3), gamma=(0.86, 1.0), saturation=(0.95, 1.1),
-        brightness=(0.88, 1.15), sunny=0.65, mast=(2.0, 3.4), blur=(0.3, 0.7), noise=(2, 4.5),
+        gain=(1.05, 1.0, 0.92), offset=(5, 3, -3), gamma=(0.88, 1.0), saturation=(0.92, 1.08),
+        brightness=(0.94, 1.12), sunny=0.65, mast=(2.0, 3.4), blur=(0.3, 0.7), noise=(2, 4.5),
         detail=(0.75, 1.0), quality=(78, 92), size=(1.0, 1.0),
     ),
     "dukemtmc": Style(
-        gain=(0.89, 0.95, 1.03), offset=(-5, -3, 4), gamma=(1.0, 1.16), saturation=(0.72, 0.92),
-        brightness=(0.86, 1.12), sunny=0.35, mast=(3.0, 5.5), blur=(0.4, 0.9), noise=(3, 6.5),
-        detail=(0.6, 0.9), quality=(70, 90), size=(0.9, 1.5),
+        gain=(0.9, 0.95, 1.03), offset=(-4, -3, 4), gamma=(1.0, 1.12), saturation=(0.78, 0.95),
+        brightness=(0.9, 1.06), sunny=0.35, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(2.5, 5),
+        detail=(0.7, 0.95), quality=(72, 90), size=(0.9, 1.5),
     ),
     "cuhk03": Style(
         gain=(0.95, 1.03, 0.93), offset=(14, 16, 12), gamma=(0.9, 1.04), saturation=(0.7, 0.88),
-        brightness=(0.85, 1.05), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(1.5, 3.5),
+        brightness=(0.9, 1.04), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(1.5, 3.5),
         detail=(0.5, 0.75), quality=(60, 85), size=(1.0, 1.4),
     ),
 }  # fmt: skip
@@ -67,7 +67,7 @@ class Camera:
     detail: float
     quality: int
     sun: float  # azimuth of the light, radians; 0 from behind the camera, +pi/2 from the right
-    path: float  # yaw of the usual walking direction, radians
+    path: float  # yaw of the usual walking direction, radians; many look along a walk
 
 
 def _towards(own: object, middle: object, gap: float) -> object:
@@ -106,12 +106,12 @@ def build_camera(dataset: str, number: int, config: DemoConfig) -> Camera:
     rng = np.random.default_rng([config.seed, DATASETS.index(dataset), 1, number])
     style = style_of(dataset, config)
     place = build_place(kind_of(dataset, config), float(rng.uniform(*style.mast)), rng)
-    spread = 0.045 * config.colour_gap
+    spread = 0.035 * config.colour_gap
     return Camera(
         place=place,
         style=style,
         gain=np.array(style.gain) * rng.uniform(1 - spread, 1 + spread, 3),
-        offset=np.array(style.offset) + config.colour_gap * rng.uniform(-5, 5, 3),
+        offset=np.array(style.offset) + config.colour_gap * rng.uniform(-4, 4, 3),
         gamma=float(rng.uniform(*style.gamma)),
         saturation=float(rng.uniform(*style.saturation)),
         brightness=float(rng.uniform(*style.brightness)),
@@ -120,5 +120,5 @@ def build_camera(dataset: str, number: int, config: DemoConfig) -> Camera:
         detail=float(np.clip(rng.uniform(*style.detail), 0.3, 1.0)),
         quality=int(np.clip(rng.uniform(*style.quality), 30, 98)),
         sun=float(rng.uniform(-np.pi, np.pi)),
-        path=float(rng.uniform(-np.pi, np.pi)),
+        path=float(rng.normal(0, 0.3) if rng.random() < 0.6 else rng.uniform(-np.pi, np.pi)),
     )

@@ -186,7 +186,9 @@ class Canvas:
         height, width = (length // 2 for length in self.relief.shape)  # light varies slowly
         top = int(rng.integers(0, _FOLDS.shape[0] - height))
         left = int(rng.integers(0, _FOLDS.shape[1] - width))
-        relief = cv2.resize(self.relief, (width, height), interpolation=cv2.INTER_AREA) / 2
+        relief = 0.5 * np.asarray(
+            cv2.resize(self.relief, (width, height), interpolation=cv2.INTER_AREA)
+        )
         soft = np.asarray(cv2.GaussianBlur(relief, (0, 0), height / 170))
         crease = np.float32(folds * height / 384) * _FOLDS[top : top + height, left : left + width]
         relief = soft + crease

@@ -21,7 +21,7 @@ class DemoConfig:
     seed: int = 1
     height: int = 128  # Market crops, pixels; the other networks' crops vary around this
     width: int = 64
-    train_ids: int = 72
+    train_ids: int = 88
     test_ids: int = 50
     cuhk03_ids: int = 90  # all of them train in the default protocol
     cuhk03_test_ids: int = 36  # of which held out by the new protocol
@@ -32,7 +32,7 @@ class DemoConfig:
     junk_images: int = 80  # Market "-1": bad detections
     distractor_images: int = 80  # Market "0000"
     distractor_ids: int = 20  # Duke identities seen only in the gallery
-    occlusion: float = 0.18  # share of images with something in front of the person
+    occlusion: float = 0.1  # share of images with something in front of the person
     background_gap: float = 1.0
     colour_gap: float = 1.0
     light_gap: float = 1.0

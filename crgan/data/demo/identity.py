@@ -12,16 +12,16 @@ Colour = tuple[float, float, float]
 
 # HSV boxes (OpenCV: hue 0-180) from which a colour of that name is drawn.
 PALETTE: dict[str, tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = {
-    "black": ((0, 180), (0, 60), (18, 48)),
-    "white": ((0, 180), (0, 18), (205, 245)),
-    "gray": ((0, 180), (0, 30), (85, 165)),
-    "red": ((-5, 5), (140, 205), (110, 200)),
-    "purple": ((130, 152), (60, 130), (70, 150)),
-    "yellow": ((22, 30), (110, 190), (160, 230)),
-    "blue": ((102, 118), (80, 180), (55, 170)),
-    "green": ((40, 80), (60, 150), (50, 140)),
-    "brown": ((8, 18), (90, 170), (60, 140)),
-    "pink": ((160, 174), (50, 110), (165, 225)),
+    "black": ((0, 180), (0, 90), (14, 56)),
+    "white": ((0, 180), (0, 28), (195, 250)),
+    "gray": ((0, 180), (0, 45), (72, 180)),
+    "red": ((-7, 7), (130, 225), (95, 220)),
+    "purple": ((128, 152), (60, 160), (60, 190)),
+    "yellow": ((19, 33), (105, 215), (150, 245)),
+    "blue": ((97, 122), (75, 215), (50, 215)),
+    "green": ((36, 88), (60, 180), (45, 180)),
+    "brown": ((7, 19), (85, 175), (50, 150)),
+    "pink": ((156, 174), (45, 135), (160, 240)),
 }
 SKINS: tuple[Colour, ...] = (
     (232, 196, 172), (222, 180, 150), (205, 160, 128), (168, 120, 88), (120, 82, 60), (82, 56, 42),
@@ -47,28 +47,13 @@ class Wardrobe:
 
 
 _UPPER = {
-    "black": 5,
-    "white": 4,
-    "gray": 3,
-    "red": 3,
-    "purple": 1,
-    "yellow": 1,
-    "blue": 3,
-    "green": 2,
-    "brown": 1,
-    "pink": 1,
-}
+    "black": 4, "white": 3, "gray": 2.5, "red": 3, "purple": 1.5, "yellow": 2, "blue": 3.5,
+    "green": 2.5, "brown": 1.5, "pink": 1.5,
+}  # fmt: skip
 _LOWER = {
-    "black": 6,
-    "white": 1,
-    "gray": 3,
-    "blue": 5,
-    "green": 1,
-    "brown": 2,
-    "pink": 0.5,
-    "red": 0.4,
-    "purple": 0.3,
-}
+    "black": 4, "white": 1.5, "gray": 3, "blue": 4, "green": 1.5, "brown": 2.5, "pink": 0.7,
+    "red": 0.8, "purple": 0.6,
+}  # fmt: skip
 _MIDDLE = Wardrobe(
     upper=_UPPER,
     lower=_LOWER,
@@ -82,8 +67,8 @@ _MIDDLE = Wardrobe(
 )
 WARDROBES: dict[str, Wardrobe] = {
     "market1501": Wardrobe(  # summer on a campus
-        upper={**_UPPER, "white": 6, "black": 4, "yellow": 1.5, "pink": 1.5},
-        lower={**_LOWER, "black": 5, "white": 1.5},
+        upper={**_UPPER, "white": 5, "black": 3, "yellow": 2.5, "pink": 2},
+        lower={**_LOWER, "black": 3.5, "white": 2},
         tops={"tshirt": 6, "shirt": 3, "hoodie": 1, "jacket": 1, "coat": 0.2, "dress": 2},
         bottoms={"trousers": 4, "shorts": 4, "skirt": 1.5},
         short_sleeves=0.85,
@@ -93,8 +78,8 @@ WARDROBES: dict[str, Wardrobe] = {
         hat=0.04,
     ),
     "dukemtmc": Wardrobe(  # winter in the open
-        upper={**_UPPER, "black": 8, "gray": 4, "blue": 4, "white": 2.5},
-        lower={**_LOWER, "black": 7, "blue": 6},
+        upper={**_UPPER, "black": 5, "gray": 3, "blue": 4, "white": 2},
+        lower={**_LOWER, "black": 4.5, "blue": 4.5},
         tops={"tshirt": 1, "shirt": 2, "hoodie": 3, "jacket": 5, "coat": 4, "dress": 0.3},
         bottoms={"trousers": 9, "shorts": 0.7, "skirt": 0.7},
         short_sleeves=0.4,
@@ -104,7 +89,7 @@ WARDROBES: dict[str, Wardrobe] = {
         hat=0.14,
     ),
     "cuhk03": Wardrobe(  # mild weather, under a roof
-        upper={**_UPPER, "white": 5, "green": 2.5},
+        upper={**_UPPER, "white": 4},
         lower={**_LOWER, "gray": 4},
         tops={"tshirt": 3, "shirt": 4, "hoodie": 2, "jacket": 2, "coat": 0.7, "dress": 1},
         bottoms={"trousers": 6, "shorts": 2, "skirt": 1.5},
@@ -240,7 +225,7 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe) -> Identity:
     if top == "dress":
         bottom_name, bottom_colour = top_name, top_colour
     second = named_colour(rng, _choose(rng, wardrobe.upper))
-    patterns = {"plain": 5, "stripes": 1.6, "yoke": 1.3, "logo": 2.2, "check": 1, "band": 1.2}
+    patterns = {"plain": 4, "stripes": 1.8, "yoke": 1.8, "logo": 2, "check": 1.2, "band": 1.6}
     layered = top in ("jacket", "coat", "hoodie")
     if layered or top == "shirt":
         patterns["open"] = 2.5
@@ -282,7 +267,7 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe) -> Identity:
         top_name=top_name,
         top_colour=top_colour,
         second_colour=second,
-        sleeve_colour=second if rng.random() < 0.15 else top_colour,
+        sleeve_colour=second if rng.random() < 0.25 else top_colour,
         pattern=pattern,
         pattern_size=float(rng.uniform(0.6, 1.4)),
         long_sleeves=bool(layered or rng.random() > wardrobe.short_sleeves),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ ALIGNED = Crop(0.5, 0.95, 0.88)
 def sample_crop(rng: np.random.Generator, quality: str) -> Crop:
     """A detector's box: `detected` is roughly right, `junk` badly off."""
     if quality == "detected":
-        return Crop(*(float(v) for v in rng.normal((0.5, 0.95, 0.88), (0.045, 0.018, 0.035))))
+        return Crop(*(float(v) for v in rng.normal((0.5, 0.95, 0.88), (0.04, 0.016, 0.03))))
     low = rng.random() < 0.5  # only the legs, or a small person far off centre
     tall = rng.uniform(1.3, 2.0) if low else rng.uniform(0.4, 0.6)
     feet = rng.uniform(0.9, 1.9) if low else rng.uniform(0.6, 1.0)
@@ -59,12 +59,12 @@ def sample_visit(camera: Camera, rng: np.random.Generator) -> Visit:
     way = np.pi * rng.integers(2)
     sunny = rng.random() < camera.style.sunny
     return Visit(
-        yaw=float(camera.path + way + rng.normal(0, 0.45)),
-        distance=float(rng.uniform(3.6, 8.5)),
+        yaw=float(camera.path + way + rng.normal(0, 0.4)),
+        distance=float(rng.uniform(4.2, 7.5)),
         across=float(rng.uniform(200, 1000)),
-        brightness=float(camera.brightness * rng.uniform(0.86, 1.14)),
-        warmth=float(rng.normal(0, 0.4)),
-        sunlight=float(rng.uniform(0.5, 0.9) if sunny else rng.uniform(0.1, 0.3)),
+        brightness=float(camera.brightness * rng.uniform(0.93, 1.07)),
+        warmth=float(rng.normal(0, 0.3)),
+        sunlight=float(rng.uniform(0.3, 0.6) if sunny else rng.uniform(0.12, 0.25)),
     )
 
 
@@ -137,7 +137,7 @@ def _shadow(
 def _sense(scene: FloatArray, camera: Camera, visit: Visit, rng: np.random.Generator) -> FloatArray:
     """Light level, colour, blur and noise of the sensor; float32 RGB, 0-255."""
     height, width = scene.shape[:2]
-    slope = rng.uniform(-0.12, 0.12, 2)
+    slope = rng.uniform(-0.1, 0.1, 2)
     ramp = (
         1
         + slope[0] * np.linspace(-1, 1, width)[None, :]
@@ -177,10 +177,11 @@ def shoot(
     size = max(round(config.height * grow), 16), max(round(config.width * grow), 8)
     high, wide = config.height * _SUPERSAMPLE, config.width * _SUPERSAMPLE
     stature = who.stature if who else 1.7
+    visit = replace(visit, distance=visit.distance * float(rng.uniform(0.8, 1.2)))
     elevation = float(np.arctan2(camera.place.mast - 0.9, visit.distance))
     scale = high * crop.tall / np.cos(elevation)
     foot = (crop.centre * wide, crop.feet * high)
-    view = View(foot, scale, visit.yaw + float(rng.normal(0, 0.15)), elevation)
+    view = View(foot, scale, visit.yaw + float(rng.normal(0, 0.25)), elevation)
     metre = scale / stature
     canvas = Canvas(high, wide)
     _draw(canvas, view, who, metre, dataset, wardrobe, config, rng)
@@ -196,7 +197,7 @@ def shoot(
     solid = cv2.resize((owner > 0).astype(np.float32), sensor[::-1], interpolation=cv2.INTER_AREA)
     drawn = cv2.resize(drawn, sensor[::-1], interpolation=cv2.INTER_AREA)
     near = (foot[0] * shrink, foot[1] * shrink)
-    scene = _backdrop(camera, visit, near, metre * shrink, sensor, float(rng.normal(0, 45)))
+    scene = _backdrop(camera, visit, near, metre * shrink, sensor, float(rng.uniform(-260, 260)))
     scene *= _shadow(solid, near, scale * shrink, camera.sun, visit.sunlight)[..., None]
     scene = drawn + scene * (1 - solid[..., None])
     sensed = np.clip(_sense(scene, camera, visit, rng), 0, 255).astype(np.uint8)
