@@ -67,6 +67,11 @@ class Network:
         self.counts[split] = self.counts.get(split, 0) + 1
 
 
+def network_at(dataset: str, root: Path, config: DemoConfig) -> Network:
+    """A network about to be written under `root`."""
+    return Network(dataset, config, root, wardrobe_of(dataset, config.clothing_gap), {}, {})
+
+
 def encode_jpeg(picture: Picture, quality: int) -> bytes:
     """JPEG bytes of an RGB picture."""
     done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -143,9 +148,7 @@ def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
     shutil.rmtree(building, ignore_errors=True)  # what a killed run left
     building.mkdir(parents=True)
     try:
-        network = Network(
-            dataset, config, building, wardrobe_of(dataset, config.clothing_gap), {}, {}
-        )
+        network = network_at(dataset, building, config)
         writers[dataset](network)
         write_masks(building / MASKS_NAME, network.masks)
         write_json(building / MARKER, {**stamp, "counts": network.counts})

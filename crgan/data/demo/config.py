@@ -42,6 +42,7 @@ class DemoConfig:
     def __post_init__(self) -> None:
         """Refuse settings the layouts cannot hold."""
         for name, least, most in (
+            ("seed", 0, 2**31 - 1),
             ("height", 32, 400),
             ("width", 16, 400),
             ("train_ids", 2, 700),
