@@ -13,13 +13,6 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
-from numpy.typing import NDArray
-
-from crgan.gan.base import Classifier, load_method, open_task
-from crgan.gan.history import History
-from crgan.gan.sheet import write_png
-from crgan.reid.model_file import build_camera, build_reid
 from crgan.run.io import load_torch, save_torch
 from crgan.run.stage import Run, StageParser, run_stage, seed_everything
 
@@ -42,6 +35,14 @@ parser.output("--samples", help="fixed sample pairs at every interval (PNG)")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Read, train and write."""
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from crgan.gan.base import Classifier, load_method, open_task
+    from crgan.gan.history import History
+    from crgan.gan.sheet import write_png
+    from crgan.reid.model_file import build_camera, build_reid
+
     seed_everything(run.seed, run.threads)
     task = open_task(
         args.source_manifest, args.target_manifest, args.source_masks, args.target_masks,

@@ -272,7 +272,7 @@ def _iterate(
         for name, part in state.items():
             part.load_state_dict(saved[name])
     first, total = history.iteration, options.iterations
-    bar = tqdm(range(first, total), initial=first, total=total, desc="CR-GAN", unit="it")
+    bar = tqdm(range(first, total), "CR-GAN", total, initial=first, mininterval=1)
     for t in bar:
         history.add(options.lr_at(t), training.step(t, next(batches)))
         done, last = t + 1, t + 1 == total

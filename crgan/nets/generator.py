@@ -162,7 +162,8 @@ class Generator(nn.Module):
             h = down(h)
         for up in self.decoder:
             h = up(h, skips.pop())
-        out = self.head(F.relu(h))
+        # No activation before the head: it would stand between the skips and what they carry.
+        out = self.head(h)
         x_r, x_c = self._residual(out[:, :3]), self._mask(out[:, 3:])
         return Parts(x_r, x_c, blend(x_r, x_c, x_s))
 
