@@ -14,11 +14,13 @@ from torch import Tensor
 from crgan.data.batches import to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Task
+from crgan.gan.visual import measure, settings_of
 from crgan.run.errors import UserError
-from stages.measure_images import _weights, measure
+from stages.measure_images import _weights
 
 N, SIZE = 10, 32
-SETTINGS = {"pictures": 6, "target_pictures": 99, "pairs_seed": 3, "fid_dims": 64}
+SETTINGS = {"pictures": 6, "target_pictures": 99, "pairs_seed": 3, "fid_dims": 64,
+            "lpips_net": "alex"}  # fmt: skip
 
 
 def split(seed: int, low: int, high: int) -> Split:
@@ -57,7 +59,8 @@ class Perfect:
 
 
 def measured(task: Task, renderer: Any, **changes: Any) -> dict[str, Any]:
-    return measure(task, renderer, "random", "random", {**SETTINGS, **changes}, "cpu")
+    settings = settings_of({**SETTINGS, **changes})
+    return measure(task, renderer, "random", "random", settings, "cpu")
 
 
 def test_doing_nothing_moves_nothing_and_leaves_the_gap(task: Task) -> None:
@@ -82,9 +85,18 @@ def test_the_target_itself_has_no_distance(task: Task) -> None:
     assert found["lpips"] > 0.5 * found["reference"]["lpips"]
 
 
-def test_one_picture_has_no_distribution(task: Task) -> None:
-    with pytest.raises(UserError, match="visual asks for 1 pictures"):
-        measured(task, Nothing(), pictures=1)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pictures": 1}, r"visual\.pictures is 1"),
+        ({"fid_dims": 128}, r"visual\.fid_dims is 128"),
+        ({"lpips_net": "vgg"}, r"visual\.lpips_net is 'vgg'"),
+        ({"size": 3}, r"visual\.size is no such key"),
+    ],
+)
+def test_settings_are_read_strictly(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings_of({**SETTINGS, **change})
 
 
 def test_weights_come_by_name_or_by_file(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""How far renderings move a picture and how near they come to the target: LPIPS and FID.
+
+The rows of Tables 1 and 4. What the paper must have meant by them is in `crgan.metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from crgan.data.batches import from_gan, to_gan
+from crgan.gan.base import Renderer, Task
+from crgan.metrics.fid import Dims, fid_between, load_inception, statistics
+from crgan.metrics.lpips_distance import load_lpips, source_target_lpips, translation_lpips
+from crgan.metrics.measurement import WeightsFrom
+from crgan.run.errors import UserError
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The section `visual` of the parameters.
+
+    Attributes:
+        pictures: source pictures rendered; all, where there are fewer.
+        target_pictures: target pictures that FID compares them with; all, where there are fewer.
+        pairs_seed: which pictures, and which target instances they meet. All methods and seeds of
+            a direction are so measured on the same ones.
+        fid_dims: layer of the Inception, 64, 192, 768 or 2048.
+        lpips_net: alex, as section 4.1 has it.
+    """
+
+    pictures: int
+    target_pictures: int
+    pairs_seed: int
+    fid_dims: Dims
+    lpips_net: Literal["alex"]
+
+    def __post_init__(self) -> None:
+        for key in ("pictures", "target_pictures"):
+            if getattr(self, key) < 2:
+                raise UserError(f"visual.{key} is {getattr(self, key)}; FID needs 2 at least")
+        if self.fid_dims not in get_args(Dims):
+            raise UserError(f"visual.fid_dims is {self.fid_dims}; use one of {get_args(Dims)}")
+        if self.lpips_net != "alex":
+            raise UserError(f"visual.lpips_net is {self.lpips_net!r}; only alex is built")
+
+
+def settings_of(section: Mapping[str, Any]) -> Settings:
+    """Read the section strictly.
+
+    Raises:
+        UserError: a key that is unknown or missing, or a value that is none of the choices.
+    """
+    keys = [field.name for field in fields(Settings)]
+    for key in sorted(set(section) ^ set(keys)):
+        state = "is missing" if key in keys else f"is no such key; it has {', '.join(keys)}"
+        raise UserError(f"visual.{key} {state}")
+    return Settings(**section)
+
+
+def measure(
+    task: Task,
+    renderer: Renderer,
+    lpips_weights: WeightsFrom,
+    inception_weights: WeightsFrom,
+    settings: Settings,
+    device: str,
+) -> dict[str, Any]:
+    """`lpips`, `fid`, their `reference` row and `settings`, of a renderer on its task."""
+    seed = settings.pairs_seed
+    rng = np.random.default_rng(seed)
+    s_rows = _choose(len(task.source), settings.pictures, rng)
+    t_rows = _choose(len(task.target), settings.target_pictures, rng)
+    x_s, x_t = task.source.images[s_rows], task.target.images[t_rows]
+    x_g = _render(renderer, x_s, s_rows, rng, device)
+    lpips = load_lpips(lpips_weights, device=device)
+    inception = load_inception(inception_weights, dims=settings.fid_dims, device=device)
+    target = statistics(inception, x_t)
+    moved = translation_lpips(lpips, x_s, x_g)
+    fidelity = fid_between(statistics(inception, x_g), target)
+    apart = source_target_lpips(lpips, x_s, x_t, pairs=len(x_s), seed=seed)
+    gap = fid_between(statistics(inception, x_s), target)
+    return {
+        "lpips": moved.value,
+        "fid": fidelity.value,
+        "reference": {"lpips": apart.value, "fid": gap.value},
+        "settings": {
+            "lpips": _without_value(moved.to_dict()),
+            "fid": _without_value(fidelity.to_dict()),
+            "reference_lpips": _without_value(apart.to_dict()),
+            "reference_fid": _without_value(gap.to_dict()),
+            "pairs_seed": seed,
+        },
+    }
+
+
+def _render(
+    renderer: Renderer,
+    x_s: NDArray[np.uint8],
+    s_rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    device: str,
+) -> NDArray[np.uint8]:
+    """One rendering of each source picture, as bytes: what LPIPS and FID see of any picture."""
+    x_g = np.empty_like(x_s)
+    for start in tqdm(range(0, len(x_s), _BATCH), desc="rendering", unit="batch"):
+        some = slice(start, start + _BATCH)
+        x_g[some] = from_gan(renderer.render(to_gan(x_s[some]).to(device), s_rows[some], rng))
+    return x_g
+
+
+def _choose(n: int, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """`wanted` places of n, or all of them, in order."""
+    return np.sort(rng.choice(n, size=min(n, wanted), replace=False))
+
+
+def _without_value(measurement: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in measurement.items() if key not in ("value", "weights")}
