@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3, help="iterations in a round")
-    parser.add_argument("--pictures", type=int, default=64, help="pictures to extract from")
+    parser.add_argument("--pictures", type=int, default=256, help="pictures to extract from")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)

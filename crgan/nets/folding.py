@@ -35,12 +35,12 @@ def frozen(net: Net) -> Net:
 
 @torch.no_grad()
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Scale and shift of `norm` at its running statistics, moved into `conv` (in float64)."""
+    """Scale and shift of `norm` at its running statistics, moved into `conv`."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     before = torch.zeros_like(scale) if conv.bias is None else conv.bias.double()
     bias = norm.bias.double() + (before - norm.running_mean.double()) * scale
-    weight = conv.weight.double() * scale.view(-1, 1, 1, 1)
-    conv.weight = nn.Parameter(weight.to(conv.weight.dtype))
-    conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
+    kind = conv.weight.dtype
+    conv.weight = nn.Parameter(conv.weight * scale.to(kind).view(-1, 1, 1, 1))
+    conv.bias = nn.Parameter(bias.to(kind))
