@@ -34,13 +34,13 @@ _LIGHT = ("brightness", "sunny")
 _OPTICS = ("mast", "blur", "noise", "detail", "quality", "size")
 STYLES: dict[str, Style] = {
     "market1501": Style(
-        gain=(1.04, 1.0, 0.94), offset=(4, 2, -2), gamma=(0.88, 1.0), saturation=(0.92, 1.08),
+        gain=(1.05, 1.0, 0.92), offset=(5, 3, -3), gamma=(0.88, 1.0), saturation=(0.92, 1.08),
         brightness=(0.94, 1.12), sunny=0.65, mast=(2.0, 3.4), blur=(0.3, 0.7), noise=(2, 4.5),
         detail=(0.75, 1.0), quality=(78, 92), size=(1.0, 1.0),
     ),
     "dukemtmc": Style(
-        gain=(0.92, 0.96, 1.02), offset=(-3, -2, 3), gamma=(0.98, 1.08), saturation=(0.78, 0.95),
-        brightness=(0.9, 1.06), sunny=0.35, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(2, 4.5),
+        gain=(0.9, 0.95, 1.03), offset=(-4, -3, 4), gamma=(1.0, 1.12), saturation=(0.78, 0.95),
+        brightness=(0.9, 1.06), sunny=0.35, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(2.5, 5),
         detail=(0.7, 0.95), quality=(72, 90), size=(0.9, 1.5),
     ),
     "cuhk03": Style(

@@ -64,7 +64,7 @@ def sample_visit(camera: Camera, rng: np.random.Generator) -> Visit:
         across=float(rng.uniform(200, 1000)),
         brightness=float(camera.brightness * rng.uniform(0.93, 1.07)),
         warmth=float(rng.normal(0, 0.3)),
-        sunlight=float(rng.uniform(0.25, 0.5) if sunny else rng.uniform(0.12, 0.25)),
+        sunlight=float(rng.uniform(0.3, 0.6) if sunny else rng.uniform(0.12, 0.25)),
     )
 
 
