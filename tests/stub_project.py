@@ -26,6 +26,8 @@ _BODY = '''
 def body(args, run):
     """Write what a result depends on; a table refuses a score that does not stand."""
     import json
+    import os
+    import time
     from crgan.run import params as parameters
     from crgan.run.io import atomic_path, canonical_json, sha256_bytes
     from crgan.run.provenance import Judge, relative
@@ -43,8 +45,9 @@ def body(args, run):
         digest = sha256_bytes(canonical_json([identity, path.name]).encode())
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({"digest": digest}) + "\\n")
-    import os, time
-    time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
+    if os.environ.get("STUB_HANG") == run.record["stage"]:
+        Path(".scratch/pid").write_text(str(os.getpid()))
+        time.sleep(float(os.environ.get("STUB_SECONDS", "60")))
 
 
 if __name__ == "__main__":
@@ -107,6 +110,14 @@ def _files() -> list[str]:
     return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
+def starts(folder: Path) -> list[str]:
+    """What ran since the last call, as "stage first-output"."""
+    log = folder / ".scratch" / "run.log"
+    lines = log.read_text().splitlines() if log.is_file() else []
+    log.unlink(missing_ok=True)
+    return lines
+
+
 def set_params(folder: Path, settings: Mapping[str, Any]) -> None:
     """Change dotted keys of the project's params.yaml, in place."""
     path = folder / "params.yaml"
@@ -139,7 +150,11 @@ def clean_environment(folder: Path, **more: str) -> dict[str, str]:
     """The tests' environment without what would point at the outer project or the user's git."""
     dropped = ("CRGAN_", "GIT_", "DVC_", "SNAKEMAKE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    identity = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}  # fmt: skip
+    identity = {
+        f"GIT_{who}_{what}": "test@example.org"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     return {
         **kept,
         **identity,

@@ -24,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("commit")
     commands.add_parser("preflight")
+    commands.add_parser("list-sources")
     commands.add_parser("dvc-yaml").add_argument("--check", action="store_true")
     args = parser.parse_args(argv)
     try:
@@ -31,6 +32,8 @@ def main(argv: list[str] | None = None) -> None:
             _commit()
         elif args.command == "preflight":
             _preflight()
+        elif args.command == "list-sources":
+            _list_sources()
         else:
             _dvc_yaml(args.check)
     except UserError as error:
@@ -42,7 +45,7 @@ def _commit() -> None:
     from crgan.engines.handover import commit
 
     recorded, absent = commit()
-    print(f"{recorded} stages recorded in dvc.lock" + (f", {absent} not built" * bool(absent)))
+    print(f"{recorded} stages recorded in dvc.lock, {absent} not built")
 
 
 def _preflight() -> None:
@@ -51,6 +54,17 @@ def _preflight() -> None:
 
     require(load())
     print("nothing is missing")
+
+
+def _list_sources() -> None:
+    from crgan.engines.dvcfile import PATH, fresh
+    from crgan.engines.sources import write
+    from crgan.run.params import load
+
+    # DVC runs this when the matrix changes: the moment to say that its tables do not know of it.
+    if PATH.read_text() != fresh():
+        raise UserError(f"{PATH} is older than the matrix; run python -m crgan.engines dvc-yaml")
+    write(load())
 
 
 def _dvc_yaml(check: bool) -> None:

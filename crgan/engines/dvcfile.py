@@ -1,4 +1,4 @@
-"""The parts of dvc.yaml that follow from the sources: params, source files, fan-in lists.
+"""The parts of dvc.yaml that follow from the sources: params and fan-in lists.
 
 DVC can expand a matrix but not call Python, so what Snakemake asks `Experiment` for has to stand
 in dvc.yaml. This module writes it there and leaves the rest, comments included, as people wrote it.
@@ -16,15 +16,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
+from crgan.engines.sources import FOLDER
 from crgan.engines.workflow import score_arguments
 from crgan.report.printed import TABLES, printed_inputs
-from crgan.run.code import FIXED_MODEL, METHOD_FOLDER, shared_code
 from crgan.run.params import DEFAULT, keys_of, load
 
 PATH = Path("dvc.yaml")
 _PROFILE = "${profile}"
 _TABLE = "make_table_"
-_SOURCE_FILE = re.compile(r"(stages|crgan)/.*\.py|[^/]+\.yaml")
 
 
 def fresh(path: Path = PATH) -> str:
@@ -40,41 +39,24 @@ def fresh(path: Path = PATH) -> str:
         del stages[name]
     _fill_draw_datasets(stages["draw_datasets"], params["matrix"]["datasets"])
     for stage in stages.values():
-        _fill(stage, params)
+        _fill(stage)
     for table in TABLES:
         stages[f"{_TABLE}{table}"] = _table_stage(table, params)
         stages.yaml_set_comment_before_after_key(f"{_TABLE}{table}", before="\n")
     text = io.StringIO()
     yaml.dump(document, text)
-    return text.getvalue().rstrip("\n") + "\n"
+    # The blank line before the first table belongs, to the parser, to the stage above it.
+    return re.sub(r"\n{3,}", "\n\n", text.getvalue()).rstrip("\n") + "\n"
 
 
-def _fill(stage: CommentedMap, params: dict[str, Any]) -> None:
-    """Parameters and source files of a stage, by the program its command runs."""
-    program = _program(stage["cmd"])
-    given = [dep for dep in stage["deps"] if not _SOURCE_FILE.fullmatch(dep)]
-    stage["deps"] = _sequence([*given, *_sources(program, params)])
+def _fill(stage: CommentedMap) -> None:
+    """Parameters of a stage, by the program its command runs."""
+    program = re.match(r"python -m stages\.(\w+)", stage["cmd"])
+    if program is None:
+        return  # list_sources, a command of this room
     item = "item.cell" if "cell" in stage.get("matrix", {}) else "item"
-    axes = ("method", "dataset", "role")
-    cell = {axis: f"${{{item}.{axis}}}" for axis in axes}
-    stage["params"] = _sequence(keys_of(program, profile=_PROFILE, **cell))
-
-
-def _program(command: str) -> str:
-    found = re.match(r"python -m stages\.(\w+)", command)
-    assert found, command
-    return found[1]
-
-
-def _sources(program: str, params: dict[str, Any]) -> list[str]:
-    """Source files; a cell's own method by its name in the matrix."""
-    matrix = params["matrix"]
-    group = "adapt" if METHOD_FOLDER.get(program) == "crgan/adapt" else "gan"
-    models = dict.fromkeys(cell["model"] for cell in matrix[group])
-    files = shared_code(program, models)
-    if program in METHOD_FOLDER and program not in FIXED_MODEL:
-        files.append(f"{METHOD_FOLDER[program]}/${{item.cell.model}}.py")
-    return files
+    cell = {axis: f"${{{item}.{axis}}}" for axis in ("method", "dataset", "role")}
+    stage["params"] = _sequence(keys_of(program[1], profile=_PROFILE, **cell))
 
 
 def _fill_draw_datasets(stage: CommentedMap, datasets: list[str]) -> None:
@@ -84,7 +66,8 @@ def _fill_draw_datasets(stage: CommentedMap, datasets: list[str]) -> None:
         "python -m stages.draw_datasets", f"--manifests {' '.join(manifests)}",
         "--out results/figure5.png",
     )  # fmt: skip
-    stage["deps"] = _sequence([*manifests, *(f"{folder}/images.npy" for folder in folders)])
+    images = [f"{folder}/images.npy" for folder in folders]
+    stage["deps"] = _sequence([*manifests, *images, _listing("draw_datasets")])
 
 
 def _table_stage(table: int, params: dict[str, Any]) -> CommentedMap:
@@ -98,10 +81,14 @@ def _table_stage(table: int, params: dict[str, Any]) -> CommentedMap:
     return CommentedMap(
         desc=f"Table {table}, measured beside printed",
         cmd=command,
-        deps=_sequence([*printed, *scores.split()[1:], *_sources("make_table", params)]),
+        deps=_sequence([*printed, *scores.split()[1:], _listing("make_table")]),
         params=_sequence(keys_of("make_table")),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
+
+
+def _listing(program: str) -> str:
+    return (FOLDER / f"{program}.txt").as_posix()
 
 
 def _folded(*lines: str) -> FoldedScalarString:

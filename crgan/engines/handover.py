@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
+from crgan.engines import sources
 from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes
 from crgan.run.params import load
-from crgan.run.provenance import Judge
+from crgan.run.provenance import SUFFIX, Judge
 
 
 def commit() -> tuple[int, int]:
@@ -24,7 +26,9 @@ def commit() -> tuple[int, int]:
     """
     from dvc.repo import Repo
 
-    judge = Judge(load(), hashes=Hashes())
+    params = load()
+    sources.write(params)
+    judge = Judge(params, hashes=Hashes())
     ready, absent = [], 0
     with Repo() as repo:
         for stage in repo.index.stages:
@@ -40,7 +44,7 @@ def commit() -> tuple[int, int]:
                     f"{name}: {reason}. Nothing was recorded; run snakemake first, and give it "
                     "the parameters of params.yaml (no --config)"
                 )
-        if not ready:
+        if len(ready) == 1:  # list_sources is always ready
             raise UserError("nothing is built with the parameters of params.yaml; run snakemake")
         # relink=False: a file linked afresh would look like another program's to Snakemake
         if not absent:
@@ -53,6 +57,6 @@ def commit() -> tuple[int, int]:
 
 
 def _outputs(stage: Any) -> list[str]:
-    """A stage's outputs but the records, which the judge reads and does not judge."""
+    """A stage's outputs, but the records (the judge reads them) and the lists of sources."""
     names = [os.path.relpath(out.fs_path) for out in stage.outs]
-    return [name for name in names if not name.endswith(".prov.json")]
+    return [n for n in names if not n.endswith(SUFFIX) and Path(n) != sources.FOLDER]

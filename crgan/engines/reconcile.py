@@ -18,6 +18,7 @@ import json
 import os
 import time
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,12 @@ class Finding:
     stale: dict[str, str] = field(default_factory=dict)
     adopted: list[str] = field(default_factory=list)
 
-    def message(self) -> str | None:
-        """One line a kind of finding, None when there is nothing to say."""
+    def message(self, real: bool = True) -> str | None:
+        """What to tell the user, None when there is nothing to say.
+
+        Args:
+            real: whether Snakemake now sees it too; a dry run's plan is made without it.
+        """
         lines = []
         if self.adopted:
             lines.append(
@@ -56,10 +61,14 @@ class Finding:
             )
         if self.stale:
             name, reason = next(iter(self.stale.items()))
+            folders = Counter("/".join(Path(name).parts[:3]) for name in self.stale)
             lines.append(
-                f"{len(self.stale)} outputs are stale and will be made again when asked for, "
+                f"{len(self.stale)} outputs are stale and will be made again when asked for "
+                f"({', '.join(f'{n} in {folder}' for folder, n in folders.items())}), "
                 f"for example {name}: {reason}"
             )
+        if lines and not real:
+            lines.append("A run that only looks changes nothing, so its plan does not count them.")
         return "\n".join(lines) or None
 
 

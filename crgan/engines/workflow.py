@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crgan.engines.reconcile import Finding
 from crgan.report.cells import cells_of
 from crgan.report.printed import TABLES, printed_inputs
 from crgan.run.code import code_of
@@ -53,12 +52,6 @@ def runs_jobs(argv: Sequence[str]) -> bool:
     if args.report is not None and not args.report_after_run:
         return False
     return not any(getattr(args, option) not in (None, False) for option in LOOK_ONLY)
-
-
-def plan_reruns(workflow: Any, finding: Finding) -> None:
-    """Let a dry run count stale outputs as if `--forcerun` named them."""
-    settings = workflow.dag_settings
-    settings.forcerun = frozenset({*settings.forcerun, *finding.stale})
 
 
 class Experiment:

@@ -5,15 +5,13 @@ should not retrain thirty models. Everything else a stage imports, however deep,
 
 A stage that runs one of several methods loads that method's file by name (importlib), so the
 closure of one cell holds the stage, its own method and what both import: adding a method makes no
-other method's result stale. DVC can name a method's file by `${item.cell.model}` but not what that
-file imports, so it gets `shared_code`, a superset.
+other method's result stale.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -47,21 +45,7 @@ def code_of(stage: str, model: str | None = None) -> list[str]:
     files = {*_closure(f"stages/{stage}.py"), *_NOT_PYTHON.get(stage, [])}
     model = FIXED_MODEL.get(stage, model)
     if model is not None and stage in METHOD_FOLDER:
-        files |= set(_closure(method_file(stage, model)))
-    return sorted(files)
-
-
-def method_file(stage: str, model: str) -> str:
-    """The file of science a stage loads for `model`."""
-    return f"{METHOD_FOLDER[stage]}/{model}.py"
-
-
-def shared_code(stage: str, models: Iterable[str]) -> list[str]:
-    """What any cell of `stage` may depend on, without the method files only their cells load."""
-    files = set(code_of(stage))
-    if stage in METHOD_FOLDER and stage not in FIXED_MODEL:
-        for model in models:
-            files |= set(code_of(stage, model)) - {method_file(stage, model)}
+        files |= set(_closure(f"{METHOD_FOLDER[stage]}/{model}.py"))
     return sorted(files)
 
 
@@ -125,6 +109,8 @@ def _files(module: str) -> list[str]:
 
 @cache
 def _is_silent(init: str) -> bool:
-    """Whether an `__init__` file has no statement but a docstring."""
+    """Whether an `__init__` file holds only a docstring and constants such as `__version__`."""
     body = ast.parse((ROOT / init).read_text()).body
-    return all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in body)
+    return all(
+        isinstance(s, ast.Expr | ast.Assign) and isinstance(s.value, ast.Constant) for s in body
+    )

@@ -47,7 +47,7 @@ SLICES: dict[str, list[str]] = {
     "draw_datasets": ["profile", "figures"],
     "draw_renderings": ["profile", *_IMAGE, *_RUN, "figures"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
-    "make_table": ["profile", "matrix", "methods"],
+    "make_table": ["profile", "matrix.seeds", "methods"],
 }  # fmt: skip
 
 

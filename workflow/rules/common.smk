@@ -10,7 +10,7 @@ from snakemake.utils import validate
 
 from crgan.engines.preflight import require_for_jobs
 from crgan.engines.reconcile import reconcile
-from crgan.engines.workflow import Experiment, job_environment, plan_reruns, runs_jobs
+from crgan.engines.workflow import Experiment, job_environment, runs_jobs
 from crgan.run.errors import UserError
 from crgan.run.params import snapshot
 
@@ -20,13 +20,10 @@ try:
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
         finding = reconcile(exp.params, look_only=not real)
-        if finding.message():
-            logger.warning(finding.message())
+        if finding.message(real):
+            logger.warning(finding.message(real))
         if real:
             snapshot(exp.params)
-        elif workflow.output_settings.dryrun:
-            # Changes no file, and yet plans what a real run would do.
-            plan_reruns(workflow, finding)
     # In a container or conda environment the jobs' Python is that one's.
     isolated = workflow.deployment_settings.deployment_method
     shell.prefix(job_environment(exp.params, own_python=not isolated))
