@@ -1,7 +1,10 @@
 import sys
 from pathlib import Path
 
-PROJECT = str(Path(workflow.basedir).parent)
+# Not workflow.basedir: that is the root when the root Snakefile is the one that was named.
+PROJECT = str(
+    Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
+)
 if PROJECT not in sys.path:
     sys.path.insert(0, PROJECT)
 
