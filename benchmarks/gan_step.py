@@ -1,0 +1,240 @@
+"""Where a CR-GAN iteration's time goes, and what it costs beside a CycleGAN iteration.
+
+    python -m benchmarks.gan_step                                  # the demo's sizes
+    python -m benchmarks.gan_step --profile paper --batch 2        # the paper's, smaller batch
+
+Shares: one iteration (D_d once, G once) taken apart at X_G: each loss' gradient with respect to X_G
+is timed by itself, then the generator's backward pass. The parts do the arithmetic of
+`Training.step`, whose own time stands beside their sum.
+
+CycleGAN: its plain networks (ResNet generators, 70x70 PatchGANs, Instance Norm) and losses, at the
+same width, without its image pools. It renders in both directions and back again: the ratio is the
+cost of two different methods, not two speeds of one. Pictures are noise; no result depends on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.rounds import compare
+from crgan.data.store import Split
+from crgan.gan import losses
+from crgan.gan.base import Classifier, Task, settings_from
+from crgan.gan.crgan import Options, Training, Weights
+from crgan.gan.pairs import PairBatches
+from crgan.nets.camera import CameraNet
+from crgan.nets.reid import ReidNet
+from crgan.run import params as parameters
+
+
+def resnet_generator(width: int, blocks: int) -> nn.Sequential:
+    """CycleGAN's generator: 7x7, two strided convolutions, residual blocks, and back."""
+
+    def unit(conv: nn.Module, channels: int) -> list[nn.Module]:
+        return [conv, nn.InstanceNorm2d(channels), nn.ReLU()]
+
+    w = width
+    layers = [nn.ReflectionPad2d(3), *unit(nn.Conv2d(3, w, 7), w)]
+    for c in (w, 2 * w):
+        layers += unit(nn.Conv2d(c, 2 * c, 3, 2, 1), 2 * c)
+    layers += [ResidualBlock(4 * w) for _ in range(blocks)]
+    for c in (4 * w, 2 * w):
+        layers += unit(nn.ConvTranspose2d(c, c // 2, 3, 2, 1, 1), c // 2)
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(w, 3, 7), nn.Tanh())
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions of equal width beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+        ]
+        again = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3)]
+        self.body = nn.Sequential(*half, nn.ReLU(), *again, nn.InstanceNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.body(x)
+        return y
+
+
+def patchgan(width: int) -> nn.Sequential:
+    """CycleGAN's 70x70 PatchGAN."""
+    w = width
+    layers: list[nn.Module] = [nn.Conv2d(3, w, 4, 2, 1), nn.LeakyReLU(0.2)]
+    for c, stride in ((w, 2), (2 * w, 2), (4 * w, 1)):
+        conv = nn.Conv2d(c, 2 * c, 4, stride, 1)
+        layers += [conv, nn.InstanceNorm2d(2 * c), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(8 * w, 1, 4, 1, 1))
+
+
+class CycleGAN:
+    """Plain CycleGAN training: both generators, then both discriminators, identity loss 0.5."""
+
+    def __init__(self, width: int, d_width: int, height: int) -> None:
+        # its authors use 9 blocks from 256 pixels on, and 6 below
+        blocks = 9 if height >= 256 else 6
+        self.g_st, self.g_ts = (resnet_generator(width, blocks) for _ in range(2))
+        self.d_s, self.d_t = patchgan(d_width), patchgan(d_width)
+        of_g = chain(self.g_st.parameters(), self.g_ts.parameters())
+        of_d = chain(self.d_s.parameters(), self.d_t.parameters())
+        self.adam_g = torch.optim.Adam(of_g, 2e-4, (0.5, 0.999))
+        self.adam_d = torch.optim.Adam(of_d, 2e-4, (0.5, 0.999))
+
+    def step(self, s: Tensor, t: Tensor) -> None:
+        """One iteration."""
+        for d in (self.d_s, self.d_t):
+            d.requires_grad_(False)
+        fake_t, fake_s = self.g_st(s), self.g_ts(t)
+        adversarial = sum(losses.adversarial_g(d(x)) for d, x in
+                          ((self.d_t, fake_t), (self.d_s, fake_s)))  # fmt: skip
+        cycle = F.l1_loss(self.g_ts(fake_t), s) + F.l1_loss(self.g_st(fake_s), t)
+        same = F.l1_loss(self.g_st(t), t) + F.l1_loss(self.g_ts(s), s)
+        self.adam_g.zero_grad()
+        (adversarial + 10 * cycle + 5 * same).backward()
+        self.adam_g.step()
+        for d in (self.d_s, self.d_t):
+            d.requires_grad_(True)
+        self.adam_d.zero_grad()
+        for d, real, fake in ((self.d_t, t, fake_t), (self.d_s, s, fake_s)):
+            losses.adversarial_d(d(real), d(fake.detach())).backward()
+        self.adam_d.step()
+
+
+def take_apart(training: Training, batches: PairBatches) -> dict[str, float]:
+    """CPU seconds of the parts of one iteration with k = 1."""
+    parts: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        start = time.process_time()
+        result = work()
+        parts[name] = parts.get(name, 0.0) + time.process_time() - start
+        return result
+
+    def gradient(name: str, loss: Callable[[Tensor], Tensor]) -> Tensor:
+        leaf = x_g.detach().requires_grad_()
+        return timed(name, lambda: torch.autograd.grad(loss(leaf), leaf)[0])
+
+    o = training.options
+    p = timed("data", lambda: next(batches))
+    x_g = timed("G forward", lambda: training.g(p.x_s, p.x_t, p.m_t))
+    fake = x_g.detach()
+    training.adam_d.zero_grad()
+    loss_d = timed(
+        "D_d update", lambda: losses.adversarial_d(training.d_d(p.x_t), training.d_d(fake))
+    )
+    timed("D_d update", loss_d.backward)
+    timed("Adam", training.adam_d.step)
+    training.d_d.requires_grad_(False)
+    total = gradient("D_d for G", lambda x: losses.adversarial_g(training.d_d(x)))
+    total = total + gradient("D_id", lambda x: losses.identity(training.d_id(x), p.y_j))
+    total = total + gradient("D_cam", lambda x: losses.camera(training.d_cam(x), p.y_c))
+    total = total + gradient(
+        "context loss",
+        lambda x: losses.context(x, p.x_s, p.x_t, p.m_f, 1 - p.m_f, o.context_norm),
+    )
+    training.adam_g.zero_grad()
+    timed("G backward", lambda: x_g.backward(total))
+    timed("Adam", training.adam_g.step)
+    training.d_d.requires_grad_(True)
+    return parts
+
+
+def set_up(args: argparse.Namespace) -> tuple[Training, PairBatches]:
+    """CR-GAN with the sizes of a profile, on noise."""
+    params = parameters.load()
+    params["profile"] = args.profile
+    section = parameters.slice_of("train_gan", params, method="crgan")
+    cnn = parameters.slice_of("pretrain_id", params)["cnn"]
+    cam = parameters.slice_of("pretrain_cam", params)["pretrain_cam"]
+    height, width = section["image"]["train"]
+    gan = {**section["gan"], "iterations": 10**9, "batch": args.batch or section["gan"]["batch"]}
+    for key in ("width", "levels", "discriminator_width"):
+        gan[key] = getattr(args, key) or gan[key]
+    rng = np.random.default_rng(0)
+    n = 4 * gan["batch"]
+    images = rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+    numbers = np.arange(n, dtype=np.int64)
+    split = Split(images, numbers % 10, numbers % 6, numbers)
+    masks = rng.random((n, height, width)) < 0.4
+    torch.manual_seed(0)
+    options = settings_from(Options, gan, "gan")
+    d_id = Classifier(ReidNet(cnn["backbone"], cnn["width"], 751), tuple(range(751)), "D_id")
+    d_cam = Classifier(CameraNet(cam["width"], 6), tuple(range(6)), "D_cam")
+    weights = settings_from(Weights, section["loss"], "loss")
+    training = Training(options, weights, d_id.net, d_cam.net, "cpu")
+    task = Task(split, split, masks, masks, height, width)
+    y_j, y_c = d_id.labels(split.pid), d_cam.labels(split.camid)
+    return training, PairBatches(task, y_j, y_c, options.batch, options.flip, 0, "cpu")
+
+
+def gflop(work: Callable[[], object]) -> float:
+    """Floating point operations of a call, in 1e9."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 1e9
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gan_step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--profile", default="demo")
+    for name in ("batch", "width", "levels", "discriminator-width"):
+        parser.add_argument(f"--{name}", type=int, help="instead of the profile's")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    training, batches = set_up(args)
+    o = training.options
+    pairs = next(batches)
+    cycle = CycleGAN(o.width, o.discriminator_width, pairs.x_s.shape[2])
+    last = o.iterations - 1  # in the second half, with k updates of G
+    candidates: dict[str, Callable[[], object]] = {
+        "CR-GAN, k = 1": lambda: training.step(0, next(batches)),
+        f"CR-GAN, k = {o.g_updates(last)}": lambda: training.step(last, next(batches)),
+        "CycleGAN": lambda: cycle.step(pairs.x_s, pairs.x_t),
+    }
+    flops = {name: gflop(work) / o.batch for name, work in candidates.items()}  # warms up as well
+    timings = compare(candidates, args.rounds)
+    seconds = {name: statistics.median(timing.cpu) for name, timing in timings.items()}
+    taken = [take_apart(training, batches) for _ in range(args.rounds)]
+    parts = {name: statistics.median(t[name] for t in taken) for name in taken[0]}
+
+    size = "x".join(map(str, pairs.x_s.shape[2:]))
+    print(f"{size}, width {o.width}, levels {o.levels}, D_d {o.discriminator_width} wide, batch")
+    print(f"{o.batch}, {args.threads} thread(s); medians of {args.rounds}, CPU time\n")
+    total = sum(parts.values())
+    for name, value in sorted(parts.items(), key=lambda item: -item[1]):
+        print(f"  {name:14} {1e3 * value:8.1f} ms  {100 * value / total:5.1f} %")
+    whole = seconds["CR-GAN, k = 1"]
+    print(f"  {'sum':14} {1e3 * total:8.1f} ms; Training.step takes {1e3 * whole:.1f} ms")
+    print("\nCost of a source picture, of different methods:")
+    for name, value in seconds.items():
+        rate, work = o.batch / value, flops[name]
+        print(
+            f"  {name:14} {rate:8.2f} images/s  {seconds['CycleGAN'] / value:5.2f} x CycleGAN  "
+            f"{work:7.2f} GFLOP/image  {work * rate:5.1f} GFLOP/s"
+        )
+
+
+if __name__ == "__main__":
+    main()
