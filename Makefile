@@ -33,13 +33,13 @@ lint: env ## style, types and workflow checks
 	ruff check .
 	ruff format --check .
 	mypy
-	snakefmt --check workflow
+	snakefmt --check Snakefile workflow
 	snakemake --lint
 
 format: env ## rewrite files in the project's style
 	ruff check --fix .
 	ruff format .
-	snakefmt workflow
+	snakefmt Snakefile workflow
 
 test: lint ## lint and the whole test suite, both engines end to end at smoke scale included
 	python -m pytest
