@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,30 @@ if __name__ == "__main__":
 '''
 
 
-def make(folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+def make(
+    folder: Path,
+    settings: Mapping[str, Any] | None = None,
+    tables: Sequence[int] = range(1, 8),
+    stubbed: bool = True,
+) -> Path:
     """Copy the working tree into `folder`, stub its stages, and commit it to a new repository.
 
     Args:
         settings: dotted keys of params.yaml to change; dvc.yaml is refreshed afterwards.
+        tables: those the copy has; the fewer, the faster.
+        stubbed: False leaves the stages as they are.
     """
     for name in _files():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target)
+        shutil.copyfile(ROOT / name, target, follow_symlinks=False)
     for stage in sorted((folder / "stages").glob("*.py")):
-        if "StageParser(" in stage.read_text():
+        if stubbed and "StageParser(" in stage.read_text():
             stage.write_text(stub(stage.read_text()))
+    printed = folder / "crgan/report/printed.py"
+    text = printed.read_text()
+    assert "TABLES = range(1, 8)" in text
+    printed.write_text(text.replace("TABLES = range(1, 8)", f"TABLES = {tuple(tables)}"))
     set_params(folder, settings or {})
     run(folder, "python", "-m", "crgan.engines", "dvc-yaml")
     for command in ("init -q -b main", "add -A", "commit -q -m start"):
@@ -107,7 +118,7 @@ def _files() -> list[str]:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+    return [name for name in done.stdout.split("\0") if name and (ROOT / name).exists()]
 
 
 def starts(folder: Path) -> list[str]:

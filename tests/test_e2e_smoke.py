@@ -1,0 +1,79 @@
+"""The whole pipeline at smoke scale, real stages and real networks, by one engine and the other.
+
+One direction with a GAN and without: Table 1 (pictures measured) and Table 2 (re-id measured).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+from crgan.run.io import read_json
+from tests.stub_project import make, run
+
+PAIR = {"source": "market1501", "target": "dukemtmc"}
+CRGAN = {"method": "crgan", "model": "crgan", **PAIR}
+SETTINGS = {
+    "profile": "smoke",
+    "matrix.datasets": ["market1501", "dukemtmc"],
+    "matrix.sources": ["market1501"],
+    "matrix.targets": ["dukemtmc"],
+    "matrix.gan": [CRGAN],
+    "matrix.adapt": [{"method": "direct_transfer", "model": "direct_transfer", **PAIR}],
+    "matrix.visual": [CRGAN],
+    "matrix.renderings": [],
+}
+TABLES = ("results/table1.csv", "results/table2.csv")
+GAN = "artifacts/smoke/gan/crgan/market1501-dukemtmc/seed0.pt"
+
+
+@pytest.fixture(scope="module")
+def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built by Snakemake."""
+    folder = make(tmp_path_factory.mktemp("smk") / "project", SETTINGS, (1, 2), stubbed=False)
+    run(folder, "snakemake", "--cores", "2", *TABLES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built by DVC."""
+    folder = make(tmp_path_factory.mktemp("dvc") / "project", SETTINGS, (1, 2), stubbed=False)
+    run(folder, "dvc", "repro", "-q", "make_table_1", "make_table_2")
+    return folder
+
+
+def test_measured_cells_are_numbers_of_this_profile(by_snakemake: Path) -> None:
+    rows = list(csv.DictReader((by_snakemake / TABLES[1]).read_text().splitlines()))
+    assert {row["profile"] for row in rows} == {"smoke"}
+    measured = {row["method"]: row for row in rows if row["R1"] and row["target"] == "dukemtmc"}
+    assert set(measured) == {"Direct Transfer", "CR-GAN", "CR-GAN+LMP"}
+    for row in measured.values():
+        assert 0 <= float(row["R1"]) <= 100
+        assert 0 < float(row["mAP"]) <= 100
+    assert not any(row["R1"] for row in rows if row["target"] == "market1501")
+
+
+def test_random_weights_are_confessed(by_snakemake: Path) -> None:
+    rows = list(csv.DictReader((by_snakemake / TABLES[0]).read_text().splitlines()))
+    row = next(r for r in rows if r["method"] == "CR-GAN" and r["target"] == "dukemtmc")
+    assert math.isfinite(float(row["FID"]))
+    assert "random weights" in row["note"]
+
+
+def test_nothing_is_left_to_do(by_snakemake: Path) -> None:
+    assert "Nothing to be done" in run(by_snakemake, "snakemake", "--cores", "2", *TABLES)
+
+
+def test_records_lead_from_a_score_to_the_raw_data(by_snakemake: Path) -> None:
+    record = read_json(by_snakemake / GAN.replace(".pt", ".prov.json"))
+    assert record["run"]["wall_seconds"] > 0
+    assert any(name.endswith("images.npy") for name in record["inputs"])
+
+
+def test_both_engines_make_the_same_bytes(by_snakemake: Path, by_dvc: Path) -> None:
+    for name in (*TABLES, GAN, "artifacts/smoke/masks/market1501.h5"):
+        assert (by_snakemake / name).read_bytes() == (by_dvc / name).read_bytes(), name
