@@ -26,7 +26,7 @@ for profile in sys.argv[2:]:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=8),
-            snakefile=Path("workflow/Snakefile"),
+            snakefile=Path("Snakefile"),
             config_settings=ConfigSettings(config={"profile": profile}),
         )
         dag = workflow.dag(DAGSettings(targets={"all"}, forceall=True))
