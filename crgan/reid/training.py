@@ -142,29 +142,6 @@ def write_history(path: str | Path, history: list[Row]) -> None:
             )
 
 
-class _Tally:
-    """Loss and right answers since the last row, kept on the device: reading them would wait."""
-
-    def __init__(self, device: str) -> None:
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
-        self.batches = self.pictures = 0
-
-    @torch.no_grad()
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        right = (logits.argmax(1) == labels).sum()
-        self.sums += torch.stack((loss.double(), right.double()))
-        self.batches += 1
-        self.pictures += len(labels)
-
-    def row(self, iteration: int, lr: float) -> Row:
-        """The means so far; begins anew."""
-        loss, right = self.sums.tolist()
-        row = Row(iteration, loss / self.batches, lr, 100 * right / self.pictures)
-        self.sums.zero_()
-        self.batches = self.pictures = 0
-        return row
-
-
 def train(
     net: nn.Module,
     batches: Batches,
