@@ -17,7 +17,7 @@ WEIGHTS = "artifacts/demo/weights/lpips.pt"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("commands") / "project", SMALL, tables=[6])
+    return make(tmp_path_factory.mktemp("commands") / "project", SMALL, tables=(2, 6))
 
 
 def snakemake(folder: Path, *words: str, check: bool = True) -> str:
@@ -46,9 +46,23 @@ def snakemake(folder: Path, *words: str, check: bool = True) -> str:
         ("--cleanup-metadata results/table6.csv", False),
     ],
 )
-def test_command_lines_that_run_jobs(words: str, expected: bool) -> None:
+def test_command_lines_that_run_jobs(
+    words: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert runs_jobs(["/somewhere/bin/snakemake", *words.split()]) is expected
     assert runs_jobs(["/site-packages/snakemake/__main__.py", *words.split()]) is expected
+
+
+def test_a_locked_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["/bin/snakemake", "--cores", "1"]
+    assert runs_jobs(command)
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    assert runs_jobs(command)
+    (tmp_path / ".snakemake/locks/0.input.lock").touch()
+    assert not runs_jobs(command)
+    assert runs_jobs([*command, "--nolock"])
 
 
 def test_another_program_runs_no_jobs() -> None:

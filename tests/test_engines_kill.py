@@ -22,13 +22,13 @@ LIMIT = 120.0  # seconds until a job must have started
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("kill") / "project", SMALL, tables=[6])
+    return make(tmp_path_factory.mktemp("kill") / "project", SMALL, tables=(2, 6))
 
 
 @pytest.fixture
 def project(made: Path) -> Path:
     """The project as it was made; only this stage's files change in these tests."""
-    run(made, "git", "clean", "-qfdx", "-e", ".dvc/")
+    run(made, "git", "clean", "-qfdx")
     return made
 
 

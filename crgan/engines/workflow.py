@@ -35,13 +35,16 @@ LOOK_ONLY = (
     "print_compilation", "rulegraph", "summary", "touch", "unlock",
 )  # fmt: skip
 
+LOCKS = Path(".snakemake/locks")
+
 Cell = Mapping[str, Any]
 
 
 def runs_jobs(argv: Sequence[str]) -> bool:
     """Whether a `snakemake` command line is about to run jobs, and does not only look.
 
-    A command line of another program (Snakemake used as a library) is taken for looking.
+    A command line of another program (Snakemake used as a library) is taken for looking, and so is
+    one that Snakemake will refuse because another run holds the folder's lock.
     """
     from snakemake.cli import get_argument_parser
 
@@ -50,6 +53,8 @@ def runs_jobs(argv: Sequence[str]) -> bool:
         return False
     args = get_argument_parser().parse_args(list(argv[1:]))
     if args.report is not None and not args.report_after_run:
+        return False
+    if LOCKS.is_dir() and any(LOCKS.iterdir()) and not args.nolock:
         return False
     return not any(getattr(args, option) not in (None, False) for option in LOOK_ONLY)
 
