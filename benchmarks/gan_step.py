@@ -220,8 +220,11 @@ def main(argv: list[str] | None = None) -> None:
     parts = {name: statistics.median(t[name] for t in taken) for name in taken[0]}
 
     size = "x".join(map(str, pairs.x_s.shape[2:]))
-    print(f"{size}, width {o.width}, levels {o.levels}, D_d {o.discriminator_width} wide, batch")
-    print(f"{o.batch}, {args.threads} thread(s); medians of {args.rounds}, CPU time\n")
+    print(
+        f"{size}, width {o.width}, levels {o.levels}, D_d {o.discriminator_width} wide, batch ",
+        end="",
+    )
+    print(f"{o.batch}, {args.threads} thread(s); CPU time, medians of {args.rounds}\n")
     total = sum(parts.values())
     for name, value in sorted(parts.items(), key=lambda item: -item[1]):
         print(f"  {name:14} {1e3 * value:8.1f} ms  {100 * value / total:5.1f} %")
