@@ -106,10 +106,15 @@ def test_preflight(project: Path) -> None:
     assert "nothing is missing" in run(project, "python", "-m", "crgan.engines", "preflight")
     before = (project / "params.yaml").read_text()
     set_params(project, {"profile": "paper"})
+    starts(project)
     told = run(project, "python", "-m", "crgan.engines", "preflight", check=False)
+    dvc = run(project, "dvc", "repro", check=False)
     (project / "params.yaml").write_text(before)
-    assert "dukemtmc: resources/dukemtmc is not there" in told
-    assert "resnet50" in told
+    for message in (told, dvc):
+        assert "dukemtmc: resources/dukemtmc is not there" in message
+        assert "market1501: resources/market1501 is not there" in message
+        assert "resnet50" in message
+    assert starts(project) == []  # before anything ran
 
 
 def test_a_part_that_is_built_is_recorded(project: Path) -> None:

@@ -58,13 +58,17 @@ def _preflight() -> None:
 
 def _list_sources() -> None:
     from crgan.engines.dvcfile import PATH, fresh
+    from crgan.engines.preflight import require
     from crgan.engines.sources import write
     from crgan.run.params import load
 
-    # DVC runs this when the matrix changes: the moment to say that its tables do not know of it.
+    # DVC runs this first of all stages, and again when the matrix or the profile has changed: the
+    # moment to say what the user must do before anything runs.
     if PATH.read_text() != fresh():
         raise UserError(f"{PATH} is older than the matrix; run python -m crgan.engines dvc-yaml")
-    write(load())
+    params = load()
+    require(params)
+    write(params)
 
 
 def _dvc_yaml(check: bool) -> None:

@@ -55,7 +55,11 @@ def require(
     lines = missing_inputs(params, datasets, roles)
     if lines:
         listed = "\n".join(f"  - {line}" for line in lines)
-        raise UserError(f"profile {params['profile']!r} needs what is not there yet:\n{listed}")
+        raise UserError(
+            f"profile {params['profile']!r} needs what is not there yet:\n{listed}\n"
+            "To do without a data set, take it and its cells out of `matrix` in params.yaml, or "
+            "ask snakemake for a table that does not need it."
+        )
 
 
 def require_for_jobs(params: Mapping[str, Any], jobs: Iterable[Any]) -> None:

@@ -4,7 +4,7 @@ Snakemake asks `code_of` for a job's source files. DVC cannot call Python, and t
 dvc.yaml and dvc.lock long (DVC writes its lock file anew after each stage). So DVC has one stage
 more: `list_sources` depends on the folders crgan and stages, takes a moment, and writes for each
 stage (and each method of it) the files behind it with their hashes. Stages depend on their list,
-which changes when one of these files does.
+which changes when one of these files does. Being first, it also says what is missing.
 """
 
 from __future__ import annotations
