@@ -18,6 +18,7 @@ from crgan.report.scores import read_scores
 from crgan.report.tables import build, write_csv
 from crgan.run import params as parameters
 from crgan.run.errors import UserError
+from crgan.run.hashes import Hashes
 from crgan.run.io import atomic_path
 from crgan.run.provenance import Judge
 from crgan.run.stage import Run, StageParser, run_stage
@@ -51,7 +52,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         [*args.cells, *args.visual],
         profile=run.profile,
         seeds=matrix["seeds"],
-        why_stale=Judge(parameters.load()).why_stale,
+        why_stale=Judge(parameters.load(), hashes=Hashes()).why_stale,
     )
     table = build(printed, scores, profile=run.profile, methods=methods, seeds=matrix["seeds"])
     write_csv(args.out, table)
