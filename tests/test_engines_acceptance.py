@@ -252,6 +252,8 @@ def test_damaged_files_are_made_again(project: Project) -> None:
 def test_touched_sources_rerun_nothing_and_changed_ones_do(project: Project) -> None:
     for path in [*project.folder.glob("crgan/**/*.py"), *project.folder.glob("stages/*.py")]:
         os.utime(path)
+    run_only = project.folder / "crgan/run/io.py"  # knows no science
+    run_only.write_text(run_only.read_text() + "\n# a change\n")
     project.snakemake()
     project.dvc("repro")
     assert not project.ran()
@@ -259,12 +261,6 @@ def test_touched_sources_rerun_nothing_and_changed_ones_do(project: Project) -> 
     method.write_text(method.read_text() + "\n# a change\n")
     project.snakemake()
     assert project.ran() == AFTER_LOSS
-    project.commit()
-    run_only = project.folder / "crgan/run/io.py"
-    run_only.write_text(run_only.read_text() + "\n# a change\n")
-    project.snakemake()
-    project.dvc("repro")
-    assert not project.ran()
 
 
 def test_options_that_only_look_change_nothing(project: Project, tmp_path: Path) -> None:
@@ -273,7 +269,7 @@ def test_options_that_only_look_change_nothing(project: Project, tmp_path: Path)
     shutil.rmtree(project.folder / ".snakemake/metadata")  # now of unknown origin
     before = project.files()
     for words in (
-        ("-np",), ("--lint",), ("--dag",), ("--summary",), ("--unlock",),
+        ("-np",), ("--lint",), ("--dag",), ("--unlock",),
         ("--report", str(tmp_path / "report.html")),
     ):  # fmt: skip
         project.snakemake(*words)
