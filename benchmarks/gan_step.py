@@ -30,12 +30,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.rounds import compare
 from crgan.data.store import Split
 from crgan.gan import losses
-from crgan.gan.base import Classifier, Task, settings_from
+from crgan.gan.base import Classifier, Task
 from crgan.gan.crgan import Options, Training, Weights
 from crgan.gan.pairs import PairBatches
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import ReidNet
 from crgan.run import params as parameters
+from crgan.run.settings import settings_from
 
 
 def resnet_generator(width: int, blocks: int) -> nn.Sequential:

@@ -24,12 +24,13 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Train and write."""
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import pretrain_cam
-    from crgan.reid.training import recipe_from, write_history
+    from crgan.reid.training import Recipe, write_history
+    from crgan.run.settings import settings_from
 
     seed_everything(run.seed, run.threads)
     settings = dict(run.params["pretrain_cam"])
     width = settings.pop("width")
-    recipe = recipe_from(settings, "pretrain_cam")
+    recipe = settings_from(Recipe, settings, "pretrain_cam")
     target = open_dataset(args.target_manifest, tuple(run.params["image"]["train"]))
     checkpoint = run.checkpoint()
     file, history = pretrain_cam(

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from crgan.gan import crgan, losses
-from crgan.gan.base import Trained, settings_from
+from crgan.gan.base import Trained
 from crgan.gan.crgan import Options, Training, Weights, load_generator, load_renderer, train
 from crgan.gan.pairs import PairBatches, Pairs
 from crgan.gan.sheet import write_png
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.io import save_torch
+from crgan.run.settings import settings_from
 from tests.gan_fakes import GAN, LOSS, judges, task
 
 

@@ -14,10 +14,11 @@ from crgan.data.store import Split
 from crgan.reid import training
 from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import Start, id_recipe, pretrain_cam, pretrain_id, start_from
-from crgan.reid.training import Recipe, Row, recipe_from, write_history
+from crgan.reid.training import Recipe, Row, write_history
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.io import load_torch, save_torch
+from crgan.run.settings import settings_from
 
 RECIPE = Recipe(
     iterations=12, batch=8, lr=2e-3, warmup=0.1, weight_decay=5e-4, label_smoothing=0.1,
@@ -212,18 +213,18 @@ def test_nobody_to_learn_from() -> None:
 
 def test_recipes_are_read_strictly() -> None:
     good = {"iterations": 3, "batch": 2, "lr": 0.1, "adam_betas": [0.5, 0.9]}
-    assert recipe_from(good, "s").adam_betas == (0.5, 0.9)
+    assert settings_from(Recipe, good, "s").adam_betas == (0.5, 0.9)
     cnn = {"backbone": "small", "width": 4, "last_stride": 2, "flip": 0.25}
     assert id_recipe(cnn, good).flip == 0.25
     for change, message in (
         ({"momentum": 1}, r"s\.momentum: no such key"),
         ({"lr": 0}, "s: lr is 0"),
-        ({"lr": "1e-3"}, "s: "),
+        ({"lr": "1e-3"}, r"s\.lr is '1e-3', expected float"),
         ({"flip": 1.5}, "s: flip is 1.5"),
-        ({"schedule": "cosine"}, "s: schedule is 'cosine'"),
+        ({"schedule": "cosine"}, r"s\.schedule is 'cosine'; use one of linear_half"),
         ({"batch": 0}, "s: batch is 0"),
     ):
         with pytest.raises(UserError, match=message):
-            recipe_from({**good, **change}, "s")
+            settings_from(Recipe, {**good, **change}, "s")
     with pytest.raises(UserError, match=r"s\.lr is missing"):
-        recipe_from({"iterations": 3, "batch": 2}, "s")
+        settings_from(Recipe, {"iterations": 3, "batch": 2}, "s")

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,6 @@ from crgan.gan.history import History
 from crgan.parsing.store import MaskStore, open_masks, unpack
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
-
-Settings = TypeVar("Settings")
 
 # (iteration, history so far, sample grid so far): called at every sample interval of a training
 Report = Callable[[int, History, NDArray[np.uint8]], None]
@@ -214,32 +212,3 @@ def check_file(file: Mapping[str, Any], model: str, name: str = "the GAN file") 
     found = (file.get("kind"), file.get("model"))
     if found != ("gan", model):
         raise UserError(f"{name}: kind and model are {found}, expected ('gan', {model!r})")
-
-
-def settings_from(cls: type[Settings], section: Mapping[str, Any], name: str) -> Settings:
-    """The dataclass `cls` from a section of the parameters; the one strict border.
-
-    Raises:
-        UserError: a key that is unknown or missing, or a value of another type.
-    """
-    kinds = get_type_hints(cls)
-    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
-    if unknown := sorted(set(section) - set(known)):
-        raise UserError(f"{name}.{unknown[0]}: no such key; {name} has {', '.join(known)}")
-    for key, field in known.items():
-        if key not in section and field.default is MISSING:
-            raise UserError(f"{name}.{key} is missing")
-    return cls(**{key: _typed(kinds[key], v, f"{name}.{key}") for key, v in section.items()})
-
-
-def _typed(kind: Any, value: Any, name: str) -> Any:
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
-        members = get_args(kind)
-        if len(members) == len(value):
-            return tuple(_typed(k, v, name) for k, v in zip(members, value, strict=True))
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-        return value
-    wanted = getattr(kind, "__name__", str(kind)) if get_origin(kind) is None else str(kind)
-    raise UserError(f"{name} is {value!r}, expected {wanted}")

@@ -27,7 +27,6 @@ from crgan.gan.base import (
     Task,
     Trained,
     check_file,
-    settings_from,
 )
 from crgan.gan.history import History
 from crgan.gan.pairs import PairBatches, Pairs, pictures
@@ -37,6 +36,7 @@ from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, Generat
 from crgan.nets.patchgan import NORMS, PatchGAN, decisions
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
 
 MODEL = "crgan"
 LOSSES = ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con", "loss_g")

@@ -21,9 +21,10 @@ from crgan.data.store import Split
 from crgan.gan.base import Renderer
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid, reid_file
-from crgan.reid.training import Recipe, Row, recipe_from, train
+from crgan.reid.training import Recipe, Row, train
 from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
 from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
 
 BatchNorm: TypeAlias = Literal["train", "frozen"]
 
@@ -56,7 +57,7 @@ class FineTuning:
         """From the section `finetune` of the parameters; an unknown key is a `UserError`."""
         own = {key: section[key] for key in ("batch_norm", "real_share") if key in section}
         rest = {key: value for key, value in section.items() if key not in own}
-        return cls(recipe_from(rest, "finetune"), **own)
+        return cls(settings_from(Recipe, rest, "finetune"), **own)
 
 
 class RenderedBatches:

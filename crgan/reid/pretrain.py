@@ -14,9 +14,10 @@ from crgan.data.store import Split
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import Backbone, ReidNet
 from crgan.reid.model_file import camera_file, reid_file
-from crgan.reid.training import Recipe, Row, recipe_from, train
+from crgan.reid.training import Recipe, Row, train
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
 
 NO_WEIGHTS = ("none", "random")  # origins that say: start from scratch, on purpose
 _NETWORK = ("backbone", "width", "last_stride")
@@ -74,7 +75,7 @@ def start_from(cnn: Mapping[str, Any], weights: Mapping[str, Any], name: str) ->
 def id_recipe(cnn: Mapping[str, Any], pretrain_id: Mapping[str, Any]) -> Recipe:
     """D_id's recipe: section `cnn` but for its network, with the scale of `pretrain_id`."""
     recipe = {key: value for key, value in cnn.items() if key not in _NETWORK}
-    return recipe_from({**recipe, **pretrain_id}, "pretrain_id")
+    return settings_from(Recipe, {**recipe, **pretrain_id}, "pretrain_id")
 
 
 def pretrain_id(

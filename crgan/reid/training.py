@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -97,28 +97,6 @@ class Recipe:
         if self.schedule == "linear_half":
             return self.lr * min(1.0, 2 * (1 - done))
         return self.lr * (0.1 if self.schedule == "step" and done >= 2 / 3 else 1.0)
-
-
-def recipe_from(section: Mapping[str, Any], name: str) -> Recipe:
-    """The recipe written in a section of the parameters.
-
-    Raises:
-        UserError: a key that is unknown or missing, or a value that makes no sense.
-    """
-    known = {field.name: field for field in fields(Recipe)}
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise UserError(f"{name}.{unknown[0]}: no such key; it may have {', '.join(known)}")
-    for key, field in known.items():
-        if field.default is MISSING and key not in section:
-            raise UserError(f"{name}.{key} is missing")
-    values = dict(section)
-    if "adam_betas" in values:
-        values["adam_betas"] = tuple(values["adam_betas"])
-    try:
-        return Recipe(**values)
-    except (UserError, TypeError) as error:
-        raise UserError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)
