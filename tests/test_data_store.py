@@ -39,6 +39,7 @@ def prepared(folder: Path, images: NDArray[np.uint8], rows: int | None = None) -
         camid=np.ones(n, dtype=np.int64),
         split=("train",) * train + ("gallery",) * (n - train),
         sha256=("0" * 64,) * n,
+        attributes={"hat": np.arange(n)},
     )
     write_manifest(folder / "manifest.csv", manifest)
     return folder / "manifest.csv"
@@ -110,6 +111,11 @@ def test_splits_are_views_of_the_memory_map(tmp_path: Path) -> None:
     empty = dataset.split("query")
     assert empty.images.shape == (0, 32, 16, 3)
     assert len(empty) == len(empty.pid) == 0
+
+
+def test_splits_carry_their_attributes(tmp_path: Path) -> None:
+    path = prepared(tmp_path, np.zeros((6, 8, 4, 3), dtype=np.uint8))
+    assert open_dataset(path).split("gallery").attributes["hat"].tolist() == [3, 4, 5]
 
 
 def test_a_smaller_size_is_an_area_average(tmp_path: Path) -> None:

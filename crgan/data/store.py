@@ -6,7 +6,7 @@ read once, by `write_store`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,12 +104,14 @@ class Split:
         images: uint8 (n, H, W, 3) RGB, C-contiguous; possibly a read-only memory map.
         pid, camid: int64 (n,).
         rows: int64 (n,), the images' rows in the manifest (and in the mask file).
+        attributes: name -> int64 (n,), values as published, 0 unknown; empty without their file.
     """
 
     images: NDArray[np.uint8]
     pid: NDArray[np.int64]
     camid: NDArray[np.int64]
     rows: NDArray[np.int64]
+    attributes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -141,7 +143,8 @@ class Dataset:
             if images.shape[1:3] != self.size:
                 images = _shrunk(images, self.size)
             m = self.manifest
-            self._splits[name] = Split(images, m.pid[rows], m.camid[rows], rows)
+            attributes = {key: values[rows] for key, values in m.attributes.items()}
+            self._splits[name] = Split(images, m.pid[rows], m.camid[rows], rows, attributes)
         return self._splits[name]
 
 
