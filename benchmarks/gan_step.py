@@ -180,7 +180,7 @@ def set_up(args: argparse.Namespace) -> tuple[Training, PairBatches]:
     training = Training(options, weights, d_id.net, d_cam.net, "cpu")
     task = Task(split, split, masks, masks, height, width)
     y_j, y_c = d_id.labels(split.pid), d_cam.labels(split.camid)
-    return training, PairBatches(task, y_j, y_c, options.batch, options.flip, 0, "cpu")
+    return training, PairBatches(task, y_j, y_c, options.batch, 0, "cpu", flip=options.flip)
 
 
 def gflop(work: Callable[[], object]) -> float:

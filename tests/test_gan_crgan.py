@@ -41,7 +41,7 @@ def setting(w: dict[str, float] | None = None, **changes: Any) -> tuple[Training
     training = Training(o, weights(**(w or {})), d_id.net, d_cam.net, "cpu")
     t = task()
     y_j, y_c = d_id.labels(t.source.pid), d_cam.labels(t.target.camid)
-    return training, next(PairBatches(t, y_j, y_c, o.batch, o.flip, 0, "cpu"))
+    return training, next(PairBatches(t, y_j, y_c, o.batch, 0, "cpu", flip=o.flip))
 
 
 def run(

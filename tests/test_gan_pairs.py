@@ -31,7 +31,7 @@ def marked() -> Task:
 def batches(
     seed: int = 0, batch: int = 4, flip: bool = False, t: Task | None = None
 ) -> PairBatches:
-    return PairBatches(t or marked(), np.arange(N), np.arange(M), batch, flip, seed, "cpu")
+    return PairBatches(t or marked(), np.arange(N), np.arange(M), batch, seed, "cpu", flip=flip)
 
 
 def number(x: torch.Tensor) -> list[int]:

@@ -8,7 +8,15 @@ import cv2
 import numpy as np
 import torch
 
-from crgan.gan.sheet import Samples, draw, input_rows, output_rows, parts, write_png
+from crgan.gan.sheet import (
+    Samples,
+    draw,
+    input_rows,
+    output_rows,
+    parts,
+    sample_pairs,
+    write_png,
+)
 from crgan.nets.generator import Generator
 from tests.gan_fakes import HEIGHT, WIDTH, task
 
@@ -16,6 +24,11 @@ from tests.gan_fakes import HEIGHT, WIDTH, task
 def generator() -> Generator:
     torch.manual_seed(0)
     return Generator(width=4, levels=2)
+
+
+def samples_of(g: Generator, count: int = 8) -> Samples:
+    x_s, x_t, _, m_t = sample_pairs(task(), "cpu", count)
+    return Samples(input_rows(x_s, x_t, m_t), lambda: output_rows(parts(g, x_s, x_t, m_t)))
 
 
 def test_draw_enlarges_and_places() -> None:
@@ -46,13 +59,13 @@ def test_rows_show_inputs_and_parts() -> None:
 
 
 def test_samples_show_the_same_pairs_at_every_interval() -> None:
-    samples = Samples(task(), "cpu", count=3)
     g = generator()
-    samples.add(10, g)
+    samples = samples_of(g, count=3)
+    samples.add(10)
     first = samples.latest()
     with torch.no_grad():
         g.head.bias[3] = -60.0  # X_G becomes X_S
-    samples.add(20, g)
+    samples.add(20)
     sheet = samples.sheet()
     row = HEIGHT * 8 + 2
     assert sheet.shape[0] == 9 * row + 2
@@ -64,12 +77,12 @@ def test_samples_show_the_same_pairs_at_every_interval() -> None:
 
 
 def test_samples_go_on_from_their_state() -> None:
-    whole, broken = Samples(task(), "cpu"), Samples(task(), "cpu")
     g = generator()
-    whole.add(1, g)
+    whole, broken = samples_of(g), samples_of(g)
+    whole.add(1)
     broken.load_state_dict(whole.state_dict())
     for samples in (whole, broken):
-        samples.add(2, g)
+        samples.add(2)
     assert np.array_equal(whole.sheet(), broken.sheet())
 
 

@@ -5,13 +5,17 @@ A method is one file `crgan/gan/<model>.py` with two functions, found by its nam
     train(task, d_id, d_cam, loss, gan, *, seed, device, checkpoint, report) -> Trained
     load_renderer(file, task, device) -> Renderer
 
+The CycleGAN family needs no judges and trains both directions of a pair at once (`Translation`):
+
+    train(task, options, *, seed, device, checkpoint, report) -> Trained
+
 Adding a method is that file and a line in the experiment matrix of `params.yaml`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -191,6 +195,60 @@ class Method(Protocol):
     def load_renderer(self, file: Mapping[str, Any], task: Task, device: str) -> Renderer:
         """A renderer of a GAN file for the task it was trained on."""
         ...
+
+
+class Translation(Protocol):
+    """The module of a method that needs no pre-trained judges and learns both directions at once:
+    the CycleGAN family.
+    """
+
+    def train(
+        self,
+        task: Task,
+        options: Mapping[str, Any],
+        *,
+        seed: int,
+        device: str = "cpu",
+        checkpoint: Checkpoint | None = None,
+        report: Report | None = None,
+    ) -> Trained:
+        """Train between the task's source, domain a, and its target, domain b.
+
+        Args:
+            options: section `cyclegan` of the parameters with the method's own laid over it.
+
+        Returns:
+            Among others a file with the directions "ab" and "ba"; see `towards`.
+        """
+        ...
+
+    def load_renderer(self, file: Mapping[str, Any], task: Task, device: str) -> Renderer:
+        """A renderer of one direction of a GAN file, for the task in that direction."""
+        ...
+
+
+def towards(
+    file: Mapping[str, Any], source: str, target: str, name: str = "the GAN file"
+) -> Mapping[str, Any]:
+    """A GAN file as it renders `source` into `target`: of a file of two directions the right one.
+
+    Raises:
+        UserError: the file is of other data sets.
+    """
+    if "domains" not in file:
+        return file
+    ends = {(a, b): key for key, (a, b) in _ends(file["domains"]).items()}
+    if (source, target) not in ends:
+        raise UserError(
+            f"{name}: translates between {' and '.join(file['domains'])}, not {source} to {target}"
+        )
+    rest = {k: v for k, v in file.items() if k not in ("ab", "ba", "domains")}
+    return {**rest, **file[ends[source, target]]}
+
+
+def _ends(domains: Sequence[str]) -> dict[str, tuple[str, str]]:
+    a, b = domains
+    return {"ab": (a, b), "ba": (b, a)}
 
 
 def load_method(model: str) -> Method:

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from crgan.gan import losses
 from crgan.gan.base import (
@@ -29,8 +28,9 @@ from crgan.gan.base import (
     check_file,
 )
 from crgan.gan.history import History
+from crgan.gan.loop import descend, iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs, pictures
-from crgan.gan.sheet import Samples
+from crgan.gan.sheet import Samples, input_rows, output_rows, parts, sample_pairs
 from crgan.nets.folding import frozen
 from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, Generator
 from crgan.nets.patchgan import NORMS, PatchGAN, decisions
@@ -177,7 +177,7 @@ class Training:
 
     def _update_d_d(self, x_t: Tensor, x_g: Tensor) -> Tensor:
         loss_d = losses.adversarial_d(self.d_d(x_t), self.d_d(x_g))  # L_adv, eq. (4)
-        _descend(self.adam_d, loss_d)
+        descend(self.adam_d, loss_d)
         return loss_d
 
     def _update_g(self, x_g: Tensor, p: Pairs) -> dict[str, Tensor]:
@@ -196,7 +196,7 @@ class Training:
             terms["con"] = losses.context(x_g, p.x_s, p.x_t, p.m_f, m_b, o.context_norm)  # eq. (6)
         weighted = [getattr(w, f"lambda_{name}") * term for name, term in terms.items()]
         loss_g = torch.stack(weighted).sum()  # L_GAN, eq. (8)
-        _descend(self.adam_g, loss_g)
+        descend(self.adam_g, loss_g)
         return {**{f"loss_{name}": term for name, term in terms.items()}, "loss_g": loss_g}
 
     def state_dict(self) -> dict[str, Any]:
@@ -210,12 +210,6 @@ class Training:
 
 
 _LEARNING = ("g", "d_d", "adam_g", "adam_d")
-
-
-def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
-    adam.zero_grad(set_to_none=True)
-    loss.backward()
-    adam.step()
 
 
 def train(
@@ -246,46 +240,24 @@ def train(
     y_j, y_c = d_id.labels(task.source.pid), d_cam.labels(task.target.camid)
     torch.manual_seed(seed)
     training = Training(options, weights, d_id.net, d_cam.net, device)
-    state: dict[str, Any] = {  # all of it goes into a checkpoint
-        "training": training,
-        "batches": PairBatches(task, y_j, y_c, options.batch, options.flip, seed, device),
-        "history": History(LOSSES, options.history_every),
-        "samples": Samples(task, device),
-    }
-    _iterate(state, options, checkpoint, report)
+    x_s, x_t, _, m_t = sample_pairs(task, device)
+    samples = Samples(
+        input_rows(x_s, x_t, m_t), lambda: output_rows(parts(training.g, x_s, x_t, m_t))
+    )
+    history = iterate(
+        "CR-GAN",
+        training,
+        PairBatches(task, y_j, y_c, options.batch, seed, device, flip=options.flip),
+        History(LOSSES, options.history_every),
+        samples,
+        options,
+        checkpoint,
+        report,
+    )
     config = {**options.generator(), "flip": options.flip}
     size = {"height": task.height, "width_px": task.width}
-    weights_of_g = {k: v.detach().cpu().contiguous() for k, v in training.g.state_dict().items()}
-    file = {"kind": "gan", "model": MODEL, "config": {**config, **size}, "state": weights_of_g}
-    return Trained(file, state["history"], state["samples"].sheet())
-
-
-def _iterate(
-    state: Mapping[str, Any],
-    options: Options,
-    checkpoint: Checkpoint | None,
-    report: Report | None,
-) -> None:
-    """Run all iterations that are left."""
-    training, batches, history, samples = state.values()
-    if checkpoint and (saved := checkpoint.load()):
-        for name, part in state.items():
-            part.load_state_dict(saved[name])
-    first, total = history.iteration, options.iterations
-    bar = tqdm(range(first, total), "CR-GAN", total, initial=first, mininterval=1)
-    for t in bar:
-        history.add(options.lr_at(t), training.step(t, next(batches)))
-        done, last = t + 1, t + 1 == total
-        if last:
-            history.close(options.lr_at(t))
-        if done % options.history_every == 0:
-            bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
-        if done % options.sample_every == 0 or last:
-            samples.add(done, training.g)
-            if report:
-                report(done, history, samples.latest())
-        if checkpoint and checkpoint.due() and not last:
-            checkpoint.save({name: part.state_dict() for name, part in state.items()})
+    file = {"kind": "gan", "model": MODEL, "config": {**config, **size}, "state": plain(training.g)}
+    return Trained(file, history, samples.sheet())
 
 
 def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN file") -> Generator:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from crgan.data.batches import to_gan
 from crgan.data.samplers import EpochSampler
@@ -24,7 +25,7 @@ class Pairs:
     Attributes:
         x_s, x_t: source and target pictures (B, 3, H, W) in [-1, 1].
         m_f, m_t: person masks of X_S and of X_T, float (B, 1, H, W) of 0 and 1.
-        y_j: identity of X_S, as a class of D_id, int64 (B,).
+        y_j: label of X_S, int64 (B,): its identity, as a class of D_id; for M2M-GAN its camera.
         y_c: camera of X_T, as a class of D_cam, int64 (B,).
     """
 
@@ -46,9 +47,11 @@ class PairBatches:
         task: the two domains.
         y_j: class of each source picture, int64 (n,); y_c: of each target picture, int64 (m,).
         batch: pairs in a batch.
-        flip: mirror each picture, with its mask, half of the time.
-        seed: order and mirroring follow from it.
+        seed: order, mirroring and cropping follow from it.
         device: of the tensors.
+        flip: mirror each picture, with its mask, half of the time.
+        enlarge: a picture and its mask are enlarged by this much, 1 or more, and a random part of
+            the old size is taken.
     """
 
     def __init__(
@@ -57,13 +60,15 @@ class PairBatches:
         y_j: NDArray[np.int64],
         y_c: NDArray[np.int64],
         batch: int,
-        flip: bool,
         seed: int,
         device: str,
+        *,
+        flip: bool,
+        enlarge: float = 1.0,
     ) -> None:
         self._task = task
         self._y_j, self._y_c = torch.from_numpy(y_j), torch.from_numpy(y_c)
-        self._flip = flip
+        self._flip, self._enlarge = flip, enlarge
         self._device = device
         source, target, flips = np.random.SeedSequence(seed).spawn(3)
         self._source = EpochSampler(len(task.source), batch, source)
@@ -72,13 +77,15 @@ class PairBatches:
 
     def __next__(self) -> Pairs:
         s, t = next(self._source), next(self._target)
-        x_s, m_f = pictures(self._task.source, self._task.source_masks, s, self._flips(len(s)))
-        x_t, m_t = pictures(self._task.target, self._task.target_masks, t, self._flips(len(t)))
+        x_s, m_f = self._varied(self._task.source, self._task.source_masks, s)
+        x_t, m_t = self._varied(self._task.target, self._task.target_masks, t)
         tensors = (x_s, x_t, m_f, m_t, self._y_j[s], self._y_c[t])
         return Pairs(*(tensor.to(self._device) for tensor in tensors))
 
-    def _flips(self, n: int) -> NDArray[np.bool_] | None:
-        return self._rng.random(n) < 0.5 if self._flip else None
+    def _varied(self, split: Split, masks: Masks, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        flips = self._rng.random(len(rows)) < 0.5 if self._flip else None
+        x, m = pictures(split, masks, rows, flips)
+        return (x, m) if self._enlarge == 1 else enlarged_crop(x, m, self._enlarge, self._rng)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which `load_state_dict` goes on exactly here; torch's state as well."""
@@ -112,3 +119,20 @@ def pictures(
         images[flips] = images[flips, :, ::-1]
         mask[flips] = mask[flips, :, ::-1]
     return to_gan(images), torch.from_numpy(mask.astype(np.float32)[:, None])
+
+
+def enlarged_crop(
+    x: Tensor, m: Tensor, factor: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pictures (B, 3, H, W) and masks (B, 1, H, W) enlarged by `factor`, and of each pair one
+    random part of the old size: the same part of both.
+    """
+    n, _, height, width = x.shape
+    size = (round(height * factor), round(width * factor))
+    tops = rng.integers(size[0] - height, size=n, endpoint=True).tolist()
+    lefts = rng.integers(size[1] - width, size=n, endpoint=True).tolist()
+    large = F.interpolate(x, size, mode="bilinear", align_corners=False)
+    large_m = F.interpolate(m, size, mode="nearest-exact")
+    parts = [(slice(t, t + height), slice(s, s + width)) for t, s in zip(tops, lefts, strict=True)]
+    cut = [torch.stack([b[i][:, r, c] for i, (r, c) in enumerate(parts)]) for b in (large, large_m)]
+    return cut[0], cut[1]

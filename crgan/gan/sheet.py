@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,12 @@ def input_rows(x_s: Tensor, x_t: Tensor, m_t: Tensor) -> list[Row]:
     return [("X_S", from_gan(x_s)), ("X_T", from_gan(x_t)), ("M", _grey(m_t))]
 
 
-def output_rows(made: Parts, suffix: str = "") -> list[Row]:
+def output_rows(made: Parts) -> list[Row]:
     """Named rows of a sheet: X_R, X_C and X_G."""
     return [
-        (f"X_R{suffix}", from_gan(made.x_r)),
-        (f"X_C{suffix}", _grey(made.x_c)),
-        (f"X_G{suffix}", from_gan(made.x_g)),
+        ("X_R", from_gan(made.x_r)),
+        ("X_C", _grey(made.x_c)),
+        ("X_G", from_gan(made.x_g)),
     ]
 
 
@@ -72,36 +72,44 @@ def draw(rows: Sequence[Row]) -> Picture:
     return sheet
 
 
+def sample_rows(n: int, count: int = 8) -> NDArray[np.int64]:
+    """Places taken evenly from a split of n pictures, int64 (count,)."""
+    return np.linspace(0, n - 1, count).astype(np.int64)
+
+
+def sample_pairs(task: Task, device: str, count: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """X_S, X_T, M_S and M_T of `count` pairs, taken evenly from both domains, so that people and
+    cameras differ."""
+    (x_s, m_s), (x_t, m_t) = (
+        pictures(split, masks, sample_rows(len(split), count))
+        for split, masks in ((task.source, task.source_masks), (task.target, task.target_masks))
+    )
+    return x_s.to(device), x_t.to(device), m_s.to(device), m_t.to(device)
+
+
 class Samples:
-    """The same pairs rendered again and again while a generator learns.
+    """The same pictures rendered again and again while a generator learns.
 
     Args:
-        task: pairs are taken evenly from both domains, so that people and cameras differ.
-        device: of the generator.
-        count: pairs.
+        inputs: named rows that stay the same.
+        render: named rows as the generator makes them now.
     """
 
-    def __init__(self, task: Task, device: str, count: int = 8) -> None:
-        s_rows, t_rows = (
-            np.linspace(0, len(split) - 1, count).astype(np.int64)
-            for split in (task.source, task.target)
-        )
-        x_s, _ = pictures(task.source, task.source_masks, s_rows)
-        x_t, m_t = pictures(task.target, task.target_masks, t_rows)
-        self._pairs = (x_s.to(device), x_t.to(device), m_t.to(device))
-        self._inputs = input_rows(*self._pairs)
+    def __init__(self, inputs: list[Row], render: Callable[[], list[Row]]) -> None:
+        self._inputs = inputs
+        self._render = render
         self._taken: list[list[Row]] = []
 
-    def add(self, iteration: int, gan: Generator) -> None:
-        """Render the pairs as the generator stands after `iteration`."""
-        self._taken.append(output_rows(parts(gan, *self._pairs), f" {iteration}"))
+    def add(self, iteration: int) -> None:
+        """Render as the generator stands after `iteration`."""
+        self._taken.append([(f"{name} {iteration}", row) for name, row in self._render()])
 
     def latest(self) -> Picture:
-        """X_S, X_T, M, X_R, X_C and X_G of the last interval."""
+        """The inputs, and what became of them in the last interval."""
         return draw([*self._inputs, *self._taken[-1]])
 
     def sheet(self) -> Picture:
-        """X_S, X_T and M, then X_R, X_C and X_G of every interval."""
+        """The inputs, then what became of them in every interval."""
         return draw([*self._inputs, *(row for rows in self._taken for row in rows)])
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,14 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from crgan.nets.generator import InstanceNorm
+from crgan.nets.resnet_generator import PlainInstanceNorm
 
 _WIDEST = 8  # channels stop doubling at 8 x width, as in pix2pix
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "instance": InstanceNorm,
+    "plain": lambda channels: PlainInstanceNorm(),  # without scale and shift, as CycleGAN's
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),
 }
+# Scale and shift bring a bias of their own; CycleGAN's convolutions keep one that its norm cancels.
+_BIASED = ("none", "plain")
 
 
 class GaussianNoise(nn.Module):
@@ -53,7 +57,9 @@ class PatchGAN(nn.Module):
         steps: list[nn.Module] = [GaussianNoise(noise_std), nn.Conv2d(3, width, 4, 2, 1)]
         for i, (before, after) in enumerate(pairwise(wide), start=1):
             stride = 2 if i < layers else 1
-            conv = nn.Conv2d(before, after, 4, stride, 1, bias=norm == "none")  # a norm has its own
+            conv = nn.Conv2d(
+                before, after, 4, stride, 1, bias=norm in _BIASED
+            )  # others have their own
             steps += [nn.LeakyReLU(0.2), conv, NORMS[norm](after)]
         steps += [nn.LeakyReLU(0.2), nn.Conv2d(wide[-1], 1, 4, 1, 1)]
         self.net = nn.Sequential(*steps)

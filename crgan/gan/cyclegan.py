@@ -1,0 +1,361 @@
+"""CycleGAN (Zhu et al. 2017): what PTGAN, SPGAN and M2M-GAN stand on, and a method by itself.
+
+Two domains a and b, generators G: a -> b and F: b -> a, discriminators D_b and D_a. One training
+serves both directions. Losses, with LSGAN in place of the logarithms (section 4 of the paper):
+
+    L_GAN(G)    = E[(D_b(G(x_a)) - 1)^2], and so for F
+    L_cyc       = E[|F(G(x_a)) - x_a|_1] + E[|G(F(x_b)) - x_b|_1]              eq. (2)
+    L_identity  = E[|G(x_b) - x_b|_1] + E[|F(x_a) - x_a|_1]                    section 5.2
+    L           = L_GAN(G) + L_GAN(F) + lambda_cycle L_cyc + lambda_identity L_identity
+    L_D         = 1/2 E[(D(x) - 1)^2] + 1/2 E[D(fake)^2], the fake from a history of 50
+
+A method built on it is a subclass of `Training` with terms or networks of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from crgan.data.batches import from_gan
+from crgan.gan import losses
+from crgan.gan.base import Report, Task, Trained, check_file
+from crgan.gan.history import History
+from crgan.gan.loop import descend, iterate, plain
+from crgan.gan.pairs import PairBatches, Pairs
+from crgan.gan.pool import Pool
+from crgan.gan.sheet import Row, Samples, sample_pairs, sample_rows
+from crgan.nets.patchgan import PatchGAN, decisions
+from crgan.nets.resnet_generator import ResnetGenerator, initialise
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
+
+MODEL = "cyclegan"
+DIRECTIONS = ("ab", "ba")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Section `cyclegan` of the parameters, where each key has its reason."""
+
+    lr: float
+    adam_betas: tuple[float, float]
+    constant_share: float
+    lambda_cycle: float
+    lambda_identity: float
+    pool: int
+    flip: bool
+    enlarge: float
+    history_every: int
+    iterations: int
+    batch: int
+    width: int
+    blocks: int
+    discriminator_width: int
+    discriminator_layers: int
+    sample_every: int
+
+    def __post_init__(self) -> None:
+        counts = (
+            "history_every", "iterations", "batch", "width", "blocks", "discriminator_width",
+            "discriminator_layers", "sample_every",
+        )  # fmt: skip
+        for key in counts:
+            if getattr(self, key) < 1:
+                raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 1 at least")
+        for key in ("lambda_cycle", "lambda_identity", "pool"):
+            if getattr(self, key) < 0:
+                raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 0 at least")
+        if self.lr <= 0 or not 0 <= self.constant_share <= 1 or not 1 <= self.enlarge < 2:
+            raise UserError(
+                f"cyclegan.lr is {self.lr}, constant_share {self.constant_share}, enlarge "
+                f"{self.enlarge}; they must be above 0, in 0 to 1, and from 1 to below 2"
+            )
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse pictures that the networks cannot take."""
+        if height % 4 or width % 4 or min(height, width) < 8:
+            raise UserError(f"image.train is {height}x{width}: both must be multiples of 4 from 8")
+        if min(decisions(height, width, self.discriminator_layers)) < 1:
+            raise UserError(
+                f"image.train is {height}x{width}: too small for cyclegan.discriminator_layers "
+                f"{self.discriminator_layers}; use fewer"
+            )
+
+    def lr_at(self, t: int) -> float:
+        """Learning rate of iteration t, from 0: constant, then linearly to 0."""
+        left = 1 - t / self.iterations
+        falling = 1 - self.constant_share
+        return self.lr * (min(1.0, left / falling) if falling else 1.0)
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """What the generators make of a mini-batch, with gradients; (B, 3, H, W) each."""
+
+    b: Tensor  # G(x_a)
+    a: Tensor  # F(x_b)
+    same_b: Tensor  # G(x_b)
+    same_a: Tensor  # F(x_a)
+
+
+class Training:
+    """The networks and one iteration after the other.
+
+    A mini-batch is `Pairs`, whose source is domain a and whose target is domain b.
+    """
+
+    losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")
+    conditions = 0  # planes a subclass feeds the generators behind the picture
+
+    def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
+        o = self.options = options
+        self.g, self.f = (
+            ResnetGenerator(o.width, o.blocks, self.conditions).to(device) for _ in DIRECTIONS
+        )
+        self.d_b, self.d_a = (self.discriminator(task).to(device) for _ in DIRECTIONS)
+        self.pool_b, self.pool_a = (Pool(o.pool, seed + i) for i in range(2))
+        self.adam_g = self.adam(self.g, self.f)
+        self.adam_d = self.adam(self.d_b, self.d_a)
+
+    def discriminator(self, task: Task) -> nn.Module:
+        """A new D_a or D_b."""
+        d = PatchGAN(
+            self.options.discriminator_width, self.options.discriminator_layers, 0, "plain"
+        )
+        for module in d.modules():
+            if isinstance(module, nn.Conv2d):
+                initialise(module)
+        return d
+
+    def adam(self, *nets: nn.Module) -> torch.optim.Adam:
+        """An optimizer for some networks."""
+        parameters = [p for net in nets for p in net.parameters()]
+        return torch.optim.Adam(parameters, self.options.lr, self.options.adam_betas, fused=True)
+
+    # What a subclass may change ------------------------------------------------------------------
+
+    def to_b(self, x: Tensor, pairs: Pairs) -> Tensor:
+        """G(x) for pictures of any number of the mini-batch's blocks."""
+        return self.g(x)
+
+    def to_a(self, x: Tensor, pairs: Pairs) -> Tensor:
+        """F(x)."""
+        return self.f(x)
+
+    def more_terms(self, pairs: Pairs, fakes: Fakes) -> dict[str, tuple[float, Tensor]]:
+        """Terms of the generators' loss beyond CycleGAN's: name -> (weight, value)."""
+        return {}
+
+    def more_updates(self, t: int, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
+        """Updates of further networks after G, F, D_a and D_b; their losses by name."""
+        return {}
+
+    # ---------------------------------------------------------------------------------------------
+
+    def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
+        """Iteration t, from 0: G and F together, then D_b and D_a, as the release does."""
+        for adam in self.adams():
+            adam.param_groups[0]["lr"] = self.options.lr_at(t)
+        fakes = self.translate(pairs)
+        noted = self._update_generators(pairs, fakes)
+        noted["loss_d"] = self._update_discriminators(pairs, fakes)
+        return {**noted, **self.more_updates(t, pairs, fakes)}
+
+    def translate(self, pairs: Pairs) -> Fakes:
+        """Both domains through both generators.
+
+        What a generator makes of a picture does not depend on the others in its batch (instance
+        norm), so one pass of twice the batch gives fakes and identity mappings together.
+        """
+        x_a, x_b = pairs.x_s, pairs.x_t
+        if not self.options.lambda_identity:
+            return Fakes(self.to_b(x_a, pairs), self.to_a(x_b, pairs), x_b, x_a)
+        b, same_b = self.to_b(torch.cat((x_a, x_b)), pairs).chunk(2)
+        a, same_a = self.to_a(torch.cat((x_b, x_a)), pairs).chunk(2)
+        return Fakes(b, a, same_b, same_a)
+
+    def _update_generators(self, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
+        o = self.options
+        for d in (self.d_b, self.d_a):
+            d.requires_grad_(False)  # their gradients are not wanted while G and F learn
+        adversarial = self.adversarial(pairs, fakes)
+        cycle = l1(self.to_a(fakes.b, pairs), pairs.x_s) + l1(self.to_b(fakes.a, pairs), pairs.x_t)
+        terms = {"adv": (1.0, adversarial), "cycle": (o.lambda_cycle, cycle)}
+        if o.lambda_identity:
+            same = l1(fakes.same_b, pairs.x_t) + l1(fakes.same_a, pairs.x_s)
+            terms["identity"] = (o.lambda_identity, same)
+        terms |= self.more_terms(pairs, fakes)
+        descend(self.adam_g, torch.stack([w * term for w, term in terms.values()]).sum())
+        for d in (self.d_b, self.d_a):
+            d.requires_grad_(True)
+        return {f"loss_{name}": term for name, (_, term) in terms.items()}
+
+    def adversarial(self, pairs: Pairs, fakes: Fakes) -> Tensor:
+        """L_GAN(G) + L_GAN(F)."""
+        return losses.adversarial_g(self.d_b(fakes.b)) + losses.adversarial_g(self.d_a(fakes.a))
+
+    def _update_discriminators(self, pairs: Pairs, fakes: Fakes) -> Tensor:
+        old_b, old_a = self.pool_b.swap(fakes.b.detach()), self.pool_a.swap(fakes.a.detach())
+        loss = self.discriminators_loss(pairs, old_b, old_a)
+        descend(self.adam_d, loss)
+        return loss
+
+    def discriminators_loss(self, pairs: Pairs, old_b: Tensor, old_a: Tensor) -> Tensor:
+        """L_D of D_b and of D_a, added; `old_*` are fakes from the history."""
+        real_b, fake_b = self.d_b(torch.cat((pairs.x_t, old_b))).chunk(2)
+        real_a, fake_a = self.d_a(torch.cat((pairs.x_s, old_a))).chunk(2)
+        return losses.adversarial_d(real_b, fake_b) + losses.adversarial_d(real_a, fake_a)
+
+    def learning(self) -> tuple[str, ...]:
+        """Names of everything that changes while training."""
+        return ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
+
+    def adams(self) -> list[torch.optim.Adam]:
+        """The optimizers, which share one learning rate."""
+        found = [getattr(self, name) for name in self.learning()]
+        return [part for part in found if isinstance(part, torch.optim.Adam)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes while training."""
+        return {name: getattr(self, name).state_dict() for name in self.learning()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        for name in self.learning():
+            getattr(self, name).load_state_dict(state[name])
+
+    @torch.no_grad()
+    def shown(self, pairs: Pairs) -> list[Row]:
+        """What the sample sheet shows: translations and their way back."""
+        b, a = self.to_b(pairs.x_s, pairs), self.to_a(pairs.x_t, pairs)
+        back_a, back_b = self.to_a(b, pairs), self.to_b(a, pairs)
+        rows = (("G(a)", b), ("F(G(a))", back_a), ("F(b)", a), ("G(F(b))", back_b))
+        return [(name, from_gan(x)) for name, x in rows]
+
+
+def l1(x: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute difference, over pictures and pixels."""
+    return (x - y).abs().mean()
+
+
+def cameras(task: Task) -> tuple[list[int], list[int]]:
+    """The camids of both domains, sorted: class k of a domain is its k-th camid."""
+    return sorted(set(task.source.camid.tolist())), sorted(set(task.target.camid.tolist()))
+
+
+def fit(
+    model: str,
+    kind: type[Training],
+    options: Options,
+    task: Task,
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None,
+    report: Report | None,
+) -> Trained:
+    """Train a method of the family on a task whose source is domain a and whose target is b.
+
+    The file holds, under "ab" and "ba", the two generators; `crgan.gan.base.towards` picks one.
+    """
+    options.check_size(task.height, task.width)
+    torch.manual_seed(seed)
+    training = kind(options, task, seed, device)
+    in_a, in_b = cameras(task)
+    y_a, y_b = np.searchsorted(in_a, task.source.camid), np.searchsorted(in_b, task.target.camid)
+    batches = PairBatches(
+        task, y_a, y_b, options.batch, seed, device, flip=options.flip, enlarge=options.enlarge
+    )
+    shown = _shown(task, y_a, y_b, device)
+    rows = [("a", from_gan(shown.x_s)), ("b", from_gan(shown.x_t))]
+    samples = Samples(rows, lambda: training.shown(shown))
+    history = History(training.losses, options.history_every)
+    iterate(model, training, batches, history, samples, options, checkpoint, report)
+    config = {
+        "width": options.width, "blocks": options.blocks, "conditions": training.conditions,
+        "height": task.height, "width_px": task.width,
+    }  # fmt: skip
+    file = {
+        "kind": "gan",
+        "model": model,
+        "config": config,
+        "ab": {"state": plain(training.g), "from": in_a, "to": in_b},
+        "ba": {"state": plain(training.f), "from": in_b, "to": in_a},
+    }
+    return Trained(file, history, samples.sheet())
+
+
+def _shown(task: Task, y_a: NDArray[np.int64], y_b: NDArray[np.int64], device: str) -> Pairs:
+    """The pairs of the sample sheet."""
+    rows = [sample_rows(len(split)) for split in (task.source, task.target)]
+    x_a, x_b, m_a, m_b = sample_pairs(task, device)
+    labels = [torch.from_numpy(y[r]).to(device) for y, r in zip((y_a, y_b), rows, strict=True)]
+    return Pairs(x_a, x_b, m_a, m_b, *labels)
+
+
+def train(
+    task: Task,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Train both directions; see `crgan.gan.base.Translation`.
+
+    Raises:
+        UserError: bad parameters, or a loss that diverges.
+    """
+    return fit(
+        MODEL, Training, settings_from(Options, options, "cyclegan"), task,
+        seed=seed, device=device, checkpoint=checkpoint, report=report,
+    )  # fmt: skip
+
+
+def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str) -> ResnetGenerator:
+    """The generator of one direction, frozen; `file` comes from `crgan.gan.base.towards`.
+
+    Raises:
+        UserError: another kind of file, weights that do not fit, or pictures of another size.
+    """
+    check_file(file, model)
+    config = file["config"]
+    try:
+        generator = ResnetGenerator(config["width"], config["blocks"], config["conditions"])
+        generator.load_state_dict(file["state"])
+    except (TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).replace("\n\t", " ")
+        raise UserError(f"the GAN file: does not fit this code ({reason}); train again") from None
+    if (config["height"], config["width_px"]) != (task.height, task.width):
+        raise UserError(
+            f"the GAN was trained on pictures of {config['height']}x{config['width_px']}, these "
+            f"are {task.height}x{task.width}; train it again at this size"
+        )
+    return generator.eval().requires_grad_(False).to(device)
+
+
+class Translator:
+    """G(x): one rendering a picture, whatever the random numbers."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        self._g = generator
+
+    @torch.no_grad()
+    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """See `crgan.gan.base.Renderer`."""
+        x_g: Tensor = self._g(x_s)
+        return x_g
+
+
+def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> Translator:
+    """See `crgan.gan.base.Translation`."""
+    return Translator(load_generator(file, MODEL, task, device))
