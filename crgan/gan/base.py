@@ -157,7 +157,14 @@ class Trained:
 
 
 class Renderer(Protocol):
-    """A trained method at work."""
+    """A trained method at work.
+
+    Attributes:
+        varies: whether two renderings of a picture may differ.
+    """
+
+    @property
+    def varies(self) -> bool: ...
 
     def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         """A random rendering of source pictures into the target domain.

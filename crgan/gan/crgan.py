@@ -282,6 +282,7 @@ class ContextRenderer:
 
     def __init__(self, generator: Generator, task: Task, flip: bool) -> None:
         self._g = generator
+        self.varies = generator.theta_t is not None
         self._task = task
         self._flip = flip
 

@@ -186,9 +186,9 @@ class Training:
         o = self.options
         for d in (self.d_b, self.d_a):
             d.requires_grad_(False)  # their gradients are not wanted while G and F learn
-        adversarial = self.adversarial(pairs, fakes)
+        terms = self.judged(pairs, fakes)
         cycle = l1(self.to_a(fakes.b, pairs), pairs.x_s) + l1(self.to_b(fakes.a, pairs), pairs.x_t)
-        terms = {"adv": (1.0, adversarial), "cycle": (o.lambda_cycle, cycle)}
+        terms["cycle"] = (o.lambda_cycle, cycle)
         if o.lambda_identity:
             same = l1(fakes.same_b, pairs.x_t) + l1(fakes.same_a, pairs.x_s)
             terms["identity"] = (o.lambda_identity, same)
@@ -198,9 +198,10 @@ class Training:
             d.requires_grad_(True)
         return {f"loss_{name}": term for name, (_, term) in terms.items()}
 
-    def adversarial(self, pairs: Pairs, fakes: Fakes) -> Tensor:
-        """L_GAN(G) + L_GAN(F)."""
-        return losses.adversarial_g(self.d_b(fakes.b)) + losses.adversarial_g(self.d_a(fakes.a))
+    def judged(self, pairs: Pairs, fakes: Fakes) -> dict[str, tuple[float, Tensor]]:
+        """The terms that come from D_b and D_a: name -> (weight, value). L_GAN(G) + L_GAN(F)."""
+        adv = losses.adversarial_g(self.d_b(fakes.b)) + losses.adversarial_g(self.d_a(fakes.a))
+        return {"adv": (1.0, adv)}
 
     def _update_discriminators(self, pairs: Pairs, fakes: Fakes) -> Tensor:
         old_b, old_a = self.pool_b.swap(fakes.b.detach()), self.pool_a.swap(fakes.a.detach())
@@ -345,6 +346,8 @@ def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str)
 
 class Translator:
     """G(x): one rendering a picture, whatever the random numbers."""
+
+    varies = False
 
     def __init__(self, generator: nn.Module) -> None:
         self._g = generator

@@ -84,6 +84,11 @@ class History:
         self._names = list(state["names"])
         self._pending = [] if state["pending"] is None else list(state["pending"])
 
+    def append(self, other: Mapping[str, Any]) -> None:
+        """Add the rows of a training that followed this one: its `state_dict`."""
+        self.rows += [{**r, "iteration": r["iteration"] + self.iteration} for r in other["rows"]]
+        self.iteration += other["iteration"]
+
     def write(self, path: str | Path) -> None:
         """Write the rows as CSV; a loss that is not computed has empty cells."""
         with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:

@@ -47,8 +47,14 @@ class Checkpoint:
         save_torch(self.path, state)
         self._last = time.monotonic()
 
+    def part(self, name: str) -> Checkpoint:
+        """The checkpoint of a part of the computation; it goes when this one is removed."""
+        return Checkpoint(self.path.with_name(f"{self.path.stem}.{name}.pt"), self.every)
+
     def remove(self) -> None:
         """Called when the stage's outputs are safely written."""
+        for part in self.path.parent.glob(f"{self.path.stem}.*.pt"):
+            part.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
