@@ -46,7 +46,7 @@ parser.output("--out", help="the scores, JSON")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Render, measure and write."""
-    from crgan.gan.base import load_method, open_task
+    from crgan.gan.base import load_method, open_task, towards
     from crgan.gan.visual import measure, settings_of
 
     seed_everything(run.seed, run.threads)
@@ -55,7 +55,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         args.source_manifest, args.target_manifest, args.source_masks, args.target_masks,
         run.params["image"]["train"],
     )  # fmt: skip
-    gan = load_torch(args.gan)
+    gan = towards(load_torch(args.gan), args.source, args.target, str(args.gan))
     renderer = load_method(args.model).load_renderer(gan, task, run.device)
     weights = {
         "lpips": load_torch(args.lpips_weights),

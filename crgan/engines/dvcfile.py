@@ -55,7 +55,7 @@ def _fill(stage: CommentedMap) -> None:
     if program is None:
         return  # list_sources, a command of this room
     item = "item.cell" if "cell" in stage.get("matrix", {}) else "item"
-    cell = {axis: f"${{{item}.{axis}}}" for axis in ("method", "dataset", "role")}
+    cell = {axis: f"${{{item}.{axis}}}" for axis in ("method", "model", "dataset", "role")}
     stage["params"] = _sequence(keys_of(program[1], profile=_PROFILE, **cell))
 
 

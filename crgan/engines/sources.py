@@ -18,6 +18,17 @@ from crgan.run.io import atomic_path, sha256_file
 from crgan.run.params import SLICES
 
 FOLDER = Path("artifacts/sources")
+# Where the methods of a stage stand in the matrix.
+GROUPS = {
+    "train_gan": "gan",
+    "train_translation": "translators",
+    "render_set": "rendered",
+    "finetune": "gan",
+    "adapt": "adapt",
+    "measure_images": "visual",
+    "judge_images": "visual",
+}
+WITHOUT_METHOD = ("finetune",)  # on a stored set it loads no method
 
 
 def listings(params: Mapping[str, Any]) -> dict[str, str]:
@@ -25,11 +36,11 @@ def listings(params: Mapping[str, Any]) -> dict[str, str]:
     matrix = params["matrix"]
     found = {}
     for stage in SLICES:
-        if stage in METHOD_FOLDER and stage not in FIXED_MODEL:
-            group = "adapt" if METHOD_FOLDER[stage] == "crgan/adapt" else "gan"
-            for model in sorted({cell["model"] for cell in matrix[group]}):
+        by_method = stage in METHOD_FOLDER and stage not in FIXED_MODEL
+        if by_method:
+            for model in sorted({cell["model"] for cell in matrix[GROUPS[stage]]}):
                 found[f"{stage}/{model}.txt"] = _listing(code_of(stage, model))
-        else:
+        if not by_method or stage in WITHOUT_METHOD:
             found[f"{stage}.txt"] = _listing(code_of(stage))
     return found
 

@@ -19,7 +19,6 @@ from crgan.run.errors import UserError
 from crgan.run.params import (
     ENVIRONMENT,
     canonical,
-    cell_key,
     effective,
     slice_of,
     snapshot_path,
@@ -75,11 +74,21 @@ class Experiment:
         # On a CPU nothing is scarce but cores; where a GPU may be used, training jobs take one.
         self.gpu = 0 if settings["device"] == "cpu" else 1
 
-    def slice(self, stage: str) -> Callable[[Any], str]:
-        """For `params:`. One value, since Snakemake compares parameters without their names."""
+    def slice(self, stage: str, group: str | None = None) -> Callable[[Any], str]:
+        """For `params:`. One value, since Snakemake compares parameters without their names.
+
+        Args:
+            group: the cell's part of the matrix, for a stage whose parameters name its {model}.
+        """
+        model = (lambda wildcards: {}) if group is None else self._model_axis(group)
         return lambda wildcards: json.dumps(
-            canonical(slice_of(stage, self.params, **dict(wildcards))), sort_keys=True
+            canonical(slice_of(stage, self.params, **dict(wildcards), **model(wildcards))),
+            sort_keys=True,
         )
+
+    def _model_axis(self, group: str) -> Callable[[Any], dict[str, str]]:
+        look_up = self.model(group)
+        return lambda wildcards: {"model": look_up(wildcards)}
 
     def code(self, stage: str, group: str | None = None) -> Callable[[Any], list[str]]:
         """For `input:`, the source files behind a cell; `group` is its part of the matrix."""
@@ -90,13 +99,21 @@ class Experiment:
 
     def model(self, group: str) -> Callable[[Any], str]:
         """The method file of a cell, by its wildcards."""
-        models = {cell_key(cell): cell["model"] for cell in self.matrix[group]}
+        return self._of_cell(group, "model")
+
+    def gan(self, group: str, pattern: str) -> Callable[[Any], str]:
+        """For `input:`, the GAN behind a cell: `pattern` with its {gan} and its seed."""
+        look_up = self._of_cell(group, "gan")
+        return lambda wildcards: pattern.format(gan=look_up(wildcards), seed=wildcards.seed)
+
+    def _of_cell(self, group: str, key: str) -> Callable[[Any], str]:
+        values = {_axes(cell): str(cell[key]) for cell in self.matrix[group]}
 
         def look_up(wildcards: Any) -> str:
-            key = cell_key(dict(wildcards))
-            if key not in models:
-                raise UserError(f"{' '.join(key)} is no cell of matrix.{group} in params.yaml")
-            return str(models[key])
+            axes = _axes(dict(wildcards))
+            if axes not in values:
+                raise UserError(f"{' '.join(axes)} is no cell of matrix.{group} in params.yaml")
+            return values[axes]
 
         return look_up
 
@@ -137,6 +154,11 @@ class Experiment:
     def tables(self) -> list[int]:
         """The paper's tables."""
         return list(TABLES)
+
+
+def _axes(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    """What identifies a cell, of two ends that are alike or of a source and a target."""
+    return tuple(cell[axis] for axis in ("method", "a", "b", "source", "target") if axis in cell)
 
 
 def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:

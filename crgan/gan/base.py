@@ -15,9 +15,11 @@ Adding a method is that file and a line in the experiment matrix of `params.yaml
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -156,17 +158,19 @@ class Trained:
     samples: NDArray[np.uint8]
 
 
-class Renderer(Protocol):
+class Renderer(ABC):
     """A trained method at work.
 
     Attributes:
         varies: whether two renderings of a picture may differ.
     """
 
-    @property
-    def varies(self) -> bool: ...
+    varies: bool
 
-    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    @abstractmethod
+    def render_to(
+        self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, NDArray[np.int64] | None]:
         """A random rendering of source pictures into the target domain.
 
         Args:
@@ -175,9 +179,13 @@ class Renderer(Protocol):
             rng: decides what is random, such as the target instances; nothing else does.
 
         Returns:
-            X_G (B, 3, H, W) in [-1, 1], without gradients, on the device of `x_s`.
+            X_G (B, 3, H, W) in [-1, 1], without gradients, on the device of `x_s`; and the camids
+            of the target that they are meant for, int64 (B,), None where a method names none.
         """
-        ...
+
+    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        """X_G of `render_to` alone."""
+        return self.render_to(x_s, s_rows, rng)[0]
 
 
 class Method(Protocol):
@@ -264,11 +272,20 @@ def load_method(model: str) -> Method:
     Raises:
         UserError: there is none of that name.
     """
+    return cast(Method, _module(model))
+
+
+def load_translation(model: str) -> Translation:
+    """The same of the CycleGAN family."""
+    return cast(Translation, _module(model))
+
+
+def _module(model: str) -> ModuleType:
     path = f"crgan/gan/{model}.py"
     if model.isidentifier() and (Path(__file__).parent / f"{model}.py").is_file():
         module = importlib.import_module(f"crgan.gan.{model}")
         if hasattr(module, "train") and hasattr(module, "load_renderer"):
-            return cast(Method, module)
+            return module
     raise UserError(f"model {model!r}: {path} is no method with train() and load_renderer()")
 
 

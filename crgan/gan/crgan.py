@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from crgan.gan import losses
 from crgan.gan.base import (
     Classifier,
+    Renderer,
     Report,
     Task,
     Trained,
@@ -277,7 +278,7 @@ def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN fi
     return generator.eval().requires_grad_(False).to(device)
 
 
-class ContextRenderer:
+class ContextRenderer(Renderer):
     """Random context rendering, Algorithm 1, III: each source picture meets a random target."""
 
     def __init__(self, generator: Generator, task: Task, flip: bool) -> None:
@@ -287,13 +288,15 @@ class ContextRenderer:
         self._flip = flip
 
     @torch.no_grad()
-    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def render_to(
+        self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, NDArray[np.int64] | None]:
         """See `crgan.gan.base.Renderer`; targets are mirrored half of the time if G knows that."""
         rows = rng.integers(len(self._task.target), size=len(x_s))
         flips = rng.random(len(rows)) < 0.5 if self._flip else None
         x_t, m_t = pictures(self._task.target, self._task.target_masks, rows, flips)
         x_g: Tensor = self._g(x_s, x_t.to(x_s.device), m_t.to(x_s.device))
-        return x_g
+        return x_g, self._task.target.camid[rows] if self.varies else None
 
 
 def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> ContextRenderer:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from crgan.data.batches import from_gan
 from crgan.gan import losses
-from crgan.gan.base import Report, Task, Trained, check_file
+from crgan.gan.base import Renderer, Report, Task, Trained, check_file
 from crgan.gan.history import History
 from crgan.gan.loop import descend, iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs
@@ -344,7 +344,7 @@ def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str)
     return generator.eval().requires_grad_(False).to(device)
 
 
-class Translator:
+class Translator(Renderer):
     """G(x): one rendering a picture, whatever the random numbers."""
 
     varies = False
@@ -353,10 +353,11 @@ class Translator:
         self._g = generator
 
     @torch.no_grad()
-    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def render_to(
+        self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, NDArray[np.int64] | None]:
         """See `crgan.gan.base.Renderer`."""
-        x_g: Tensor = self._g(x_s)
-        return x_g
+        return self._g(x_s), None
 
 
 def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> Translator:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crgan.gan import cyclegan, losses
-from crgan.gan.base import Report, Task, Trained
+from crgan.gan.base import Renderer, Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, cameras, fit, load_generator
 from crgan.gan.pairs import Pairs
 from crgan.nets.patchgan import ViewPatchGAN
@@ -144,14 +144,14 @@ def train(
     )  # fmt: skip
 
 
-class CameraTranslator:
+class CameraTranslator(Renderer):
     """G(x, s, t): from the picture's own camera s into a random target camera t."""
 
     varies = True
 
     def __init__(self, generator: nn.Module, file: Mapping[str, Any], task: Task) -> None:
         self._g = generator
-        self._from, self._to = np.array(file["from"]), len(file["to"])
+        self._from, self._to = np.array(file["from"]), np.array(file["to"])
         self._camids = task.source.camid
         if unknown := sorted(set(self._camids.tolist()) - set(file["from"])):
             raise UserError(
@@ -159,13 +159,15 @@ class CameraTranslator:
             )
 
     @torch.no_grad()
-    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def render_to(
+        self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, NDArray[np.int64] | None]:
         """See `crgan.gan.base.Renderer`."""
         start = torch.from_numpy(np.searchsorted(self._from, self._camids[s_rows]))
-        end = torch.from_numpy(rng.integers(self._to, size=len(x_s)))
-        codes = guidance(start, len(self._from), end, self._to, len(x_s))
-        x_g: Tensor = self._g(guided(x_s, codes.to(x_s.device)))
-        return x_g
+        chosen = rng.integers(len(self._to), size=len(x_s))
+        end = torch.from_numpy(chosen)
+        codes = guidance(start, len(self._from), end, len(self._to), len(x_s))
+        return self._g(guided(x_s, codes.to(x_s.device))), self._to[chosen]
 
 
 def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> CameraTranslator:

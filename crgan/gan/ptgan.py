@@ -159,30 +159,35 @@ class _Some:
         return self._masks[self._rows[rows]]
 
 
-class CameraTranslators:
+class CameraTranslators(Renderer):
     """G_t(x): into a random target camera t, each with a generator of its own."""
 
     varies = True
 
-    def __init__(self, generators: Sequence[nn.Module]) -> None:
+    def __init__(self, generators: Sequence[nn.Module], camids: Sequence[int]) -> None:
         self._generators = generators
+        self._camids = np.array(camids)
 
     @torch.no_grad()
-    def render(self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def render_to(
+        self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, NDArray[np.int64] | None]:
         """See `crgan.gan.base.Renderer`."""
-        cameras = torch.from_numpy(rng.integers(len(self._generators), size=len(x_s)))
+        chosen = rng.integers(len(self._generators), size=len(x_s))
+        cameras = torch.from_numpy(chosen)
         x_g = torch.empty_like(x_s)
         for t, generator in enumerate(self._generators):
             mine = (cameras == t).to(x_s.device)
             if mine.any():
                 x_g[mine] = generator(x_s[mine])
-        return x_g
+        return x_g, self._camids[chosen]
 
 
 def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> Renderer:
     """See `crgan.gan.base.Translation`."""
     if "states" not in file:
         return Translator(load_generator(file, MODEL, task, device))
-    return CameraTranslators(
-        [load_generator({**file, "state": s}, MODEL, task, device) for s in file["states"]]
-    )
+    generators = [
+        load_generator({**file, "state": state}, MODEL, task, device) for state in file["states"]
+    ]
+    return CameraTranslators(generators, file["to"])

@@ -13,7 +13,12 @@ from typing import Any
 from crgan.report.printed import FOLDER, cell_of, is_visual, table_rows
 
 MatrixCell = Mapping[str, Any]
-"""An entry of `matrix.gan`, `matrix.adapt` or `matrix.visual`: method, model, source, target."""
+"""An entry of `matrix.gan`, `adapt`, `rendered` or `visual`: method, model, source, target."""
+
+
+def scored_cells(matrix: Mapping[str, Any]) -> list[MatrixCell]:
+    """All cells that are evaluated by re-id."""
+    return [*matrix["gan"], *matrix["adapt"], *matrix["rendered"]]
 
 
 def cells_of(
@@ -38,6 +43,6 @@ def cells_of(
         if cell is not None and cell.method is not None:
             wanted.add((cell.method, row.source, row.target))
     matrix = params["matrix"]
-    candidates = matrix["visual"] if is_visual(printed) else [*matrix["gan"], *matrix["adapt"]]
+    candidates = matrix["visual"] if is_visual(printed) else scored_cells(matrix)
     found = [c for c in candidates if (c["method"], c["source"], c["target"]) in wanted]
     return ([], found) if is_visual(printed) else (found, [])

@@ -23,8 +23,11 @@ _IGNORED = ("crgan/run/", "crgan/engines/")
 # Stages that load a method's file by name, and where these files are.
 METHOD_FOLDER = {
     "train_gan": "crgan/gan",
+    "train_translation": "crgan/gan",
+    "render_set": "crgan/gan",
     "finetune": "crgan/gan",
     "measure_images": "crgan/gan",
+    "judge_images": "crgan/gan",
     "draw_renderings": "crgan/gan",
     "adapt": "crgan/adapt",
 }

@@ -27,6 +27,7 @@ SNAPSHOTS = Path(".snakemake/params")
 
 _IMAGE = ["profiles.{profile}.image.train"]
 _RUN = ["profiles.{profile}.run"]
+_OPTIONED = ("loss", "gan", "translation")  # sections whose keys a method's options replace
 _CNN = [*_IMAGE, *_RUN, "cnn", "profiles.{profile}.cnn"]
 
 SLICES: dict[str, list[str]] = {
@@ -40,6 +41,11 @@ SLICES: dict[str, list[str]] = {
     "train_gan": [
         *_IMAGE, *_RUN, "loss", "gan", "profiles.{profile}.gan", "methods.{method}.options",
     ],
+    "train_translation": [
+        *_IMAGE, *_RUN, "cyclegan", "translators.{model}", "profiles.{profile}.cyclegan",
+        "profiles.{profile}.translators.{model}", "methods.{method}.options",
+    ],
+    "render_set": [*_IMAGE, *_RUN, "render_set"],
     "finetune": [*_IMAGE, *_RUN, "finetune", "profiles.{profile}.finetune"],
     "adapt": [*_IMAGE, *_RUN, "methods.{method}.options"],
     "evaluate": [*_IMAGE, *_RUN, "evaluate"],
@@ -104,6 +110,8 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
     matrix = params["matrix"]
     known: dict[str, tuple[Any, str]] = {
         "method": (params["methods"], "methods"),
+        "a": (matrix["datasets"], "matrix.datasets"),
+        "b": (matrix["datasets"], "matrix.datasets"),
         "source": (matrix["sources"], "matrix.sources"),
         "target": (matrix["targets"], "matrix.targets"),
     }
@@ -112,26 +120,41 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
-    for group in ("gan", "adapt", "visual"):
+    pairs = [("gan", "source", "target"), ("adapt", "source", "target")]
+    pairs += [("translators", "a", "b"), ("rendered", "source", "target")]
+    for group, start, end in [*pairs, ("visual", "source", "target")]:
         for cell in matrix[group]:
             for key, (entries, place) in known.items():
-                if cell[key] not in entries:
+                if key in cell and cell[key] not in entries:
                     raise UserError(
                         f"{origin}: matrix.{group} has {key} {cell[key]!r}, which {place} lacks"
                     )
-            if cell["source"] == cell["target"]:
+            if cell[start] == cell[end]:
+                raise UserError(f"{origin}: matrix.{group}: {cell[start]!r} is {start} and {end}")
+    _check_trained(matrix, origin)
+
+
+def _check_trained(matrix: dict[str, Any], origin: str) -> None:
+    """Each re-id cell is in one group, and what shows or stores renderings has a GAN."""
+    homes: dict[tuple[str, str, str], str] = {}
+    for group in ("gan", "adapt", "rendered"):
+        for cell in matrix[group]:
+            key = cell_key(cell)
+            if homes.setdefault(key, group) != group:
                 raise UserError(
-                    f"{origin}: matrix.{group}: {cell['source']!r} is source and target"
+                    f"{origin}: {' '.join(key)} stands in matrix.{homes[key]} and matrix.{group}"
                 )
-    trained = {cell_key(cell) for cell in matrix["gan"]}
-    both = trained & {cell_key(cell) for cell in matrix["adapt"]}
-    if both:
-        raise UserError(f"{origin}: {' '.join(min(both))} stands in matrix.gan and matrix.adapt")
-    for cell in matrix["visual"]:
-        if cell_key(cell) not in trained:
-            raise UserError(
-                f"{origin}: matrix.visual has {' '.join(cell_key(cell))}, which matrix.gan lacks"
-            )
+    gans = {f"{c['method']}/{c['source']}-{c['target']}": c for c in matrix["gan"]}
+    gans |= {f"{c['method']}/{c['a']}-{c['b']}": c for c in matrix["translators"]}
+    for group in ("rendered", "visual"):
+        for cell in matrix[group]:
+            gan = gans.get(cell["gan"])
+            if gan is None or gan["model"] != cell["model"]:
+                raise UserError(
+                    f"{origin}: matrix.{group} has {' '.join(cell_key(cell))} with gan "
+                    f"{cell['gan']!r} of model {cell['model']!r}, which matrix.gan and "
+                    "matrix.translators lack"
+                )
 
 
 def cell_key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -149,9 +172,10 @@ def keys_of(stage: str, **cell: Any) -> list[str]:
 def slice_of(stage: str, params: dict[str, Any], **cell: Any) -> dict[str, Any]:
     """What `stage` sees: {section: values}, with the profile's values laid over the shared ones.
 
-    `data.{dataset}` becomes section `data`, `methods.{method}.options` section `options`; other
-    keys keep their path. An option named like a key of `loss` or `gan` replaces it there: that is
-    what an ablation is.
+    `data.{dataset}` becomes section `data`, `methods.{method}.options` section `options`;
+    `cyclegan` and `translators.{model}` are one section `translation`; other keys keep their path.
+    An option named like a key of `loss`, `gan` or `translation` replaces it there: that is what an
+    ablation is.
     """
     cell = {"profile": params["profile"], **cell}
     result: dict[str, Any] = {}
@@ -166,9 +190,10 @@ def slice_of(stage: str, params: dict[str, Any], **cell: Any) -> dict[str, Any]:
         else:
             home[last] = value
     for name, value in (result.get("options") or {}).items():
-        sections = [s for s in ("loss", "gan") if name in result.get(s, {})]
-        if not sections and stage == "train_gan":
-            raise UserError(f"methods.{cell['method']}.options.{name}: no such key in loss or gan")
+        sections = [s for s in _OPTIONED if name in result.get(s, {})]
+        if not sections and any(s in result for s in _OPTIONED):
+            places = " or ".join(s for s in _OPTIONED if s in result)
+            raise UserError(f"methods.{cell['method']}.options.{name}: no such key in {places}")
         for section in sections:
             result[section][name] = value
     return result
@@ -246,6 +271,8 @@ def _place(key: str) -> list[str]:
         parts = parts[2:]
     if parts[0] == "methods" and parts[-1] == "options":
         return ["options"]
+    if parts[0] in ("cyclegan", "translators"):
+        return ["translation"]
     if parts[0] in ("data", "weights"):  # one data set's, one role's: the cell says whose
         return parts[:1]
     return parts

@@ -40,12 +40,15 @@ ART = f"artifacts/{P}"
 RES = f"results/{P}"
 PAIR = "{source}-{target}"
 CELL = "{method}/{source}-{target}/seed{seed}"
+BETWEEN = "{method}/{a}-{b}/seed{seed}"
 
 
 wildcard_constraints:
     dataset="|".join(exp.matrix["datasets"]),
     source="|".join(exp.matrix["sources"]),
     target="|".join(exp.matrix["targets"]),
+    a="|".join(exp.matrix["datasets"]),
+    b="|".join(exp.matrix["datasets"]),
     seed=r"\d+",
     table="[1-7]",
 

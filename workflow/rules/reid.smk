@@ -36,6 +36,37 @@ rule finetune:
         " --out {output.model} --history {output.history} > {log} 2>&1"
 
 
+rule finetune_set:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        images=rules.render_set.output.images,
+        d_id=rules.pretrain_id.output.model,
+        code=exp.code("finetune"),
+    output:
+        model=f"{ART}/reid/{CELL}.pt",
+        history=f"{ART}/reid/{CELL}.csv",
+        record=f"{ART}/reid/{CELL}.prov.json",
+    log:
+        f"logs/{ART}/reid/{CELL}.log",
+    benchmark:
+        f"logs/{ART}/reid/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("rendered"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("finetune"),
+    shell:
+        "python -m stages.finetune --method {wildcards.method}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --set {input.images} --d-id {input.d_id}"
+        " --out {output.model} --history {output.history} > {log} 2>&1"
+
+
 rule adapt:
     input:
         source_manifest=f"{ART}/data/{{source}}/manifest.csv",
@@ -105,3 +136,13 @@ use rule evaluate as evaluate_adapted with:
         code=exp.code("evaluate"),
     wildcard_constraints:
         method=exp.methods("adapt"),
+
+
+use rule evaluate as evaluate_rendered with:
+    input:
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        reid=rules.finetune_set.output.model,
+        code=exp.code("evaluate"),
+    wildcard_constraints:
+        method=exp.methods("rendered"),

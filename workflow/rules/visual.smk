@@ -6,7 +6,7 @@ rule measure_images:
         target_images=f"{ART}/data/{{target}}/images.npy",
         source_masks=f"{ART}/masks/{{source}}.h5",
         target_masks=f"{ART}/masks/{{target}}.h5",
-        gan=rules.train_gan.output.model,
+        gan=exp.gan("visual", f"{ART}/gan/{{gan}}/seed{{seed}}.pt"),
         lpips=f"{ART}/weights/lpips.pt",
         inception=f"{ART}/weights/inception.pt",
         code=exp.code("measure_images", "visual"),
@@ -114,7 +114,7 @@ rule draw_rank_lists:
     input:
         target_manifest=f"{ART}/data/{{target}}/manifest.csv",
         target_images=f"{ART}/data/{{target}}/images.npy",
-        reid=rules.finetune.output.model,
+        reid=f"{ART}/reid/{CELL}.pt",
         code=exp.code("draw_rank_lists"),
     output:
         picture=report(
