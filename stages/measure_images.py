@@ -18,15 +18,9 @@ python -m stages.measure_images --method crgan --model crgan --source market1501
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from crgan.run.io import load_torch, save_torch, write_json
+from crgan.run.io import load_torch, write_json
 from crgan.run.stage import Run, StageParser, run_stage, seed_everything
-
-if TYPE_CHECKING:
-    from crgan.metrics.measurement import WeightsFrom
 
 parser = StageParser("measure_images", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")
@@ -48,6 +42,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Render, measure and write."""
     from crgan.gan.base import load_method, open_task, towards
     from crgan.gan.visual import measure, settings_of
+    from crgan.metrics.measurement import weights_from
 
     seed_everything(run.seed, run.threads)
     settings = settings_of(run.params["visual"])
@@ -61,7 +56,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         "lpips": load_torch(args.lpips_weights),
         "inception": load_torch(args.inception_weights),
     }
-    files = {role: _weights(file, run.scratch(f"{role}.pt")) for role, file in weights.items()}
+    files = {role: weights_from(file, run.scratch(f"{role}.pt")) for role, file in weights.items()}
     measured = measure(task, renderer, files["lpips"], files["inception"], settings, run.device)
     origins = {
         role: {"origin": file["origin"], "sha256": file["sha256"]} for role, file in weights.items()
@@ -81,14 +76,6 @@ def body(args: argparse.Namespace, run: Run) -> None:
             "notes": [*gan.get("notes", []), *notes],
         },
     )
-
-
-def _weights(file: Mapping[str, Any], scratch: Path) -> WeightsFrom:
-    """A role's weights as the metrics take them: by name, or in a file of their own."""
-    if file["origin"] == "random":
-        return "random"
-    save_torch(scratch, dict(file["state"]))
-    return scratch
 
 
 if __name__ == "__main__":

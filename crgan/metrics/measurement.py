@@ -45,6 +45,19 @@ class Measurement:
         return asdict(self)
 
 
+def weights_from(file: Mapping[str, Any], scratch: Path) -> WeightsFrom:
+    """The weights of a fetched role as the metrics take them: by name, or in a file of their own.
+
+    Args:
+        file: `{"origin": ..., "state": ...}` as the stage fetch_weights writes it.
+        scratch: where that file goes.
+    """
+    if file["origin"] == "random":
+        return "random"
+    save_torch(scratch, dict(file["state"]))
+    return scratch
+
+
 def checked_images(name: str, images: Images, least: int = 1) -> Images:
     """The images as an array, refused unless uint8 (N, H, W, 3) with at least `least` of them."""
     images = np.asanyarray(images)

@@ -50,9 +50,16 @@ SLICES: dict[str, list[str]] = {
     "adapt": [*_IMAGE, *_RUN, "methods.{method}.options"],
     "evaluate": [*_IMAGE, *_RUN, "evaluate"],
     "measure_images": [*_IMAGE, *_RUN, "visual", "profiles.{profile}.visual"],
+    "train_judges": [
+        *_CNN, "pretrain_id", "profiles.{profile}.pretrain_id", "pretrain_cam",
+        "profiles.{profile}.pretrain_cam", "judges", "profiles.{profile}.judges",
+    ],
+    "judge_images": [*_IMAGE, *_RUN, "judges", "profiles.{profile}.judges"],
     "draw_datasets": ["profile", "figures"],
     "draw_renderings": ["profile", *_IMAGE, *_RUN, "figures"],
+    "draw_methods": ["profile", *_IMAGE, *_RUN, "figures", "matrix.visual", "methods"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
+    "tabulate_renderings": ["profile", "matrix.seeds", "methods"],
     "make_table": ["profile", "matrix.seeds", "methods"],
 }  # fmt: skip
 

@@ -1,0 +1,202 @@
+"""Beyond the paper: what renderings keep, where they seem to come from, and how they vary.
+
+Two judges that no GAN has seen are trained on unrendered pictures alone: of the source's identities,
+and of the cameras of both data sets together. Of a method's renderings they say
+
+- identity: share taken for their own pid (unrendered pictures beside it);
+- domain: share taken for a picture of any of the target's cameras;
+- camera: share taken for the very camera a method rendered for, where it names one;
+
+and the mean LPIPS among several renderings of one picture is their diversity. D_id and D_cam would
+be partial: CR-GAN was trained to please them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from crgan.data.batches import from_gan, to_gan
+from crgan.data.store import Split
+from crgan.gan.base import Classifier, Renderer, Task
+from crgan.metrics.lpips_distance import LpipsNet, diversity
+from crgan.reid.model_file import build_camera, build_reid
+from crgan.reid.pretrain import Start, pretrain_cam, pretrain_id
+from crgan.reid.training import Recipe
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+
+_BATCH = 32
+_TARGET = 1000  # added to the target's camids, so that the cameras of both sets are told apart
+
+Percent = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Section `judges` of the parameters.
+
+    Attributes:
+        seed: of the judges and of what is random in the renderings.
+        pictures: source pictures rendered; all, where there are fewer.
+        renderings: of each of them.
+    """
+
+    seed: int
+    pictures: int
+    renderings: int
+
+    def __post_init__(self) -> None:
+        if self.pictures < 1 or self.renderings < 2:
+            raise UserError(
+                f"judges.pictures is {self.pictures}, judges.renderings {self.renderings}; at "
+                "least 1 and 2 are needed"
+            )
+
+
+def train_judges(
+    source: Split,
+    target: Split,
+    start: Start,
+    id_recipe: Recipe,
+    camera_width: int,
+    camera_recipe: Recipe,
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """A file with both judges, trained on the training splits as D_id and D_cam are."""
+    parts = [checkpoint.part(name) if checkpoint else None for name in ("id", "camera")]
+    identity, _ = pretrain_id(
+        source, start, id_recipe, seed=seed, device=device, checkpoint=parts[0]
+    )
+    both = Split(
+        np.concatenate((source.images, target.images)),
+        np.concatenate((source.pid, target.pid)),
+        np.concatenate((source.camid, target.camid + _TARGET)),
+        np.arange(len(source) + len(target)),
+    )
+    camera, _ = pretrain_cam(
+        both, camera_width, camera_recipe, seed=seed, device=device, checkpoint=parts[1]
+    )
+    return {"kind": "judges", "identity": identity, "camera": camera}
+
+
+class Judges:
+    """The judges of a file, at work.
+
+    Raises:
+        UserError: another kind of file.
+    """
+
+    def __init__(self, file: Mapping[str, Any], name: str, device: str) -> None:
+        if file.get("kind") != "judges":
+            raise UserError(f"{name}: kind is {file.get('kind')!r}, a 'judges' file is needed here")
+        identity, camera = file["identity"], file["camera"]
+        self._identity = Classifier(
+            build_reid(identity, name).to(device).eval(), tuple(identity["pids"]), name
+        )
+        self._camera = Classifier(
+            build_camera(camera, name).to(device).eval(), tuple(camera["camids"]), name
+        )
+        self._device = device
+
+    @torch.no_grad()
+    def pids(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The pid each picture (n, H, W, 3) is taken for."""
+        return self._taken_for(self._identity, images)
+
+    @torch.no_grad()
+    def cameras(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The camera each picture is taken for: a camid of the source, or -camid of the target."""
+        taken = self._taken_for(self._camera, images)
+        return np.where(taken > _TARGET, _TARGET - taken, taken)
+
+    def _taken_for(self, judge: Classifier, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        found = [
+            judge.net(to_gan(images[i : i + _BATCH]).to(self._device)).argmax(1).cpu().numpy()
+            for i in range(0, len(images), _BATCH)
+        ]
+        return np.array(judge.classes)[np.concatenate(found)]
+
+
+def judge(
+    task: Task,
+    renderer: Renderer,
+    judges: Judges,
+    lpips: LpipsNet,
+    settings: Settings,
+    device: str,
+) -> dict[str, Any]:
+    """Shares in percent, diversity, and under `reference` those of the unrendered pictures."""
+    rng = np.random.default_rng(settings.seed)
+    known = np.flatnonzero(task.source.pid > 0)
+    rows = np.sort(rng.choice(known, size=min(len(known), settings.pictures), replace=False))
+    x_s, pid = task.source.images[rows], task.source.pid[rows]
+    many, meant = _render(renderer, x_s, rows, settings.renderings, rng, device)
+    per_rendering = [
+        shares(judges.pids(images), pid, judges.cameras(images), camids)
+        for images, camids in zip(many, meant, strict=True)
+    ]
+    values = {
+        key: None if found[0] is None else float(np.mean(found))
+        for key in ("identity", "domain", "camera")
+        for found in [[one[key] for one in per_rendering]]
+    }
+    return {
+        **values,
+        "diversity": float(diversity(lpips, np.stack(many, axis=1)).mean()),
+        "reference": shares(judges.pids(x_s), pid, judges.cameras(x_s), None),
+        "settings": {"pictures": len(rows), "renderings": settings.renderings,
+                     "seed": settings.seed, "height": task.height, "width": task.width},
+    }  # fmt: skip
+
+
+def shares(
+    pids: NDArray[np.int64],
+    pid: NDArray[np.int64],
+    cameras: NDArray[np.int64],
+    meant: NDArray[np.int64] | None,
+) -> Percent:
+    """Percent of pictures taken for their own pid, for the target's, for the camera meant.
+
+    Args:
+        pids: what they are taken for; pid: what they are.
+        cameras: what they are taken for, the target's negative (`Judges.cameras`).
+        meant: the target's camids they were rendered for; None gives None.
+    """
+    return {
+        "identity": 100 * float((pids == pid).mean()),
+        "domain": 100 * float((cameras < 0).mean()),
+        "camera": None if meant is None else 100 * float((cameras == -meant).mean()),
+    }
+
+
+def _render(
+    renderer: Renderer,
+    x_s: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    renderings: int,
+    rng: np.random.Generator,
+    device: str,
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int64] | None]]:
+    """Several renderings of all pictures, each with the camids it is meant for."""
+    pictures, meant = [], []
+    for _ in range(renderings):
+        done, camids = [], []
+        for i in tqdm(range(0, len(x_s), _BATCH), desc="rendering", unit="batch"):
+            x = to_gan(x_s[i : i + _BATCH]).to(device)
+            x_g, c = renderer.render_to(x, rows[i : i + _BATCH], rng)
+            done.append(from_gan(x_g))
+            camids.append(c)
+        pictures.append(np.concatenate(done))
+        named = [c for c in camids if c is not None]
+        meant.append(np.concatenate(named) if named else None)
+    return pictures, meant
