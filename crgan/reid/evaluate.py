@@ -1,4 +1,4 @@
-"""Scores of a re-id CNN on the target's query and gallery, with either pooling."""
+"""Scores of a re-id CNN (or of given features) on the target's query and gallery."""
 
 from __future__ import annotations
 
@@ -58,20 +58,25 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
 
 @dataclass(frozen=True)
 class Scores:
-    """Rankings of one model on one target, by pooling, and the stripes LMP had."""
+    """Rankings of one model on one target, by pooling, and the stripes LMP had.
+
+    `lmp` is None and `parts` 0 where there is no map to pool.
+    """
 
     pooled: Ranking
-    lmp: Ranking
+    lmp: Ranking | None
     parts: int
     protocol: Protocol
 
     def to_dict(self) -> dict[str, Any]:
         """The blocks `pooling` and `protocol` of a score file; rates in percent."""
         facts = self.pooled
+        rankings = {"global": self.pooled, "lmp": self.lmp}
         return {
             "pooling": {
-                "global": {rate: getattr(self.pooled, rate) for rate in RATES},
-                "lmp": {rate: getattr(self.lmp, rate) for rate in RATES},
+                pooling: {rate: getattr(ranking, rate) for rate in RATES}
+                for pooling, ranking in rankings.items()
+                if ranking is not None
             },
             "protocol": {
                 "average_precision": self.protocol.average_precision,
@@ -129,17 +134,58 @@ def score(
         for name, split in (("query", query), ("gallery", gallery))
     )
 
-    def rank(q_features: NDArray[np.float32], g_features: NDArray[np.float32]) -> Ranking:
-        return evaluate(
-            q_features,
-            g_features,
-            query.pid,
-            query.camid,
-            gallery.pid,
-            gallery.camid,
-            ap=protocol.average_precision,
-            metric=protocol.metric,
-            threads=threads,
-        )
+    pooled, lmp = (
+        _rank(q_features, g_features, query, gallery, protocol, threads)
+        for q_features, g_features in ((q.pooled, g.pooled), (q.lmp, g.lmp))
+    )
+    return Scores(pooled, lmp, q.parts, protocol)
 
-    return Scores(rank(q.pooled, g.pooled), rank(q.lmp, g.lmp), q.parts, protocol)
+
+def score_features(
+    file: Mapping[str, Any],
+    name: str,
+    query: Split,
+    gallery: Split,
+    protocol: Protocol,
+    *,
+    threads: int = 1,
+) -> Scores:
+    """Rank by features that are already there, those of a hand-crafted system.
+
+    Args:
+        file: `{"kind": "features", "query": (Q, D), "gallery": (G, D), ...}`; `name` is the
+            file's, for messages.
+
+    Raises:
+        UserError: another kind of file, or features of other pictures.
+    """
+    if file.get("kind") != "features":
+        raise UserError(f"{name}: kind is {file.get('kind')!r}, a 'features' file is needed here")
+    q, g = file["query"].numpy(), file["gallery"].numpy()
+    if (len(q), len(g)) != (len(query), len(gallery)):
+        raise UserError(
+            f"{name}: features of {len(q)} query and {len(g)} gallery pictures, the target has "
+            f"{len(query)} and {len(gallery)}; describe it again"
+        )
+    return Scores(_rank(q, g, query, gallery, protocol, threads), None, 0, protocol)
+
+
+def _rank(
+    q_features: NDArray[np.float32],
+    g_features: NDArray[np.float32],
+    query: Split,
+    gallery: Split,
+    protocol: Protocol,
+    threads: int,
+) -> Ranking:
+    return evaluate(
+        q_features,
+        g_features,
+        query.pid,
+        query.camid,
+        gallery.pid,
+        gallery.camid,
+        ap=protocol.average_precision,
+        metric=protocol.metric,
+        threads=threads,
+    )
