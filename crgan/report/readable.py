@@ -51,12 +51,8 @@ def _section(table: Table, lines: list[Line], notes: list[str]) -> str:
     groups = ["Type"] if table.printed.has_types else []
     uses = [] if is_visual(table.printed) else ["Uses"]
     head = [*groups, "Method", *metrics, *uses, "Notes"]
-    rule = [
-        *(["---"] * (len(groups) + 1)),
-        *(["---:"] * len(metrics)),
-        *["---" for _ in uses],
-        "---",
-    ]
+    rule = [*(["---"] * (len(groups) + 1)), *(["---:"] * len(metrics))]
+    rule += ["---"] * (len(uses) + 1)
     rows = [head, rule]
     for line in lines:
         group = [line.row.type] if groups else []
