@@ -1,6 +1,7 @@
-"""The extra table of renderings (beyond the paper): identity, domain, camera, diversity.
+"""The extra table of renderings (beyond the paper): LPIPS, FID and what the judges say.
 
 python -m stages.tabulate_renderings --judged results/demo/judged/*/* \\
+    --visual results/demo/visual/*/* \\
     --out results/renderings.csv --readable results/renderings.md
 """
 
@@ -16,10 +17,12 @@ from crgan.run.provenance import Judge
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("tabulate_renderings", __doc__)
+SCORE = "seed{seed}.json"
 parser.input(
-    "--judged", nargs="+", inside="seed{seed}.json",
+    "--judged", nargs="+", inside=SCORE,
     help="what the judges said, or their folders (then one file a seed of the matrix)",
 )  # fmt: skip
+parser.input("--visual", nargs="+", inside=SCORE, help="LPIPS and FID, or their folders")
 parser.output("--out", help="the table")
 parser.output("--readable", help="the same for people, Markdown")
 
@@ -28,6 +31,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Read, check and write."""
     lines = lines_of(
         args.judged,
+        args.visual,
         profile=run.profile,
         methods=run.params["methods"],
         why_stale=Judge(parameters.load(), hashes=Hashes()).why_stale,

@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
 from crgan.engines.sources import FOLDER
-from crgan.engines.workflow import direction_cells, judged_folders, score_arguments
+from crgan.engines.workflow import direction_cells, rendering_arguments, score_arguments
 from crgan.report.printed import TABLES, printed_inputs
 from crgan.run.params import DEFAULT, keys_of, load
 
@@ -123,11 +123,11 @@ def _methods_stage(source: str, target: str, params: dict[str, Any]) -> Commente
 
 
 def _renderings_stage(params: dict[str, Any]) -> CommentedMap:
-    folders = judged_folders(params, _PROFILE)
+    scores = rendering_arguments(params, _PROFILE)
+    folders = [word for word in scores.split() if not word.startswith("--")]
     out = "results/renderings"
     command = _folded(
-        f"python -m stages.tabulate_renderings --judged {' '.join(folders)}",
-        f"--out {out}.csv --readable {out}.md",
+        "python -m stages.tabulate_renderings", scores, f"--out {out}.csv --readable {out}.md"
     )
     return CommentedMap(
         desc="The extra table of renderings (not in the paper)",

@@ -155,9 +155,9 @@ class Experiment:
         """For `make_table`, the same as arguments: folders, since seeds are theirs to hold."""
         return lambda wildcards: score_arguments(int(wildcards.table), self.params, self.profile)
 
-    def judged_folders(self) -> str:
-        """For `tabulate_renderings`, what the judges said as arguments."""
-        return " ".join(judged_folders(self.params, self.profile))
+    def rendering_folders(self) -> str:
+        """For `tabulate_renderings`, its scores as arguments."""
+        return rendering_arguments(self.params, self.profile)
 
     def printed(self) -> Callable[[Any], list[str]]:
         """For `make_table`, the printed tables it reads."""
@@ -205,9 +205,15 @@ def direction_cells(matrix: Mapping[str, Any], source: str, target: str) -> list
     return [c for c in matrix["visual"] if (c["source"], c["target"]) == (source, target)]
 
 
-def judged_folders(params: Mapping[str, Any], profile: str) -> list[str]:
-    """Folders of what the judges said, for the table of renderings."""
-    return [score_folder("judged", cell, profile) for cell in params["matrix"]["visual"]]
+def rendering_arguments(params: Mapping[str, Any], profile: str) -> str:
+    """`--judged FOLDER ... --visual FOLDER ...` of the table of renderings."""
+    cells = params["matrix"]["visual"]
+    words = [
+        word
+        for kind in ("judged", "visual")
+        for word in (f"--{kind}", *(score_folder(kind, cell, profile) for cell in cells))
+    ]
+    return " ".join(words)
 
 
 def score_folder(kind: str, cell: Cell, profile: str) -> str:

@@ -1,6 +1,8 @@
-"""The extra table of renderings: what they keep, where they seem to come from, how they vary.
+"""The extra table of renderings: LPIPS and FID of every method, what its renderings keep, where
+they seem to come from, how they vary.
 
-Beyond the paper: none of its tables has these columns (`crgan.reid.judging` says what they are).
+Beyond the paper, whose tables have LPIPS and FID of some methods (`crgan.reid.judging` says what
+the other columns are).
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from crgan.report.names import dataset_label, profile_warning
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path, read_json
 
-METRICS = {"identity": 1, "domain": 1, "camera": 1, "diversity": 3}  # decimals
+JUDGED = {"identity": 1, "domain": 1, "camera": 1, "diversity": 3}  # decimals
+VISUAL = {"lpips": 3, "fid": 3}
+METRICS = {**VISUAL, **JUDGED}
 REFERENCE = "source pictures, unrendered"
 
 
@@ -32,7 +36,8 @@ class Line:
 
 
 def lines_of(
-    paths: Iterable[str | Path],
+    judged: Iterable[str | Path],
+    visual: Iterable[str | Path],
     *,
     profile: str,
     methods: Mapping[str, Mapping[str, Any]],
@@ -41,14 +46,25 @@ def lines_of(
     """The table's lines: for each direction the unrendered pictures, then the methods as ordered in
     section `methods` of the parameters.
 
+    Args:
+        judged: what `judge_images` wrote; visual: what `measure_images` wrote.
+        profile, methods: of the parameters.
+        why_stale: judge of a file's provenance.
+
     Raises:
         UserError: naming the file, when a score is stale, of another profile, or no such score.
     """
-    records = [_read(str(path), profile, methods, why_stale) for path in paths]
+    records = [
+        _read(str(path), metrics, profile, methods, why_stale)
+        for metrics, paths in ((JUDGED, judged), (VISUAL, visual))
+        for path in paths
+    ]
     lines = []
     for direction in sorted({(r["source"], r["target"]) for r in records}):
         own = [r for r in records if (r["source"], r["target"]) == direction]
-        lines.append(_line(REFERENCE, direction, [own[0]["reference"]], ()))
+        # LPIPS of a picture to itself says nothing, and the other reference is of two pictures
+        unrendered = {k: v for r in own for k, v in r["reference"].items() if k != "lpips"}
+        lines.append(_line(REFERENCE, direction, [unrendered], ()))
         for key in methods:
             of_method = [r for r in own if r["method"] == key]
             if of_method:
@@ -59,6 +75,7 @@ def lines_of(
 
 def _read(
     path: str,
+    metrics: Iterable[str],
     profile: str,
     methods: Mapping[str, Any],
     why_stale: Callable[[str], str | None],
@@ -66,11 +83,10 @@ def _read(
     if reason := why_stale(path):
         raise UserError(f"{path}: not current: {reason}; judge the renderings again")
     record: dict[str, Any] = read_json(path)
-    lacking = {"method", "source", "target", "profile", "notes", "reference", *METRICS} - set(
-        record
-    )
+    needed = {"method", "source", "target", "profile", "notes", "reference", *metrics}
+    lacking = needed - set(record)
     if lacking:
-        raise UserError(f"{path}: holds no {sorted(lacking)[0]}: not from judge_images; redo it")
+        raise UserError(f"{path}: holds no {sorted(lacking)[0]}: measure the renderings again")
     if record["profile"] != profile or record["method"] not in methods:
         raise UserError(
             f"{path}: of profile {record['profile']!r} and method {record['method']!r}; this is a "
@@ -112,13 +128,15 @@ def markdown(lines: Sequence[Line], profile: str) -> str:
     parts = [
         "# Renderings, judged (not in the paper)",
         f"**Profile `{profile}`: {profile_warning(profile)}.**",
-        "Identity: percent taken for their own pid by a CNN that saw no rendering. Domain and "
-        "camera: percent taken for a picture of the target, and of the very camera a method "
-        "rendered for (- where it names none), by a classifier of both sets' cameras. Diversity: "
-        "mean LPIPS among several renderings of one picture.",
+        "LPIPS between a picture and its rendering, FID between the renderings and the target's "
+        "pictures. Identity: percent taken for their own pid by a CNN that saw no rendering. "
+        "Domain and camera: percent taken for a picture of the target, and of the very camera a "
+        "method rendered for (- where it names none), by a classifier of both sets' cameras. "
+        "Diversity: mean LPIPS among several renderings of one picture.",
     ]
     for source, target in dict.fromkeys((line.source, line.target) for line in lines):
-        rows = [["Method", *METRICS], ["---", *["---:"] * len(METRICS)]]
+        names = [metric.upper() if metric in VISUAL else metric for metric in METRICS]
+        rows = [["Method", *names], ["---", *["---:"] * len(METRICS)]]
         for line in lines:
             if (line.source, line.target) == (source, target):
                 texts = [_text(line, metric) for metric in METRICS]

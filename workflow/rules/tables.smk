@@ -29,6 +29,7 @@ rule make_table:
 rule tabulate_renderings:
     input:
         judged=exp.cells(f"{RES}/judged/{CELL}.json", "visual"),
+        visual=exp.cells(f"{RES}/visual/{CELL}.json", "visual"),
         code=exp.code("tabulate_renderings"),
     output:
         table=report(
@@ -47,9 +48,9 @@ rule tabulate_renderings:
         "../envs/crgan.yaml"
     params:
         slice=exp.slice("tabulate_renderings"),
-        folders=exp.judged_folders(),
+        scores=exp.rendering_folders(),
     shell:
-        "python -m stages.tabulate_renderings --judged {params.folders}"
+        "python -m stages.tabulate_renderings {params.scores}"
         " --out {output.table} --readable {output.readable} > {log} 2>&1"
 
 
