@@ -1,4 +1,5 @@
-"""Score a re-id CNN on the target: R1, R5, R10 and mAP, with global pooling and with LMP.
+"""Score a re-id CNN on the target: R1, R5, R10 and mAP, with global pooling and with LMP,
+ranked by features and re-ranked.
 
 python -m stages.evaluate --method direct_transfer --source market1501 --target dukemtmc --seed 0 \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\

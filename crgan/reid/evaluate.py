@@ -1,21 +1,36 @@
-"""Scores of a re-id CNN on the target's query and gallery, with either pooling."""
+"""Scores of a re-id CNN on the target: either pooling, as ranked by features and re-ranked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crgan.data.store import Dataset, Split
-from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate
+from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate, evaluate_distances
+from crgan.metrics.reranking import check_parameters, rerank
 from crgan.nets.reid import ReidNet
 from crgan.reid.features import Feature, Parts, extract
 from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
 
 RATES = ("rank1", "rank5", "rank10", "mAP")
+RERANKED = "_rr"  # a pooling's name ends so where its distances were re-ranked
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """Parameters of `crgan.metrics.reranking.rerank`; the paper's are 20, 6 and 0.3."""
+
+    k1: int
+    k2: int
+    lambda_value: float
+
+    def __post_init__(self) -> None:
+        check_parameters(self.k1, self.k2, self.lambda_value)
 
 
 @dataclass(frozen=True)
@@ -27,12 +42,14 @@ class Protocol:
         metric: cosine or euclidean.
         lmp_parts: stripes of LMP, or "rows".
         feature: pooled or pooled_mirror (`features.extract`).
+        rerank: how each pooling is also re-ranked; None for not at all.
     """
 
     average_precision: ApDefinition
     metric: Metric
     lmp_parts: Parts
     feature: Feature
+    rerank: Reranking | None = None
 
 
 def protocol_from(section: Mapping[str, Any]) -> Protocol:
@@ -53,31 +70,36 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
     parts = section["lmp_parts"]
     if parts != "rows" and (not isinstance(parts, int) or parts < 1):
         raise UserError(f"evaluate.lmp_parts is {parts!r}; use `rows` or a number of stripes")
-    return Protocol(**section)
+    return Protocol(
+        **{**section, "rerank": settings_from(Reranking, section["rerank"], "evaluate.rerank")}
+    )
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Rankings of one model on one target, by pooling, and the stripes LMP had."""
+    """Rankings of one model on one target, by pooling, and the stripes LMP had.
 
-    pooled: Ranking
-    lmp: Ranking
+    Poolings: global and lmp; where the protocol re-ranks, also global_rr and lmp_rr.
+    """
+
+    by_pooling: Mapping[str, Ranking]
     parts: int
     protocol: Protocol
 
     def to_dict(self) -> dict[str, Any]:
         """The blocks `pooling` and `protocol` of a score file; rates in percent."""
-        facts = self.pooled
+        facts, again = self.by_pooling["global"], self.protocol.rerank
         return {
             "pooling": {
-                "global": {rate: getattr(self.pooled, rate) for rate in RATES},
-                "lmp": {rate: getattr(self.lmp, rate) for rate in RATES},
+                pooling: {rate: getattr(ranking, rate) for rate in RATES}
+                for pooling, ranking in self.by_pooling.items()
             },
             "protocol": {
                 "average_precision": self.protocol.average_precision,
                 "metric": self.protocol.metric,
                 "feature": self.protocol.feature,
                 "lmp_parts": self.parts,
+                "rerank": asdict(again) if again else None,
                 "queries": facts.queries,
                 "dropped_queries": facts.dropped_queries,
                 "gallery": facts.gallery,
@@ -129,17 +151,25 @@ def score(
         for name, split in (("query", query), ("gallery", gallery))
     )
 
-    def rank(q_features: NDArray[np.float32], g_features: NDArray[np.float32]) -> Ranking:
-        return evaluate(
-            q_features,
-            g_features,
-            query.pid,
-            query.camid,
-            gallery.pid,
-            gallery.camid,
-            ap=protocol.average_precision,
-            metric=protocol.metric,
-            threads=threads,
+    labels = (query.pid, query.camid, gallery.pid, gallery.camid)
+    ap, metric, again = protocol.average_precision, protocol.metric, protocol.rerank
+    by_pooling = {}
+    for pooling, (q_features, g_features) in {
+        "global": (q.pooled, g.pooled),
+        "lmp": (q.lmp, g.lmp),
+    }.items():
+        if metric == "cosine" and pooling == "global":  # LMP features have length 1 as they are
+            q_features, g_features = _unit(q_features), _unit(g_features)
+        by_pooling[pooling] = evaluate(
+            q_features, g_features, *labels, ap=ap, metric=metric, threads=threads
         )
+        if again:
+            distances = rerank(q_features, g_features, **asdict(again), threads=threads)
+            by_pooling[pooling + RERANKED] = evaluate_distances(distances, *labels, ap=ap)
+    return Scores(by_pooling, q.parts, protocol)
 
-    return Scores(rank(q.pooled, g.pooled), rank(q.lmp, g.lmp), q.parts, protocol)
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features (N, D) of length 1; a zero feature stays zero."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.where(lengths > 0, lengths, 1), dtype=np.float32)
