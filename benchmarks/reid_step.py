@@ -64,7 +64,7 @@ def plain_training(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -
 def plain_features(net: ReidNet, pictures: np.ndarray, parts: int) -> tuple[Tensor, Tensor]:
     """The usual loop: a forward for the pooled features and one for LMP."""
     net.eval()
-    pooled = torch.cat([net.pooled(batch) for batch in in_order(pictures, 32)])
+    pooled = torch.cat([net.features(batch) for batch in in_order(pictures, 32)])
     lmp = [local_max_pool(net.feature_map(batch), parts) for batch in in_order(pictures, 32)]
     return pooled, torch.cat(lmp)
 
@@ -73,7 +73,7 @@ def plain_features(net: ReidNet, pictures: np.ndarray, parts: int) -> tuple[Tens
 def plain_pooled(net: ReidNet, pictures: np.ndarray) -> Tensor:
     """The usual loop, pooled features only."""
     net.eval()
-    return torch.cat([net.pooled(batch) for batch in in_order(pictures, 32)])
+    return torch.cat([net.features(batch) for batch in in_order(pictures, 32)])
 
 
 def candidates(args: argparse.Namespace) -> dict[str, dict[str, Callable[[], object]]]:

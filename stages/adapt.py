@@ -1,4 +1,4 @@
-"""Adapt the source-trained re-id CNN to the target without rendered pictures.
+"""Adapt a re-id CNN to the target without rendered pictures.
 
 The method is crgan/adapt/<model>.py; Direct Transfer is the one that changes nothing.
 
@@ -6,7 +6,7 @@ python -m stages.adapt --method direct_transfer --model direct_transfer \\
     --source market1501 --target dukemtmc --seed 0 \\
     --source-manifest artifacts/demo/data/market1501/manifest.csv \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
-    --d-id artifacts/demo/d_id/market1501/seed0.pt \\
+    --start artifacts/demo/d_id/market1501/seed0.pt \\
     --out artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt
 """
 
@@ -25,23 +25,24 @@ parser.cell("--target")
 parser.cell("--seed", type=int)
 parser.input("--source-manifest", beside=("images.npy",))
 parser.input("--target-manifest", beside=("images.npy",))
-parser.input("--d-id", help="the re-id file to start from")
+parser.input("--start", help="the re-id file to start from")
 parser.output("--out", help="the adapted re-id file")
 
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Adapt and write."""
-    from crgan.adapt.base import method
+    from crgan.adapt.base import method, target_of
     from crgan.data.store import open_dataset
 
     seed_everything(run.seed, run.threads)
     size = tuple(run.params["image"]["train"])
     checkpoint = run.checkpoint()
+    target = open_dataset(args.target_manifest, size).split("train")
     file = method(args.model)(
-        load_torch(args.d_id),
+        load_torch(args.start),
         open_dataset(args.source_manifest, size).split("train"),
-        open_dataset(args.target_manifest, size).split("train"),
-        run.params["options"],
+        target_of(args.model, target, run.seed),
+        run.params["adaptation"],
         seed=run.seed,
         device=run.device,
         checkpoint=checkpoint,

@@ -1,6 +1,8 @@
 """Score a re-id CNN on the target: R1, R5, R10 and mAP, with global pooling and with LMP,
 ranked by features and re-ranked.
 
+Features that a hand-crafted system wrote (`--features`, from stages.handcraft) are scored alike.
+
 python -m stages.evaluate --method direct_transfer --source market1501 --target dukemtmc --seed 0 \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
     --reid artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt \\
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 
+from crgan.run.errors import UserError
 from crgan.run.io import load_torch, write_json
 from crgan.run.stage import Run, StageParser, run_stage, seed_everything
 
@@ -20,24 +23,32 @@ parser.cell("--source", help="what the CNN learned from")
 parser.cell("--target", help="what it is scored on")
 parser.cell("--seed", type=int)
 parser.input("--target-manifest", beside=("images.npy",))
-parser.input("--reid", help="the re-id file")
+parser.input("--reid", required=False, help="the re-id file")
+parser.input("--features", required=False, help="features instead")
 parser.output("--out", help="the scores, JSON")
 
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Rank and write."""
     from crgan.data.store import open_dataset
-    from crgan.reid.evaluate import protocol_from, query_and_gallery, score
+    from crgan.reid.evaluate import protocol_from, query_and_gallery, score, score_features
     from crgan.reid.model_file import build_reid
 
+    if bool(args.reid) == bool(args.features):
+        raise UserError("give a re-id file by --reid, or features by --features: one of them")
     seed_everything(run.seed, run.threads)
     protocol = protocol_from(run.params["evaluate"])
-    file = load_torch(args.reid)
-    net = build_reid(file, str(args.reid))
-    # the size it learned, which its file knows better than the present parameters
-    data = open_dataset(args.target_manifest, (file["height"], file["width_px"]))
-    query, gallery = query_and_gallery(data)
-    scores = score(net, query, gallery, protocol, device=run.device, threads=run.threads)
+    file = load_torch(args.reid or args.features)
+    if args.features:
+        query, gallery = query_and_gallery(open_dataset(args.target_manifest))
+        name = str(args.features)
+        scores = score_features(file, name, query, gallery, protocol, threads=run.threads)
+    else:
+        net = build_reid(file, str(args.reid))
+        # the size it learned, which its file knows better than the present parameters
+        data = open_dataset(args.target_manifest, (file["height"], file["width_px"]))
+        query, gallery = query_and_gallery(data)
+        scores = score(net, query, gallery, protocol, device=run.device, threads=run.threads)
     write_json(
         args.out,
         {
@@ -46,7 +57,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
             "target": args.target,
             "seed": run.seed,
             "profile": run.profile,
-            "backbone": file["backbone"],
+            **({"backbone": file["backbone"]} if args.reid else {"system": file["system"]}),
             **scores.to_dict(),
             "notes": file["notes"],
         },

@@ -1,4 +1,4 @@
-"""Judge a method's renderings: identity kept, domain and camera reached, diversity (beyond the paper).
+"""Judge a method's renderings (beyond the paper): identity, domain, camera, diversity.
 
 python -m stages.judge_images --method spgan --model spgan --source market1501 \\
     --target dukemtmc --seed 0 --source-manifest artifacts/demo/data/market1501/manifest.csv \\

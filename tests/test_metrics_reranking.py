@@ -146,6 +146,19 @@ def test_fewer_images_than_neighbours(n: int) -> None:
     np.testing.assert_allclose(found, dense_rerank(features, 1, 20, 6, 0.3), rtol=0, atol=1e-6)
 
 
+def test_cosine_is_euclidean_of_features_of_length_1() -> None:
+    features = clustered(130)
+    longer = features * np.random.default_rng(1).uniform(0.5, 9, (130, 1)).astype(np.float32)
+    expected = rerank(features[:40], features[40:])
+    found = rerank(longer[:40], longer[40:], metric="cosine")
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    assert np.abs(rerank(longer[:40], longer[40:]) - expected).max() > 0.1
+    longer[[3, 77]] = 0  # points nowhere: stays zero, at distance 1 from all but the other
+    found = rerank(longer[:40], longer[40:], metric="cosine", lambda_value=1.0)
+    assert found[3, 77 - 40] == 0
+    np.testing.assert_allclose(np.delete(found[3], 77 - 40), 1, atol=1e-6)
+
+
 def test_images_that_coincide_are_at_distance_0() -> None:
     ones = np.ones((9, 4), dtype=np.float32)
     np.testing.assert_allclose(rerank(ones[:2], ones[2:]), np.zeros((2, 7)), atol=1e-6)

@@ -10,6 +10,7 @@ from torchvision.models import resnet50
 from crgan.nets.camera import CameraNet
 from crgan.nets.folding import frozen
 from crgan.nets.reid import IMAGENET_MEAN, IMAGENET_STD, ReidNet
+from crgan.reid.model_file import build_reid, reid_file
 from crgan.run.errors import UserError
 
 
@@ -37,9 +38,9 @@ def test_small_shapes(height: int, width: int, rows: int) -> None:
     net = ReidNet("small", 16, 7)
     x = images(2, 3, height, width)
     assert net.feature_map(x).shape == (2, 128, rows, width // 16)
-    assert net.pooled(x).shape == (2, net.feature_dim) == (2, 128)
+    assert net.features(x).shape == (2, net.feature_dim) == (2, 128)
     assert net(x).shape == (2, 7)
-    assert torch.equal(net.eval().pooled(x), net.feature_map(x).mean(dim=(2, 3)))
+    assert torch.equal(net.eval().features(x), net.feature_map(x).mean(dim=(2, 3)))
 
 
 def test_small_is_small() -> None:
@@ -60,7 +61,7 @@ def test_resnet50_is_torchvisions() -> None:
     reference.fc = nn.Identity()
     with torch.no_grad():
         assert net.feature_map(x).shape == (2, 2048, 2, 1)
-        torch.testing.assert_close(net.pooled(x), reference(normal), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(net.features(x), reference(normal), rtol=1e-4, atol=1e-5)
 
 
 def test_resnet50_last_stride() -> None:
@@ -87,7 +88,8 @@ def test_wrong_weights_are_refused() -> None:
         (("vgg", 16, 3), "cnn.backbone 'vgg'"),
         (("resnet50", 32, 3), "cnn.width 32"),
         (("small", 0, 3), "cnn.width 0"),
-        (("small", 16, 0), "0 identities"),
+        (("small", 16, -1), "-1 identities"),
+        (("small", 16, 3, 2, "median"), "pooling 'median'"),
         (("small", 16, 3, 1), "last_stride 1"),
     ],
 )
@@ -138,3 +140,24 @@ def test_frozen_equals_eval(build: str) -> None:
     torch.testing.assert_close(y.grad / scale, x.grad / scale, rtol=0, atol=1e-4)
     # the network it was made from is untouched
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_max_pooling_and_an_embedding_change_the_features() -> None:
+    x = images(4, 3, 64, 32)
+    net = ReidNet("small", 4, 0, pooling="max").eval()
+    assert torch.equal(net.features(x), net.feature_map(x).amax(dim=(2, 3)))
+    assert torch.equal(net(x), net.features(x))  # no classifier
+    net = ReidNet("small", 4, 3, embedding=5)
+    assert net.features(x).shape == (4, 5)
+    assert (net.features(x) >= 0).all()
+    assert net(x).shape == (4, 3)
+    net(x).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_a_model_file_keeps_pooling_and_embedding() -> None:
+    x = images(2, 3, 64, 32)
+    for arguments in ({"pooling": "max"}, {"embedding": 32}):
+        net = ReidNet("small", 4, 0, **arguments).eval()
+        again = build_reid(reid_file(net, [], (64, 32), "none"), "a file")
+        assert torch.equal(net.features(x), again.features(x))

@@ -77,7 +77,7 @@ def do_pretrain_id(out: str = "d.pt") -> None:
 def do_adapt(target: str) -> None:
     arguments = ["--method", "direct_transfer", "--model", "direct_transfer", "--source",
                  "market1501", "--target", target, "--seed", "0", "--source-manifest",
-                 manifest("market1501"), "--target-manifest", manifest(target), "--d-id", "d.pt",
+                 manifest("market1501"), "--target-manifest", manifest(target), "--start", "d.pt",
                  "--out", "a.pt"]  # fmt: skip
     run_stage(adapt.parser, adapt.body, arguments)
 

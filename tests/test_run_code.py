@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from crgan.engines.sources import GROUPS
 from crgan.run import code
 from crgan.run.errors import UserError
 from crgan.run.params import SLICES, load
@@ -74,10 +75,12 @@ def test_a_method_without_a_file_is_named(project: Path) -> None:
 def test_every_stage_of_the_project_has_its_sources() -> None:
     matrix = load(code.ROOT / "params.yaml")["matrix"]
     for stage in SLICES:
-        group = matrix["adapt" if stage == "adapt" else "gan"]
-        for model in {cell["model"] for cell in group}:
+        for model in {cell["model"] for cell in matrix[GROUPS.get(stage, "gan")]}:
             files = code.code_of(stage, model)
             assert f"stages/{stage}.py" in files
             assert not [f for f in files if f.startswith(("crgan/run/", "crgan/engines/"))]
     assert "weights.yaml" in code.code_of("fetch_weights")
     assert "crgan/gan/crgan.py" in code.code_of("draw_renderings")
+    assert {f"crgan/gan/{name}.py" for name in ("crgan", "ptgan", "spgan", "m2mgan")} <= set(
+        code.code_of("draw_methods")
+    )

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
+from crgan.engines.sources import GROUPS
 from crgan.run import params as parameters
 from crgan.run.errors import UserError
 
@@ -38,8 +39,10 @@ def test_every_profile_has_every_section_a_slice_asks_for(params: dict[str, Any]
     for profile in params["profiles"]:
         params["profile"] = profile
         for stage in parameters.SLICES:
-            cell = {**CELL, "dataset": "market1501", "role": "backbone"}
-            assert parameters.slice_of(stage, params, **cell), (profile, stage)
+            group = GROUPS.get(stage)
+            for own in params["matrix"][group] if group else [{}]:
+                cell = {**CELL, **own, "dataset": "market1501", "role": "backbone"}
+                assert parameters.slice_of(stage, params, **cell), (profile, stage)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +145,10 @@ def test_a_snapshot_is_what_was_asked_for(
         ({"matrix.datasets": ["dukemtmc", "market1501"]}, r"which matrix\.datasets lacks"),
         ({"matrix.gan.0.target": "market1501"}, "source and target"),
         ({"matrix.adapt.0.method": "crgan"}, r"stands in matrix\.gan and matrix\.adapt"),
-        ({"matrix.visual.0.method": "wo_camera_loss", "matrix.visual.0.source": "cuhk03"},
-         r"which matrix\.gan lacks"),
+        ({"matrix.visual.0.source": "cuhk03"}, r"which matrix\.gan and matrix\.translators lack"),
+        ({"matrix.rendered.0.gan": "none/a-b"}, r"gan 'none/a-b' of model 'ptgan', which"),
+        ({"matrix.adapt.0.start": "d_id/viper"}, "start 'd_id/viper'; use fresh"),
+        ({"matrix.adapt.0.start": "reid/direct_transfer/market1501-dukemtmc"}, "use fresh"),
         ({"masks.size": 3}, "DVC overlooks that name"),
         ({"profile": "big"}, "known profiles"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crgan.adapt.base import Target
 from crgan.data.store import Split
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
@@ -13,7 +14,7 @@ from crgan.run.errors import UserError
 def adapt(
     start: Mapping[str, Any],
     source: Split,
-    target: Split,
+    target: Target,
     options: Mapping[str, Any],
     *,
     seed: int,

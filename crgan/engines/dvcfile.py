@@ -17,13 +17,14 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
 from crgan.engines.sources import FOLDER
-from crgan.engines.workflow import score_arguments
+from crgan.engines.workflow import direction_cells, judged_folders, score_arguments
 from crgan.report.printed import TABLES, printed_inputs
 from crgan.run.params import DEFAULT, keys_of, load
 
 PATH = Path("dvc.yaml")
 _PROFILE = "${profile}"
 _TABLE = "make_table_"
+_METHODS = "draw_methods_"
 
 
 def fresh(path: Path = PATH) -> str:
@@ -35,14 +36,20 @@ def fresh(path: Path = PATH) -> str:
     document = yaml.load(path.read_text())
     params = load(DEFAULT)
     stages = document["stages"]
-    for name in [name for name in stages if name.startswith(_TABLE)]:
+    for name in [n for n in stages if n.startswith((_TABLE, _METHODS, "tabulate_renderings"))]:
         del stages[name]
     _fill_draw_datasets(stages["draw_datasets"], params["matrix"]["datasets"])
     for stage in stages.values():
         _fill(stage)
-    for table in TABLES:
-        stages[f"{_TABLE}{table}"] = _table_stage(table, params)
-        stages.yaml_set_comment_before_after_key(f"{_TABLE}{table}", before="\n")
+    derived = {
+        f"{_METHODS}{c['source']}_{c['target']}": _methods_stage(c["source"], c["target"], params)
+        for c in params["matrix"]["renderings"]
+    }
+    derived |= {f"{_TABLE}{table}": _table_stage(table, params) for table in TABLES}
+    derived["tabulate_renderings"] = _renderings_stage(params)
+    for name, stage in derived.items():
+        stages[name] = stage
+        stages.yaml_set_comment_before_after_key(name, before="\n")
     text = io.StringIO()
     yaml.dump(document, text)
     # The blank line before the first table belongs, to the parser, to the stage above it.
@@ -83,6 +90,50 @@ def _table_stage(table: int, params: dict[str, Any]) -> CommentedMap:
         cmd=command,
         deps=_sequence([*printed, *scores.split()[1:], _listing("make_table")]),
         params=_sequence(keys_of("make_table")),
+        outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
+    )
+
+
+def _methods_stage(source: str, target: str, params: dict[str, Any]) -> CommentedMap:
+    ends = {"source": source, "target": target}
+    data = {
+        f"--{end}-{kind}": f"artifacts/{_PROFILE}/{place.format(name)}"
+        for kind, place in (("manifest", "data/{}/manifest.csv"), ("masks", "masks/{}.h5"))
+        for end, name in ends.items()
+    }
+    seed = params["matrix"]["seeds"][0]
+    gans = [
+        f"artifacts/{_PROFILE}/gan/{cell['gan']}/seed{seed}.pt"
+        for cell in direction_cells(params["matrix"], source, target)
+    ]
+    out = f"results/figure7-{source}-{target}"
+    command = _folded(
+        f"python -m stages.draw_methods --source {source} --target {target}",
+        " ".join(f"{flag} {path}" for flag, path in data.items()),
+        f"--gans {' '.join(gans)} --out {out}.png",
+    )
+    images = [f"artifacts/{_PROFILE}/data/{name}/images.npy" for name in ends.values()]
+    return CommentedMap(
+        desc=f"Figure 7, {source} to {target}",
+        cmd=command,
+        deps=_sequence([*data.values(), *images, *gans, _listing("draw_methods")]),
+        params=_sequence(keys_of("draw_methods", profile=_PROFILE)),
+        outs=_sequence([f"{out}.png", f"{out}.prov.json"]),
+    )
+
+
+def _renderings_stage(params: dict[str, Any]) -> CommentedMap:
+    folders = judged_folders(params, _PROFILE)
+    out = "results/renderings"
+    command = _folded(
+        f"python -m stages.tabulate_renderings --judged {' '.join(folders)}",
+        f"--out {out}.csv --readable {out}.md",
+    )
+    return CommentedMap(
+        desc="The extra table of renderings (not in the paper)",
+        cmd=command,
+        deps=_sequence([*folders, _listing("tabulate_renderings")]),
+        params=_sequence(keys_of("tabulate_renderings")),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
 

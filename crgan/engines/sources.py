@@ -25,6 +25,7 @@ GROUPS = {
     "render_set": "rendered",
     "finetune": "gan",
     "adapt": "adapt",
+    "handcraft": "handcrafted",
     "measure_images": "visual",
     "judge_images": "visual",
 }

@@ -106,6 +106,20 @@ class Experiment:
         look_up = self._of_cell(group, "gan")
         return lambda wildcards: pattern.format(gan=look_up(wildcards), seed=wildcards.seed)
 
+    def start(self, pattern: str) -> Callable[[Any], str]:
+        """For `input:`, the CNN a cell of `matrix.adapt` begins with."""
+        look_up = self._of_cell("adapt", "start")
+        return lambda wildcards: pattern.format(start=look_up(wildcards), seed=wildcards.seed)
+
+    def visual_gans(self, pattern: str) -> Callable[[Any], list[str]]:
+        """For `draw_methods`, the GANs of `matrix.visual` in a direction, of the first seed."""
+
+        def files(wildcards: Any) -> list[str]:
+            cells = direction_cells(self.matrix, wildcards.source, wildcards.target)
+            return [pattern.format(gan=cell["gan"], seed=self.first_seed) for cell in cells]
+
+        return files
+
     def _of_cell(self, group: str, key: str) -> Callable[[Any], str]:
         values = {_axes(cell): str(cell[key]) for cell in self.matrix[group]}
 
@@ -140,6 +154,10 @@ class Experiment:
     def score_folders(self) -> Callable[[Any], str]:
         """For `make_table`, the same as arguments: folders, since seeds are theirs to hold."""
         return lambda wildcards: score_arguments(int(wildcards.table), self.params, self.profile)
+
+    def judged_folders(self) -> str:
+        """For `tabulate_renderings`, what the judges said as arguments."""
+        return " ".join(judged_folders(self.params, self.profile))
 
     def printed(self) -> Callable[[Any], list[str]]:
         """For `make_table`, the printed tables it reads."""
@@ -180,6 +198,16 @@ def score_arguments(table: int, params: Mapping[str, Any], profile: str) -> str:
     folders = [score_folder("cells", cell, profile) for cell in cells]
     measured = [score_folder("visual", cell, profile) for cell in pictures]
     return " ".join(["--cells", *folders] if folders else ["--visual", *measured])
+
+
+def direction_cells(matrix: Mapping[str, Any], source: str, target: str) -> list[Cell]:
+    """The cells of `matrix.visual` from a source to a target, in its order."""
+    return [c for c in matrix["visual"] if (c["source"], c["target"]) == (source, target)]
+
+
+def judged_folders(params: Mapping[str, Any], profile: str) -> list[str]:
+    """Folders of what the judges said, for the table of renderings."""
+    return [score_folder("judged", cell, profile) for cell in params["matrix"]["visual"]]
 
 
 def score_folder(kind: str, cell: Cell, profile: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from crgan.run.errors import UserError
+from crgan.run.io import save_torch
 
 Images: TypeAlias = NDArray[np.uint8]
 """(N, H, W, 3) RGB; may be memory-mapped."""

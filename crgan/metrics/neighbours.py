@@ -33,16 +33,22 @@ class FeatureRows:
     """The rows of several feature matrices, one below the other, none of them copied.
 
     Args:
-        parts: (name, (N, D) float32) each, used as given; a name is for messages.
+        parts: (name, (N, D) float32) each; a name is for messages.
+        unit: compare the rows as if each had length 1 (a zero row stays zero).
 
     Raises:
         UserError: features that are not finite or do not fit each other.
     """
 
-    def __init__(self, *parts: tuple[str, NDArray[np.float32]]) -> None:
+    def __init__(self, *parts: tuple[str, NDArray[np.float32]], unit: bool = False) -> None:
         checked = [checked_features(*part) for part in parts]
         self._parts = [features for features, _ in checked]
         self._squares = np.concatenate([squares for _, squares in checked])
+        self._scale: Floats | None = None
+        if unit:
+            lengths = np.sqrt(self._squares)
+            self._scale = np.reciprocal(np.where(lengths > 0, lengths, 1), dtype=np.float32)
+            self._squares = (lengths > 0).astype(np.float32)
         widths = [part.shape[1] for part in self._parts]
         if len(set(widths)) > 1:
             sizes = " and ".join(f"{name}: {w}" for (name, _), w in zip(parts, widths, strict=True))
@@ -64,6 +70,9 @@ class FeatureRows:
     def between(self, some: slice, others: slice) -> Floats:
         """Squared distances of two of the `blocks`."""
         distances = self._view(some) @ self._view(others).T
+        if self._scale is not None:
+            distances *= self._scale[some, None]
+            distances *= self._scale[others]
         distances *= -2
         distances += self._squares[some, None]
         distances += self._squares[others]
@@ -77,6 +86,8 @@ class FeatureRows:
             pairs = slice(start, start + step)
             a, b = some[pairs], others[pairs]
             products = np.einsum("ij,ij->i", self._take(a), self._take(b))
+            if self._scale is not None:
+                products *= self._scale[a] * self._scale[b]
             distances[pairs] = self._squares[a] + self._squares[b] - 2 * products
         return np.maximum(distances, 0, out=distances)
 

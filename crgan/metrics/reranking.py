@@ -29,6 +29,7 @@ from scipy import sparse
 
 from crgan.metrics.inputs import Floats, Integers
 from crgan.metrics.neighbours import FeatureRows, Neighbours, nearest
+from crgan.metrics.ranking import Metric
 from crgan.run.errors import UserError
 
 
@@ -53,6 +54,7 @@ def rerank(
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
+    metric: Metric = "euclidean",
     threads: int = 1,
 ) -> Floats:
     """Final distances (Q, G) float32 of eq. (12): (1 - lambda) Jaccard + lambda original.
@@ -61,18 +63,20 @@ def rerank(
     it is 0 where all images coincide.
 
     Args:
-        query_features: (Q, D) float32, used as given: L2-normalised, as a rule.
+        query_features: (Q, D) float32, L2-normalised as a rule.
         gallery_features: (G, D) float32; a memory-mapped array is read block-wise.
         k1: neighbours looked at; all there are, where there are fewer.
         k2: neighbours whose encodings are averaged, the image itself among them; 1 for none.
         lambda_value: share of the original distance.
+        metric: ``euclidean`` uses the features as given, ``cosine`` as if they had length 1.
         threads: of the search for neighbours; changes no value.
 
     Raises:
         UserError: parameters of `check_parameters`, or features that are not finite or do not fit.
     """
     check_parameters(k1, k2, lambda_value)
-    rows = FeatureRows(("query", query_features), ("gallery", gallery_features))
+    parts = ("query", query_features), ("gallery", gallery_features)
+    rows = FeatureRows(*parts, unit=metric == "cosine")
     queries = int(rows.starts[1])
     final = np.empty((queries, len(rows) - queries), dtype=np.float32)
     near = nearest(rows, k1 + 1, threads=threads, first_to_second=final)

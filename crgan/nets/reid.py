@@ -16,23 +16,28 @@ from torch import Tensor, nn
 from crgan.run.errors import UserError
 
 Backbone: TypeAlias = Literal["small", "resnet50"]
+Pooling: TypeAlias = Literal["mean", "max"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ReidNet(nn.Module):
-    """Backbone, global average pooling and a linear classifier.
+    """Backbone, global pooling and a linear classifier; some methods put an embedding between.
 
     Args:
         backbone: "small" or "resnet50".
         width: channels of the first stage of `small`; ResNet50 has but one width, 64.
-        num_classes: identities of the source's training set.
+        num_classes: identities of the training set; 0 for a network that only gives features.
         last_stride: stride of ResNet50's last stage. 2 is the standard network; 1 doubles the rows
             of the last map and costs a quarter of the speed.
+        pooling: of the last map, its mean (the standard network) or its maximum.
+        embedding: dimensions of a linear layer with batch norm and ReLU behind the pooling; 0 for
+            none (the standard network).
 
     Attributes:
-        feature_dim: channels of the last map: 2048 for resnet50, 8 x width for small.
+        map_dim: channels of the last map: 2048 for resnet50, 8 x width for small.
+        feature_dim: dimensions of the features used for matching.
 
     Raises:
         UserError: unknown backbone, or a width or stride it cannot have.
@@ -42,39 +47,59 @@ class ReidNet(nn.Module):
     std: Tensor
 
     def __init__(
-        self, backbone: Backbone, width: int, num_classes: int, last_stride: int = 2
+        self,
+        backbone: Backbone,
+        width: int,
+        num_classes: int,
+        last_stride: int = 2,
+        pooling: Pooling = "mean",
+        embedding: int = 0,
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise UserError(f"a re-id CNN of {num_classes} identities: there must be one at least")
+        if num_classes < 0 or embedding < 0:
+            raise UserError(f"a re-id CNN of {num_classes} identities, embedding {embedding}")
+        if pooling not in get_args(Pooling):
+            raise UserError(f"pooling {pooling!r}: use one of {', '.join(get_args(Pooling))}")
         self.backbone_name = backbone
         self.width = width
         self.last_stride = last_stride
-        self.backbone, self.feature_dim = _build_backbone(backbone, width, last_stride)
-        self.classifier = nn.Linear(self.feature_dim, num_classes)
-        # Small weights start the logits near uniform, whatever the backbone's features measure.
-        nn.init.normal_(self.classifier.weight, std=0.001)
-        nn.init.zeros_(self.classifier.bias)
+        self.pooling = pooling
+        self.embedding_dim = embedding
+        self.backbone, self.map_dim = _build_backbone(backbone, width, last_stride)
+        self.feature_dim = embedding or self.map_dim
+        self.embedding: nn.Module = nn.Identity()
+        if embedding:
+            self.embedding = nn.Sequential(
+                nn.Linear(self.map_dim, embedding), nn.BatchNorm1d(embedding), nn.ReLU()
+            )
+        self.classifier = linear_classifier(self.feature_dim, num_classes)
         # ImageNet statistics are of [0, 1]; images here are of [-1, 1].
         scale = torch.tensor((IMAGENET_MEAN, IMAGENET_STD)).view(2, 1, 3, 1, 1) * 2
         self.register_buffer("mean", scale[0] - 1, persistent=False)
         self.register_buffer("std", scale[1], persistent=False)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Last map (B, feature_dim, h, w) of images (B, 3, H, W) in [-1, 1].
+        """Last map (B, map_dim, h, w) of images (B, 3, H, W) in [-1, 1].
 
         256x128 gives 8x4 for resnet50; 64x32 gives 4x2 for small.
         """
         features: Tensor = self.backbone((x - self.mean) / self.std)
         return features
 
-    def pooled(self, x: Tensor) -> Tensor:
-        """Globally average-pooled features (B, feature_dim), not normalised."""
-        return self.feature_map(x).mean(dim=(2, 3))
+    def features_of(self, feature_map: Tensor) -> Tensor:
+        """Features (B, feature_dim) of a last map (B, map_dim, h, w), not normalised."""
+        spots = (2, 3)
+        pooled = feature_map.mean(spots) if self.pooling == "mean" else feature_map.amax(spots)
+        features: Tensor = self.embedding(pooled)
+        return features
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (B, feature_dim) of images (B, 3, H, W), not normalised."""
+        return self.features_of(self.feature_map(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes)."""
-        logits: Tensor = self.classifier(self.pooled(x))
+        logits: Tensor = self.classifier(self.features(x))
         return logits
 
     def load_backbone(self, state: Mapping[str, Tensor], origin: str) -> None:
@@ -105,8 +130,26 @@ class ReidNet(nn.Module):
         self.backbone.load_state_dict(given)
 
 
+def linear_classifier(inputs: int, classes: int) -> nn.Module:
+    """A linear layer over features (B, inputs); nothing for no classes.
+
+    Small weights start the logits near uniform, whatever the backbone's features measure.
+    """
+    if not classes:
+        return nn.Identity()
+    layer = nn.Linear(inputs, classes)
+    nn.init.normal_(layer.weight, std=0.001)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm beside a 1x1 shortcut; both strided."""
+    """Two 3x3 convolutions with batch norm beside a 1x1 shortcut; both strided.
+
+    The shortcut leaves rows and columns out before its convolution, which is what a strided one
+    does: oneDNN 3.12 on processors without AVX-512 writes outside its memory in the weight gradient
+    of a strided 1x1 convolution of 2 to 7 channels in channels_last order.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -115,12 +158,14 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
         )
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        kept = x[:, :, :: self.stride, :: self.stride]
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(kept))
 
 
 class SmallBackbone(nn.Sequential):

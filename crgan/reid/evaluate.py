@@ -1,4 +1,4 @@
-"""Scores of a re-id CNN on the target: either pooling, as ranked by features and re-ranked."""
+"""Scores of a re-id CNN (or of given features), as they rank the gallery and re-ranked."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
     parts = section["lmp_parts"]
     if parts != "rows" and (not isinstance(parts, int) or parts < 1):
         raise UserError(f"evaluate.lmp_parts is {parts!r}; use `rows` or a number of stripes")
+    if not isinstance(section["rerank"], Mapping):
+        raise UserError(f"evaluate.rerank is {section['rerank']!r}; it has k1, k2, lambda_value")
     return Protocol(
         **{**section, "rerank": settings_from(Reranking, section["rerank"], "evaluate.rerank")}
     )
@@ -79,7 +81,8 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
 class Scores:
     """Rankings of one model on one target, by pooling, and the stripes LMP had.
 
-    Poolings: global and lmp; where the protocol re-ranks, also global_rr and lmp_rr.
+    Poolings: global; lmp, where there is a map to pool (else `parts` is 0); and where the protocol
+    re-ranks, each again with _rr behind its name.
     """
 
     by_pooling: Mapping[str, Ranking]
@@ -151,25 +154,54 @@ def score(
         for name, split in (("query", query), ("gallery", gallery))
     )
 
+    features = {"global": (q.pooled, g.pooled), "lmp": (q.lmp, g.lmp)}
+    return _rank(features, q.parts, query, gallery, protocol, threads)
+
+
+def score_features(
+    file: Mapping[str, Any],
+    name: str,
+    query: Split,
+    gallery: Split,
+    protocol: Protocol,
+    *,
+    threads: int = 1,
+) -> Scores:
+    """Rank by features that are already there, those of a hand-crafted system.
+
+    Args:
+        file: `{"kind": "features", "query": (Q, D), "gallery": (G, D), ...}`; `name` is the
+            file's, for messages.
+
+    Raises:
+        UserError: another kind of file, or features of other pictures.
+    """
+    if file.get("kind") != "features":
+        raise UserError(f"{name}: kind is {file.get('kind')!r}, a 'features' file is needed here")
+    q, g = file["query"].numpy(), file["gallery"].numpy()
+    if (len(q), len(g)) != (len(query), len(gallery)):
+        raise UserError(
+            f"{name}: features of {len(q)} query and {len(g)} gallery pictures, the target has "
+            f"{len(query)} and {len(gallery)}; describe it again"
+        )
+    return _rank({"global": (q, g)}, 0, query, gallery, protocol, threads)
+
+
+def _rank(
+    features: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+    parts: int,
+    query: Split,
+    gallery: Split,
+    protocol: Protocol,
+    threads: int,
+) -> Scores:
+    """Rank by each pooling's features of query and gallery."""
     labels = (query.pid, query.camid, gallery.pid, gallery.camid)
     ap, metric, again = protocol.average_precision, protocol.metric, protocol.rerank
     by_pooling = {}
-    for pooling, (q_features, g_features) in {
-        "global": (q.pooled, g.pooled),
-        "lmp": (q.lmp, g.lmp),
-    }.items():
-        if metric == "cosine" and pooling == "global":  # LMP features have length 1 as they are
-            q_features, g_features = _unit(q_features), _unit(g_features)
-        by_pooling[pooling] = evaluate(
-            q_features, g_features, *labels, ap=ap, metric=metric, threads=threads
-        )
+    for pooling, (q, g) in features.items():
+        by_pooling[pooling] = evaluate(q, g, *labels, ap=ap, metric=metric, threads=threads)
         if again:
-            distances = rerank(q_features, g_features, **asdict(again), threads=threads)
+            distances = rerank(q, g, **asdict(again), metric=metric, threads=threads)
             by_pooling[pooling + RERANKED] = evaluate_distances(distances, *labels, ap=ap)
-    return Scores(by_pooling, q.parts, protocol)
-
-
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features (N, D) of length 1; a zero feature stays zero."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+    return Scores(by_pooling, parts, protocol)

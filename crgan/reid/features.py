@@ -1,4 +1,4 @@
-"""Features for matching: the backbone's pooled output and LMP, both from one forward pass."""
+"""Features for matching: the network's own and LMP, both from one forward pass."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _BATCH = 32  # larger ones are no faster on a CPU, and a GPU is kept busy by Res
 
 @dataclass(frozen=True)
 class Features:
-    """Features of N images, row for row; D channels and P stripes.
+    """Features of N images, row for row; P stripes.
 
     Attributes:
-        pooled: float32 (N, D), global average of the last map.
-        lmp: float32 (N, P * D), `local_max_pool` of it.
+        pooled: float32 (N, D), the network's features, for most the global average of the last map.
+        lmp: float32 (N, P * C), `local_max_pool` of that map of C channels.
         parts: P.
     """
 
@@ -92,7 +92,7 @@ def extract(
             views = [x] if feature == "pooled" else [x, x.flip(3)]
             maps = [fast.feature_map(view) for view in views]
             stripes = maps[0].shape[2] if parts == "rows" else parts
-            means = torch.stack([m.mean(dim=(2, 3)) for m in maps]).mean(0)
+            means = torch.stack([fast.features_of(m) for m in maps]).mean(0)
             maxima = torch.stack([local_max_pool(m, stripes) for m in maps]).mean(0)
             if not done:  # one allocation: LMP of Market's gallery by ResNet50 is 1.3 GB
                 pooled = np.empty((len(images), means.shape[1]), dtype=np.float32)

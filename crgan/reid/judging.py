@@ -1,7 +1,7 @@
 """Beyond the paper: what renderings keep, where they seem to come from, and how they vary.
 
-Two judges that no GAN has seen are trained on unrendered pictures alone: of the source's identities,
-and of the cameras of both data sets together. Of a method's renderings they say
+Two judges that no GAN has seen are trained on unrendered pictures alone: of the source's
+identities, and of the cameras of both data sets together. Of a method's renderings they say
 
 - identity: share taken for their own pid (unrendered pictures beside it);
 - domain: share taken for a picture of any of the target's cameras;
@@ -145,11 +145,11 @@ def judge(
         shares(judges.pids(images), pid, judges.cameras(images), camids)
         for images, camids in zip(many, meant, strict=True)
     ]
-    values = {
-        key: None if found[0] is None else float(np.mean(found))
+    found = {
+        key: [value for one in per_rendering if (value := one[key]) is not None]
         for key in ("identity", "domain", "camera")
-        for found in [[one[key] for one in per_rendering]]
     }
+    values = {key: float(np.mean(means)) if means else None for key, means in found.items()}
     return {
         **values,
         "diversity": float(diversity(lpips, np.stack(many, axis=1)).mean()),

@@ -14,8 +14,8 @@ from crgan.run.errors import UserError
 Net = TypeVar("Net", bound=nn.Module)
 
 _REID_KEYS = {
-    "kind", "backbone", "width", "last_stride", "pids", "height", "width_px", "state", "origin",
-    "notes",
+    "kind", "backbone", "width", "last_stride", "pooling", "embedding", "pids", "height",
+    "width_px", "state", "origin", "notes",
 }  # fmt: skip
 _CAMERA_KEYS = {"kind", "width", "camids", "state"}
 
@@ -31,7 +31,7 @@ def reid_file(
 
     Args:
         net: its classifier's rows stand in the order of `pids`.
-        pids: identities of the source, one a class.
+        pids: identities of the source, one a class; none, where the net has no classifier.
         size: (height, width) of its pictures.
         origin: name of the pretrained weights it started from, or none.
         notes: what a reader of its results must know.
@@ -41,6 +41,8 @@ def reid_file(
         "backbone": net.backbone_name,
         "width": net.width,
         "last_stride": net.last_stride,
+        "pooling": net.pooling,
+        "embedding": net.embedding_dim,
         "pids": [int(pid) for pid in pids],
         "height": int(size[0]),
         "width_px": int(size[1]),
@@ -57,7 +59,10 @@ def build_reid(file: Mapping[str, Any], name: str) -> ReidNet:
         UserError: another kind of file, keys or tensors missing or unknown.
     """
     _check(file, "reid", _REID_KEYS, name)
-    net = ReidNet(file["backbone"], file["width"], len(file["pids"]), file["last_stride"])
+    net = ReidNet(
+        file["backbone"], file["width"], len(file["pids"]), file["last_stride"],
+        file["pooling"], file["embedding"],
+    )  # fmt: skip
     return _load(net, file, name)
 
 

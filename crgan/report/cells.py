@@ -13,12 +13,14 @@ from typing import Any
 from crgan.report.printed import FOLDER, cell_of, is_visual, table_rows
 
 MatrixCell = Mapping[str, Any]
-"""An entry of `matrix.gan`, `adapt`, `rendered` or `visual`: method, model, source, target."""
+"""An entry of `matrix.gan`, `adapt`, `rendered`, `handcrafted` or `visual`: method, model, source,
+target."""
 
 
 def scored_cells(matrix: Mapping[str, Any]) -> list[MatrixCell]:
     """All cells that are evaluated by re-id."""
-    return [*matrix["gan"], *matrix["adapt"], *matrix["rendered"]]
+    groups = ("gan", "adapt", "rendered", "handcrafted")
+    return [cell for group in groups for cell in matrix[group]]
 
 
 def cells_of(

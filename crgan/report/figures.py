@@ -1,4 +1,4 @@
-"""Sheets of pictures: Figure 5 (the data sets), Figure 6 (renderings), the generator's parts."""
+"""Sheets of pictures: Figure 5 (data sets), Figures 6 and 7 (renderings), the generator's parts."""
 
 from __future__ import annotations
 
@@ -115,6 +115,41 @@ def draw_renderings(figure: Renderings, note: str) -> Canvas:
         sheet.picture(enlarged(figure.baseline[row], size), first, y)
         for column, picture in enumerate(figure.rendered[row]):
             sheet.picture(enlarged(picture, size), second + column * (width + _GAP), y)
+    sheet.text(note, _MARGIN, sheet.size[1] - _MARGIN, anchor="ld", size=_SMALL, colour=GREY)
+    return sheet
+
+
+def draw_methods(sources: Pictures, methods: Sequence[tuple[str, Pictures]], note: str) -> Canvas:
+    """Figure 7: a row for each X_S, then under each method's name its renderings of it.
+
+    Args:
+        sources: X_S, uint8 (n, H, W, 3).
+        methods: (name, pictures uint8 (n, k, H, W, 3)), k renderings of each.
+        note: a line under the sheet.
+    """
+    height, width = size = shown_size(*sources.shape[1:3])
+    step = width + _GAP
+    top = _MARGIN + _LINE + _GAP
+    widths = [
+        max(pictures.shape[1] * step - _GAP, text_width(name, TEXT)) for name, pictures in methods
+    ]
+    right = _MARGIN + width + sum(_WIDE_GAP + wide for wide in widths)
+    sheet = Canvas(
+        max(right, _MARGIN + text_width(note, _SMALL)) + _MARGIN,
+        top + len(sources) * (height + _GAP) + _LINE + _MARGIN,
+    )
+    sheet.symbol("X_S", _MARGIN + width // 2, _MARGIN + TEXT)
+    left = _MARGIN + width + _WIDE_GAP
+    for (name, pictures), wide in zip(methods, widths, strict=True):
+        sheet.text(name, left + wide // 2, _MARGIN, anchor="ma", bold=True)
+        first = left + (wide - (pictures.shape[1] * step - _GAP)) // 2
+        for row, several in enumerate(pictures):
+            for column, picture in enumerate(several):
+                x = first + column * step
+                sheet.picture(enlarged(picture, size), x, top + row * (height + _GAP))
+        left += wide + _WIDE_GAP
+    for row, picture in enumerate(sources):
+        sheet.picture(enlarged(picture, size), _MARGIN, top + row * (height + _GAP))
     sheet.text(note, _MARGIN, sheet.size[1] - _MARGIN, anchor="ld", size=_SMALL, colour=GREY)
     return sheet
 

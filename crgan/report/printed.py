@@ -23,6 +23,10 @@ BASELINE_TABLE = 2
 # The paper prints the baseline in Table 2 alone, but a reader of these needs it too.
 TABLES_WITH_ADDED_BASELINE = (5, 6, 7)
 REFERENCE_TYPE = "Reference"
+# Rows of our own, after the paper's, in every direction of the table.
+BEYOND = {5: ("CR-GAN, stored set", "CR-GAN, stored set+LMP")}
+BEYOND_TYPE = "Beyond the paper"
+BEYOND_NOTE = "not in the paper"
 DATA_ROW = "Source-Target data"  # measured on the two data sets themselves: no method
 
 # Table 1 prints one method under another name than Table 2.
@@ -91,22 +95,30 @@ def printed_inputs(number: int, folder: str | Path = FOLDER) -> list[Path]:
 
 
 def table_rows(number: int, folder: str | Path = FOLDER) -> Printed:
-    """A printed table in printed order, the baseline's rows put before it where it lacks them.
+    """A printed table in printed order, the baseline's rows put before it where it lacks them, and
+    rows of our own (`BEYOND`) behind it.
 
     Raises:
         UserError: unknown table, or a file that is missing or not a printed table.
     """
     table = _read(number, folder)
-    if number not in TABLES_WITH_ADDED_BASELINE:
-        return table
-    known = {
-        (row.source, row.target): row
-        for row in _read(BASELINE_TABLE, folder).rows
-        if row.method == BASELINE
-    }
-    directions = dict.fromkeys((row.source, row.target) for row in table.rows)
-    added = [_baseline(table, known, direction) for direction in directions]
-    return replace(table, rows=(*added, *table.rows))
+    directions = list(dict.fromkeys((row.source, row.target) for row in table.rows))
+    before: list[Row] = []
+    if number in TABLES_WITH_ADDED_BASELINE:
+        known = {
+            (row.source, row.target): row
+            for row in _read(BASELINE_TABLE, folder).rows
+            if row.method == BASELINE
+        }
+        before = [_baseline(table, known, direction) for direction in directions]
+    unknown = dict.fromkeys(table.metrics)
+    kind = BEYOND_TYPE if table.has_types else ""
+    behind = [
+        Row(name, *direction, unknown, BEYOND_NOTE, kind)
+        for name in BEYOND.get(number, ())
+        for direction in directions
+    ]
+    return replace(table, rows=(*before, *table.rows, *behind))
 
 
 def cell_of(row: Row, methods: Mapping[str, Mapping[str, Any]]) -> Cell | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crgan.report.names import dataset_label, profile_warning
+from crgan.report.printed import is_visual
 from crgan.report.tables import Line, Table, cell_text
 
 _TITLES = {
@@ -48,14 +49,17 @@ def _how_to_read(table: Table) -> str:
 def _section(table: Table, lines: list[Line], notes: list[str]) -> str:
     metrics = table.printed.metrics
     groups = ["Type"] if table.printed.has_types else []
-    head = [*groups, "Method", *metrics, "Notes"]
-    rule = [*(["---"] * (len(groups) + 1)), *(["---:"] * len(metrics)), "---"]
+    uses = [] if is_visual(table.printed) else ["Uses"]
+    head = [*groups, "Method", *metrics, *uses, "Notes"]
+    rule = [*(["---"] * (len(groups) + 1)), *(["---:"] * len(metrics))]
+    rule += ["---"] * (len(uses) + 1)
     rows = [head, rule]
     for line in lines:
         group = [line.row.type] if groups else []
         values = [_cell(line, metric) for metric in metrics]
         numbers = ", ".join(str(notes.index(note) + 1) for note in line.notes)
-        rows.append([*group, _escaped(line.row.method), *values, numbers])
+        used = [line.uses] if uses else []
+        rows.append([*group, _escaped(line.row.method), *values, *used, numbers])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

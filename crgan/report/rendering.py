@@ -1,4 +1,4 @@
-"""The pictures of Figure 6 and of the parts sheet, made by trained generators."""
+"""The pictures of Figures 6 and 7 and of the parts sheet, made by trained generators."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crgan.data.batches import from_gan
-from crgan.gan.base import Task
+from crgan.data.batches import from_gan, to_gan
+from crgan.gan.base import Renderer, Task
 from crgan.gan.pairs import pictures
 from crgan.nets.generator import Generator, masked_target
 from crgan.report.figures import Pictures, Renderings
@@ -38,6 +38,18 @@ def render_grid(
         baseline=from_gan(baseline(x_s, *any_target)),
         rendered=np.stack(rendered),
     )
+
+
+def method_pictures(
+    renderer: Renderer, task: Task, s_rows: Integers, contexts: int, seed: int
+) -> Pictures:
+    """Renderings of source pictures, uint8 (n, k, H, W, 3): k is `contexts`, or 1 where a method's
+    do not vary.
+    """
+    rng = np.random.default_rng(seed)
+    x_s = to_gan(task.source.images[s_rows])
+    count = contexts if renderer.varies else 1
+    return np.stack([from_gan(renderer.render(x_s, s_rows, rng)) for _ in range(count)], axis=1)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.metrics.seeds import SeedStatistics, over_seeds
-from crgan.report.printed import Cell, Printed, Row, cell_of
+from crgan.report.printed import Cell, Printed, Row, cell_of, is_visual
 from crgan.report.scores import Score
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path
@@ -29,11 +29,13 @@ class Line:
         row: the row as printed.
         measured: {metric: mean and spread over seeds}; empty where nothing was measured.
         notes: the printed note, what came with the scores, the number of seeds.
+        uses: the supervision its method has; "" for rows of no method of the parameters.
     """
 
     row: Row
     measured: Mapping[str, SeedStatistics]
     notes: tuple[str, ...]
+    uses: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def build(
         if cell is not None and cell.method is not None:
             used |= {score.path for score in own}
         measured = _measured(own, cell, printed.metrics) if cell and own else {}
-        lines.append(Line(row, measured, tuple(_notes(row, cell, own, seeds))))
+        notes = tuple(_notes(row, cell, own, seeds))
+        lines.append(Line(row, measured, notes, _uses(cell, methods)))
     for score in scores:
         if score.path not in used:
             raise UserError(
@@ -86,7 +89,8 @@ def build(
 
 def write_csv(path: str | Path, table: Table) -> None:
     """Columns `profile, type (where printed), method, source, target`, then for each metric M
-    `M, M_std, M_paper`, then `note`; numbers rounded as printed; M_std empty with one seed.
+    `M, M_std, M_paper`, then `uses` in tables of re-id scores, then `note`; numbers rounded as
+    printed; M_std empty with one seed.
     """
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -96,7 +100,8 @@ def write_csv(path: str | Path, table: Table) -> None:
             group = [row.type] if table.printed.has_types else []
             values = [text for metric in table.printed.metrics for text in cell_text(line, metric)]
             keys = [table.profile, *group, row.method, row.source, row.target]
-            writer.writerow([*keys, *values, "; ".join(line.notes)])
+            uses = [] if is_visual(table.printed) else [line.uses]
+            writer.writerow([*keys, *values, *uses, "; ".join(line.notes)])
 
 
 def cell_text(line: Line, metric: str) -> tuple[str, str, str]:
@@ -118,9 +123,16 @@ def rounded(metric: str, value: float | None) -> str:
 
 
 def _header(printed: Printed) -> list[str]:
-    keys = ["profile", *(["type"] if printed.has_types else []), "method", "source", "target"]
+    group = ["type"] if printed.has_types else []
+    keys = ["profile", *group, "method", "source", "target"]
     values = [m + suffix for m in printed.metrics for suffix in ("", "_std", "_paper")]
-    return [*keys, *values, "note"]
+    return [*keys, *values, *([] if is_visual(printed) else ["uses"]), "note"]
+
+
+def _uses(cell: Cell | None, methods: Mapping[str, Mapping[str, Any]]) -> str:
+    if cell is None or cell.method is None:
+        return ""
+    return ", ".join(methods[cell.method]["uses"]) or "nothing"
 
 
 def _scores_of(row: Row, cell: Cell, scores: Iterable[Score]) -> list[Score]:

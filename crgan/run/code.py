@@ -30,7 +30,9 @@ METHOD_FOLDER = {
     "judge_images": "crgan/gan",
     "draw_renderings": "crgan/gan",
     "adapt": "crgan/adapt",
+    "handcraft": "crgan/handcrafted",
 }
+EVERY_MODEL = {"draw_methods": "crgan/gan"}  # Figure 7 shows all methods of the matrix
 FIXED_MODEL = {"draw_renderings": "crgan"}  # Figure 6 shows CR-GAN and its ablation, nothing else
 _NOT_PYTHON = {"fetch_weights": ["weights.yaml"]}
 
@@ -46,6 +48,8 @@ def code_of(stage: str, model: str | None = None) -> list[str]:
         UserError: a stage or method file that does not exist.
     """
     files = {*_closure(f"stages/{stage}.py"), *_NOT_PYTHON.get(stage, [])}
+    for file in _method_files(EVERY_MODEL[stage]) if stage in EVERY_MODEL else ():
+        files |= set(_closure(file))
     model = FIXED_MODEL.get(stage, model)
     if model is not None and stage in METHOD_FOLDER:
         files |= set(_closure(f"{METHOD_FOLDER[stage]}/{model}.py"))
@@ -58,6 +62,14 @@ def code_digest(files: list[str]) -> str:
     for name in files:
         digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+@cache
+def _method_files(folder: str) -> tuple[str, ...]:
+    """The files of a folder that hold a method that renders."""
+    files = sorted((ROOT / folder).glob("*.py"))
+    names = [f.name for f in files if "\ndef load_renderer(" in f.read_text(encoding="utf-8")]
+    return tuple(f"{folder}/{name}" for name in names)
 
 
 @cache

@@ -27,7 +27,13 @@ SNAPSHOTS = Path(".snakemake/params")
 
 _IMAGE = ["profiles.{profile}.image.train"]
 _RUN = ["profiles.{profile}.run"]
-_OPTIONED = ("loss", "gan", "translation")  # sections whose keys a method's options replace
+_OPTIONED = (
+    "loss",
+    "gan",
+    "translation",
+    "adaptation",
+    "handcrafted",
+)  # sections whose keys a method's options replace
 _CNN = [*_IMAGE, *_RUN, "cnn", "profiles.{profile}.cnn"]
 
 SLICES: dict[str, list[str]] = {
@@ -47,7 +53,15 @@ SLICES: dict[str, list[str]] = {
     ],
     "render_set": [*_IMAGE, *_RUN, "render_set"],
     "finetune": [*_IMAGE, *_RUN, "finetune", "profiles.{profile}.finetune"],
-    "adapt": [*_IMAGE, *_RUN, "methods.{method}.options"],
+    "fresh_cnn": [*_IMAGE, *_RUN, "cnn", "profiles.{profile}.cnn"],
+    "adapt": [
+        *_IMAGE, *_RUN, "adaptation.{model}", "profiles.{profile}.adaptation.{model}",
+        "methods.{method}.options",
+    ],
+    "handcraft": [
+        *_RUN, "handcrafted.{model}", "profiles.{profile}.handcrafted.{model}",
+        "methods.{method}.options",
+    ],
     "evaluate": [*_IMAGE, *_RUN, "evaluate"],
     "measure_images": [*_IMAGE, *_RUN, "visual", "profiles.{profile}.visual"],
     "train_judges": [
@@ -127,9 +141,11 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
-    pairs = [("gan", "source", "target"), ("adapt", "source", "target")]
-    pairs += [("translators", "a", "b"), ("rendered", "source", "target")]
-    for group, start, end in [*pairs, ("visual", "source", "target")]:
+    groups = ("gan", "adapt", "rendered", "handcrafted", "visual")
+    for group, start, end in [
+        *((g, "source", "target") for g in groups),
+        ("translators", "a", "b"),
+    ]:
         for cell in matrix[group]:
             for key, (entries, place) in known.items():
                 if key in cell and cell[key] not in entries:
@@ -142,26 +158,40 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
 
 
 def _check_trained(matrix: dict[str, Any], origin: str) -> None:
-    """Each re-id cell is in one group, and what shows or stores renderings has a GAN."""
+    """Each re-id cell is in one group, what shows or stores renderings has a GAN, and what adapts
+    a CNN starts from one that is there.
+    """
     homes: dict[tuple[str, str, str], str] = {}
-    for group in ("gan", "adapt", "rendered"):
+    for group in ("gan", "adapt", "rendered", "handcrafted"):
         for cell in matrix[group]:
             key = cell_key(cell)
             if homes.setdefault(key, group) != group:
                 raise UserError(
                     f"{origin}: {' '.join(key)} stands in matrix.{homes[key]} and matrix.{group}"
                 )
-    gans = {f"{c['method']}/{c['source']}-{c['target']}": c for c in matrix["gan"]}
-    gans |= {f"{c['method']}/{c['a']}-{c['b']}": c for c in matrix["translators"]}
+    gans = {}
+    for c in (*matrix["gan"], *matrix["translators"]):
+        start, end = c.get("source", c.get("a")), c.get("target", c.get("b"))
+        ways = [(start, end), (end, start)] if "a" in c else [(start, end)]
+        gans[f"{c['method']}/{start}-{end}"] = [(c["model"], *way) for way in ways]
     for group in ("rendered", "visual"):
         for cell in matrix[group]:
-            gan = gans.get(cell["gan"])
-            if gan is None or gan["model"] != cell["model"]:
+            needed = (cell["model"], cell["source"], cell["target"])
+            if needed not in gans.get(cell["gan"], []):
                 raise UserError(
                     f"{origin}: matrix.{group} has {' '.join(cell_key(cell))} with gan "
                     f"{cell['gan']!r} of model {cell['model']!r}, which matrix.gan and "
                     "matrix.translators lack"
                 )
+    starts = {f"d_id/{source}" for source in matrix["sources"]} | {"fresh"}
+    starts |= {f"reid/{'{}/{}-{}'.format(*key)}" for key in homes if homes[key] != "handcrafted"}
+    for cell in matrix["adapt"]:
+        own = f"reid/{'{}/{}-{}'.format(*cell_key(cell))}"
+        if cell["start"] not in starts - {own}:
+            raise UserError(
+                f"{origin}: matrix.adapt has {' '.join(cell_key(cell))} with start "
+                f"{cell['start']!r}; use fresh, d_id/<source> or reid/<method>/<source>-<target>"
+            )
 
 
 def cell_key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -280,7 +310,8 @@ def _place(key: str) -> list[str]:
         return ["options"]
     if parts[0] in ("cyclegan", "translators"):
         return ["translation"]
-    if parts[0] in ("data", "weights"):  # one data set's, one role's: the cell says whose
+    # one data set's, one role's, one method's: the cell says whose
+    if parts[0] in ("data", "weights", "adaptation", "handcrafted"):
         return parts[:1]
     return parts
 

@@ -25,6 +25,26 @@ rule pretrain_id:
         " --out {output.model} --history {output.history} > {log} 2>&1"
 
 
+rule fresh_cnn:
+    input:
+        weights=f"{ART}/weights/backbone.pt",
+        code=exp.code("fresh_cnn"),
+    output:
+        model=f"{ART}/fresh/seed{{seed}}.pt",
+        record=f"{ART}/fresh/seed{{seed}}.prov.json",
+    log:
+        f"logs/{ART}/fresh/seed{{seed}}.log",
+    benchmark:
+        f"logs/{ART}/fresh/seed{{seed}}.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("fresh_cnn"),
+    shell:
+        "python -m stages.fresh_cnn --seed {wildcards.seed} --weights {input.weights}"
+        " --out {output.model} > {log} 2>&1"
+
+
 rule pretrain_cam:
     input:
         manifest=f"{ART}/data/{{target}}/manifest.csv",

@@ -73,7 +73,7 @@ rule adapt:
         source_images=f"{ART}/data/{{source}}/images.npy",
         target_manifest=f"{ART}/data/{{target}}/manifest.csv",
         target_images=f"{ART}/data/{{target}}/images.npy",
-        d_id=rules.pretrain_id.output.model,
+        start=exp.start(f"{ART}/{{start}}/seed{{seed}}.pt"),
         code=exp.code("adapt", "adapt"),
     output:
         model=f"{ART}/reid/{CELL}.pt",
@@ -90,13 +90,42 @@ rule adapt:
     resources:
         gpu=exp.gpu,
     params:
-        slice=exp.slice("adapt"),
+        slice=exp.slice("adapt", "adapt"),
         model=exp.model("adapt"),
     shell:
         "python -m stages.adapt --method {wildcards.method} --model {params.model}"
         " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
         " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
-        " --d-id {input.d_id} --out {output.model} > {log} 2>&1"
+        " --start {input.start} --out {output.model} > {log} 2>&1"
+
+
+rule handcraft:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        code=exp.code("handcraft", "handcrafted"),
+    output:
+        features=f"{ART}/features/{CELL}.pt",
+        record=f"{ART}/features/{CELL}.prov.json",
+    log:
+        f"logs/{ART}/features/{CELL}.log",
+    benchmark:
+        f"logs/{ART}/features/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("handcrafted"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    params:
+        slice=exp.slice("handcraft", "handcrafted"),
+        model=exp.model("handcrafted"),
+    shell:
+        "python -m stages.handcraft --method {wildcards.method} --model {params.model}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --out {output.features} > {log} 2>&1"
 
 
 rule evaluate:
@@ -146,3 +175,30 @@ use rule evaluate as evaluate_rendered with:
         code=exp.code("evaluate"),
     wildcard_constraints:
         method=exp.methods("rendered"),
+
+
+rule evaluate_features:
+    input:
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        features=rules.handcraft.output.features,
+        code=exp.code("evaluate"),
+    output:
+        scores=f"{RES}/cells/{CELL}.json",
+        record=f"{RES}/cells/{CELL}.prov.json",
+    log:
+        f"logs/{RES}/cells/{CELL}.log",
+    benchmark:
+        f"logs/{RES}/cells/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("handcrafted"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    params:
+        slice=exp.slice("evaluate"),
+    shell:
+        "python -m stages.evaluate --method {wildcards.method}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --target-manifest {input.target_manifest} --features {input.features}"
+        " --out {output.scores} > {log} 2>&1"

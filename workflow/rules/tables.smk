@@ -26,6 +26,34 @@ rule make_table:
         " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
 
 
+rule tabulate_renderings:
+    input:
+        judged=exp.cells(f"{RES}/judged/{CELL}.json", "visual"),
+        code=exp.code("tabulate_renderings"),
+    output:
+        table=report(
+            "results/renderings.csv",
+            category="Tables",
+            labels={"table": "renderings (not in the paper)"},
+            caption="../report/renderings.rst",
+        ),
+        readable="results/renderings.md",
+        record="results/renderings.prov.json",
+    log:
+        "logs/results/renderings.log",
+    benchmark:
+        "logs/results/renderings.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("tabulate_renderings"),
+        folders=exp.judged_folders(),
+    shell:
+        "python -m stages.tabulate_renderings --judged {params.folders}"
+        " --out {output.table} --readable {output.readable} > {log} 2>&1"
+
+
 rule tables:
     input:
         expand(rules.make_table.output.table, table=exp.tables),
+        rules.tabulate_renderings.output.table,

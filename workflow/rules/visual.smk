@@ -36,6 +36,73 @@ rule measure_images:
         " --out {output.scores} > {log} 2>&1"
 
 
+rule train_judges:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        weights=f"{ART}/weights/backbone.pt",
+        code=exp.code("train_judges"),
+    output:
+        judges=f"{ART}/judges/{PAIR}.pt",
+        record=f"{ART}/judges/{PAIR}.prov.json",
+    log:
+        f"logs/{ART}/judges/{PAIR}.log",
+    benchmark:
+        f"logs/{ART}/judges/{PAIR}.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("train_judges"),
+    shell:
+        "python -m stages.train_judges"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --weights {input.weights} --out {output.judges} > {log} 2>&1"
+
+
+rule judge_images:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        source_masks=f"{ART}/masks/{{source}}.h5",
+        target_masks=f"{ART}/masks/{{target}}.h5",
+        gan=exp.gan("visual", f"{ART}/gan/{{gan}}/seed{{seed}}.pt"),
+        judges=rules.train_judges.output.judges,
+        lpips=f"{ART}/weights/lpips.pt",
+        code=exp.code("judge_images", "visual"),
+    output:
+        scores=f"{RES}/judged/{CELL}.json",
+        record=f"{RES}/judged/{CELL}.prov.json",
+    log:
+        f"logs/{RES}/judged/{CELL}.log",
+    benchmark:
+        f"logs/{RES}/judged/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("visual"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("judge_images"),
+        model=exp.model("visual"),
+    shell:
+        "python -m stages.judge_images --method {wildcards.method} --model {params.model}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --source-masks {input.source_masks} --target-masks {input.target_masks}"
+        " --gan {input.gan} --judges {input.judges} --lpips-weights {input.lpips}"
+        " --out {output.scores} > {log} 2>&1"
+
+
 rule draw_datasets:
     input:
         manifests=expand(
@@ -110,6 +177,41 @@ rule draw_renderings:
         " --out {output.picture} --parts {output.parts} > {log} 2>&1"
 
 
+rule draw_methods:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        source_masks=f"{ART}/masks/{{source}}.h5",
+        target_masks=f"{ART}/masks/{{target}}.h5",
+        gans=exp.visual_gans(f"{ART}/gan/{{gan}}/seed{{seed}}.pt"),
+        code=exp.code("draw_methods"),
+    output:
+        picture=report(
+            f"results/figure7-{PAIR}.png",
+            category="Figures",
+            labels={"figure": "7", "shows": "{source} to {target}"},
+            caption="../report/figure7.rst",
+        ),
+        record=f"results/figure7-{PAIR}.prov.json",
+    log:
+        f"logs/results/figure7-{PAIR}.log",
+    benchmark:
+        f"logs/results/figure7-{PAIR}.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    params:
+        slice=exp.slice("draw_methods"),
+    shell:
+        "python -m stages.draw_methods"
+        " --source {wildcards.source} --target {wildcards.target}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --source-masks {input.source_masks} --target-masks {input.target_masks}"
+        " --gans {input.gans} --out {output.picture} > {log} 2>&1"
+
+
 rule draw_rank_lists:
     input:
         target_manifest=f"{ART}/data/{{target}}/manifest.csv",
@@ -151,6 +253,10 @@ rule figures:
         rules.draw_datasets.output.picture,
         [
             rules.draw_renderings.output.picture.format(**c)
+            for c in exp.matrix["renderings"]
+        ],
+        [
+            rules.draw_methods.output.picture.format(**c)
             for c in exp.matrix["renderings"]
         ],
         exp.cells(f"{RES}/ranks/{CELL}.png", "visual"),
