@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from crgan.run import params as parameters
@@ -45,6 +46,7 @@ def calibrate(args: argparse.Namespace) -> None:
     profile = params["profile"]
     training = parameters.slice_of("pretrain_id", params)
     protocol = protocol_from(parameters.slice_of("evaluate", params)["evaluate"])
+    protocol = replace(protocol, rerank=None)  # the lines show features alone
     seed_everything(0, training["run"]["threads"])
     weights = load_torch(args.weights) if args.weights else {"origin": "none", "state": {}}
     folder = args.data or Path("artifacts") / profile / "data"

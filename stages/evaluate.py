@@ -1,4 +1,5 @@
-"""Score a re-id CNN on the target: R1, R5, R10 and mAP, with global pooling and with LMP.
+"""Score a re-id CNN on the target: R1, R5, R10 and mAP, with global pooling and with LMP,
+ranked by features and re-ranked.
 
 Features that a hand-crafted system wrote (`--features`, from stages.handcraft) are scored alike.
 

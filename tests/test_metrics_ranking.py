@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crgan.metrics.ranking import average_precision, evaluate, top_matches
+from crgan.metrics.ranking import average_precision, evaluate, evaluate_distances, top_matches
 from crgan.run.errors import UserError
 
 STEP_AND_TRAPEZOID = ("step", "trapezoid")
@@ -213,6 +213,52 @@ def test_agrees_with_a_full_sort(ap: Any, metric: Any, whole: bool) -> None:
         assert valid.sum() > 0
         assert result.rank5 == pytest.approx(100 * (first[valid] <= 5).mean())
         assert result.mAP == pytest.approx(100 * average[valid].mean())
+
+
+LABELS = ("q_pid", "q_camid", "g_pid", "g_camid")
+
+
+@pytest.mark.parametrize("ap", STEP_AND_TRAPEZOID)
+def test_given_distances_of_the_worked_example(ap: Any) -> None:
+    distances = np.abs(EXAMPLE["gallery_features"].T)
+    before = distances.copy()
+    result = evaluate_distances(distances, *(EXAMPLE[key] for key in LABELS), ap=ap)
+    expected = {"step": (1 / 2 + 2 / 4) / 2, "trapezoid": (1 / 4 + (1 / 3 + 2 / 4) / 2) / 2}
+    assert result.mAP == pytest.approx(100 * expected[ap])
+    assert (result.first_match.tolist(), result.metric) == ([2], "given")
+    assert (result.rank1, result.rank5, result.junk, result.dropped_queries) == (0, 100, 1, 0)
+    np.testing.assert_array_equal(distances, before)
+
+
+def test_given_distances_tie_against_the_true_match() -> None:
+    one, two = np.array([1]), np.array([2, 2])
+    distances = np.array([[0.5, 0.5]], dtype=np.float32)
+    for pids in ([5, 6], [6, 5]):
+        result = evaluate_distances(distances, np.array([5]), one, np.array(pids), two, ap="step")
+        assert result.first_match.tolist() == [2]
+
+
+def test_given_distances_agree_with_features() -> None:
+    case = random_case(8, whole=True)
+    query, gallery = case["query_features"], case["gallery_features"]
+    distances = np.square(query[:, None] - gallery[None]).sum(axis=2)
+    labels = [case[key] for key in LABELS]
+    found = evaluate_distances(distances, *labels, ap="step", topk=(1, 3)).to_dict()
+    assert found == evaluate(**case, ap="step", topk=(1, 3)).to_dict() | {"metric": "given"}
+
+
+@pytest.mark.parametrize(
+    ("distances", "message"),
+    [
+        (np.zeros((1, 5), np.float32), "gallery pid: .* expected 5 integers"),
+        (np.zeros((2, 6), np.float32), "query pid: .* expected 2 integers"),
+        (np.zeros(6, np.float32), r"expected float32 \(queries, gallery\)"),
+        (np.full((1, 6), np.nan, np.float32), "distances of query 0 are not finite"),
+    ],
+)
+def test_bad_distances_are_refused(distances: np.ndarray, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate_distances(distances, *(EXAMPLE[key] for key in LABELS), ap="step")
 
 
 def test_block_size_and_threads_change_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from torch import Tensor
 from crgan.data.batches import to_gan
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.data.store import IMAGES, Split, open_dataset
+from crgan.metrics.ranking import evaluate_distances
+from crgan.metrics.reranking import rerank
 from crgan.nets.reid import ReidNet
-from crgan.reid.evaluate import Protocol, protocol_from, query_and_gallery, score
+from crgan.reid.evaluate import Protocol, Reranking, protocol_from, query_and_gallery, score
 from crgan.reid.features import extract, local_max_pool
 from crgan.run.errors import UserError
 
@@ -145,6 +148,7 @@ def test_scores_by_hand() -> None:
         "metric": "cosine",
         "feature": "pooled",
         "lmp_parts": 2,
+        "rerank": None,
         "queries": 1,
         "dropped_queries": 0,
         "gallery": 4,
@@ -152,26 +156,52 @@ def test_scores_by_hand() -> None:
     }
 
 
+def test_both_poolings_are_re_ranked() -> None:
+    """Each pooling's own features, of length 1 where the metric is the angle, are re-ranked."""
+    query = split(flat((100, 100), (10, 250)), [1, 2], [1, 1])
+    greys = [(110, 110), (112, 112), (113, 113), (118, 118), (0, 240)]
+    gallery = split(flat(*greys), [2, 1, 1, 2, -1], [2, 2, 2, 2, 1])
+    for metric in ("cosine", "euclidean"):
+        protocol = replace(PROTOCOL, metric=metric, rerank=Reranking(2, 1, 0.3))
+        scores = score(Grey(), query, gallery, protocol)
+        found = scores.to_dict()
+        assert set(found["pooling"]) == {"global", "lmp", "global_rr", "lmp_rr"}
+        assert found["protocol"]["rerank"] == {"k1": 2, "k2": 1, "lambda_value": 0.3}
+        labels = (query.pid, query.camid, gallery.pid, gallery.camid)
+        q, g = extract(Grey(), query.images), extract(Grey(), gallery.images)
+        for pooling, a, b in (("global_rr", q.pooled, g.pooled), ("lmp_rr", q.lmp, g.lmp)):
+            if metric == "cosine":
+                a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+            distances = rerank(a, b, k1=2, k2=1, lambda_value=0.3)
+            expected = evaluate_distances(distances, *labels, ap="step")
+            assert scores.by_pooling[pooling].mAP == pytest.approx(expected.mAP)
+            assert scores.by_pooling[pooling].first_match.tolist() == expected.first_match.tolist()
+
+
 def test_the_definition_of_ap_is_passed_on() -> None:
     query = split(flat((200, 100)), [1], [1])
     gallery = split(flat((100, 200), (220, 120)), [2, 1], [2, 2])
     protocol = Protocol("trapezoid", "cosine", 1, "pooled")
     # one match at rank 2: (0 / 1 + 1 / 2) / 2
-    assert score(Grey(), query, gallery, protocol).pooled.mAP == pytest.approx(25)
+    assert score(Grey(), query, gallery, protocol).by_pooling["global"].mAP == pytest.approx(25)
 
 
 def test_protocols_are_read_strictly() -> None:
     good: dict[str, Any] = {
         "average_precision": "step", "metric": "cosine", "lmp_parts": "rows", "feature": "pooled",
+        "rerank": {"k1": 20, "k2": 6, "lambda_value": 0.3},
     }  # fmt: skip
-    assert protocol_from(good) == PROTOCOL
+    assert protocol_from(good) == replace(PROTOCOL, rerank=Reranking(20, 6, 0.3))
     for change, message in (
         ({"average_precision": "mean"}, "evaluate.average_precision is 'mean'"),
         ({"metric": "l1"}, "evaluate.metric is 'l1'"),
         ({"lmp_parts": 0}, "evaluate.lmp_parts is 0"),
         ({"lmp_parts": "two"}, "evaluate.lmp_parts is 'two'"),
         ({"feature": "fc"}, "evaluate.feature is 'fc'"),
-        ({"rerank": True}, "evaluate.rerank is no such key"),
+        ({"rerank": True}, "evaluate.rerank is True; it has k1"),
+        ({"rank": True}, "evaluate.rank is no such key"),
+        ({"rerank": {"k1": 20, "k2": 6}}, r"evaluate\.rerank\.lambda_value is missing"),
+        ({"rerank": {"k1": 5, "k2": 6, "lambda_value": 0.3}}, r"evaluate\.rerank: k2 is 6"),
     ):
         with pytest.raises(UserError, match=message):
             protocol_from({**good, **change})

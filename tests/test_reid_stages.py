@@ -102,7 +102,7 @@ def test_from_pictures_to_scores(project: Path) -> None:
         "profile": "smoke",
         "backbone": "small",
     }
-    assert set(score["pooling"]) == {"global", "lmp"}
+    assert set(score["pooling"]) == {"global", "lmp", "global_rr", "lmp_rr"}
     for block in score["pooling"].values():
         assert set(block) == {"rank1", "rank5", "rank10", "mAP"}
         assert all(0 <= value <= 100 for value in block.values())

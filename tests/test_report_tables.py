@@ -213,6 +213,9 @@ def test_names_of_the_tables_mean_methods_of_the_parameters() -> None:
     assert cell("w/o dual condition") == cell("w/o dual cond") == Cell("wo_dual_cond", "global")
     assert cell("w/o dual cond+LMP") == Cell("wo_dual_cond", "lmp")
     assert cell("Source-Target data") == Cell(None, "global")
+    assert cell("CR-GAN+re-ranking") == Cell("crgan", "global_rr")
+    assert cell("CR-GAN+LMP+re-ranking") == Cell("crgan", "lmp_rr")
+    assert cell("w/o dual condition+re-ranking") == Cell("wo_dual_cond", "global_rr")
     assert cell("CR-GAN+TAUDL+LMP") is None
     shown = {row.method for number in (1, 2, 3) for row in table_rows(number, REPORTED).rows}
     assert all(cell(name) for name in shown)

@@ -17,6 +17,8 @@ be, not whatever the order of file names happens to give.
 
 Why no sort: only the ranks of a query's few true matches matter, and the rank of a match is the
 count of images nearer than it. So one block of scores at a time is enough, and no index matrix.
+Distances that do not come from features alone (`crgan.metrics.reranking`) are ranked by
+`evaluate_distances` under the same rules.
 """
 
 from __future__ import annotations
@@ -24,14 +26,13 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from crgan.metrics.inputs import checked_features, checked_labels, one_blas_thread
 from crgan.run.errors import UserError
 
 ApDefinition = Literal["step", "trapezoid"]
@@ -68,7 +69,8 @@ class Ranking:
     junk: int
     """Gallery images of pid -1."""
     ap_definition: ApDefinition
-    metric: Metric
+    metric: Metric | Literal["given"]
+    """What the features were compared by; "given" where distances were given."""
 
     @property
     def rank1(self) -> float:
@@ -126,42 +128,47 @@ def evaluate(
         UserError: shapes that do not fit, values that are not finite, a query without an identity
             (pid <= 0), an unlabelled gallery, no query with a true match.
     """
-    if ap not in get_args(ApDefinition):
-        raise UserError(f"AP definition {ap!r}: choose one of {', '.join(get_args(ApDefinition))}")
-    if not topk or min(topk) < 1:
-        raise UserError(f"topk {tuple(topk)}: give at least one rank, each 1 or more")
+    _check_request(ap, topk)
     search = _Search(
         query_features, gallery_features, q_pid, q_camid, g_pid, g_camid, metric=metric
     )
-    average = np.full(search.queries, np.nan)
-    first = np.zeros(search.queries, dtype=np.int64)
+    tally = _Tally(search.labels, ap)
+    search.visit(tally.add, chunk=chunk, threads=threads)
+    return tally.ranking(topk, metric)
 
-    def rank(query: int, scores: Scores) -> None:
-        ranks = search.match_ranks(query, scores)
-        if len(ranks):
-            average[query] = average_precision(ranks, ap)
-            first[query] = ranks[0]
 
-    search.visit(rank, chunk=chunk, threads=threads)
-    evaluated = first > 0
-    count = int(evaluated.sum())
-    if count == 0:
+def evaluate_distances(
+    distances: NDArray[np.float32],
+    q_pid: NDArray[np.integer],
+    q_camid: NDArray[np.integer],
+    g_pid: NDArray[np.integer],
+    g_camid: NDArray[np.integer],
+    *,
+    ap: ApDefinition,
+    topk: Sequence[int] = (1, 5, 10),
+) -> Ranking:
+    """CMC and mAP of a gallery ranked by given distances, with `evaluate`'s protocol and tie rule.
+
+    Args:
+        distances: (Q, G) float32, read a row at a time and left as they are; may be memory-mapped.
+        q_pid, q_camid, g_pid, g_camid, ap, topk: as in `evaluate`.
+
+    Raises:
+        UserError: as `evaluate`.
+    """
+    _check_request(ap, topk)
+    given = np.asarray(distances)
+    if given.ndim != 2 or 0 in given.shape or given.dtype.kind != "f":
         raise UserError(
-            "no query has a true match in another camera of the gallery: check that query and "
-            "gallery belong to one data set and that camids were read"
+            f"distances are {given.dtype} {given.shape}: expected float32 (queries, gallery)"
         )
-    return Ranking(
-        cmc={int(k): 100.0 * int((first[evaluated] <= k).sum()) / count for k in topk},
-        mAP=100.0 * float(average[evaluated].mean()),
-        ap=average,
-        first_match=first,
-        queries=search.queries,
-        dropped_queries=search.queries - count,
-        gallery=search.gallery,
-        junk=len(search.junk),
-        ap_definition=ap,
-        metric=metric,
-    )
+    tally = _Tally(_Labels(q_pid, q_camid, g_pid, g_camid, *given.shape), ap)
+    for query, row in enumerate(given):
+        scores = np.negative(row, dtype=np.float32)
+        if not np.isfinite(scores).all():
+            raise UserError(f"distances of query {query} are not finite: has the model diverged?")
+        tally.add(query, scores)
+    return tally.ranking(topk, "given")
 
 
 def average_precision(ranks: Integers, definition: ApDefinition) -> float:
@@ -208,8 +215,8 @@ def top_matches(
     is_right = np.zeros((search.queries, k), dtype=bool)
 
     def list_nearest(query: int, scores: Scores) -> None:
-        removed, matches = search.split(query)
-        scores[search.junk] = -np.inf
+        removed, matches = search.labels.split(query)
+        scores[search.labels.junk] = -np.inf
         scores[removed] = -np.inf
         cut = np.partition(scores, -k)[-k] if len(scores) >= k else -np.inf
         near = np.flatnonzero((scores >= cut) & (scores > -np.inf))
@@ -220,6 +227,87 @@ def top_matches(
 
     search.visit(list_nearest, chunk=chunk, threads=threads)
     return indices, is_right
+
+
+class _Labels:
+    """Checked labels of Q queries and G gallery images, and what the protocol makes of them."""
+
+    def __init__(
+        self,
+        q_pid: NDArray[np.integer],
+        q_camid: NDArray[np.integer],
+        g_pid: NDArray[np.integer],
+        g_camid: NDArray[np.integer],
+        queries: int,
+        gallery: int,
+    ) -> None:
+        self.queries, self.gallery = queries, gallery
+        self.q_pid = checked_labels("query pid", q_pid, queries, least=DISTRACTOR_PID + 1)
+        self.g_pid = checked_labels("gallery pid", g_pid, gallery, least=JUNK_PID)
+        self.q_camid = checked_labels("query camid", q_camid, queries, least=None)
+        self.g_camid = checked_labels("gallery camid", g_camid, gallery, least=None)
+        self.junk = np.flatnonzero(self.g_pid == JUNK_PID)
+        self._by_pid = np.argsort(self.g_pid, kind="stable")
+        sorted_pid = self.g_pid[self._by_pid]
+        self._start = np.searchsorted(sorted_pid, self.q_pid, side="left")
+        self._stop = np.searchsorted(sorted_pid, self.q_pid, side="right")
+
+    def split(self, query: int) -> tuple[Integers, Integers]:
+        """Gallery rows with the query's pid: of its camera (removed), and the true matches."""
+        same = self._by_pid[self._start[query] : self._stop[query]]
+        here = self.g_camid[same] == self.q_camid[query]
+        return same[here], same[~here]
+
+    def match_ranks(self, query: int, scores: Scores) -> Integers:
+        """Ranks of the query's true matches, ascending, from 1; `scores` (G,) are overwritten."""
+        removed, matches = self.split(query)
+        right = np.sort(scores[matches])[::-1]
+        # What is no wrong image must never be counted as nearer.
+        for rows in (self.junk, removed, matches):
+            scores[rows] = -np.inf
+        wrong_before = np.fromiter(
+            (np.count_nonzero(scores >= score) for score in right), np.int64, len(right)
+        )
+        return wrong_before + np.arange(1, len(right) + 1)
+
+
+class _Tally:
+    """First match and average precision, query by query, and what they come to."""
+
+    def __init__(self, labels: _Labels, ap: ApDefinition) -> None:
+        self._labels, self._definition = labels, ap
+        self._average = np.full(labels.queries, np.nan)
+        self._first = np.zeros(labels.queries, dtype=np.int64)
+
+    def add(self, query: int, scores: Scores) -> None:
+        """Note a query's result; `scores` (G,), higher is nearer, are overwritten."""
+        ranks = self._labels.match_ranks(query, scores)
+        if len(ranks):
+            self._average[query] = average_precision(ranks, self._definition)
+            self._first[query] = ranks[0]
+
+    def ranking(self, topk: Sequence[int], metric: Metric | Literal["given"]) -> Ranking:
+        """The result over all queries that have a true match."""
+        evaluated = self._first > 0
+        count = int(evaluated.sum())
+        if count == 0:
+            raise UserError(
+                "no query has a true match in another camera of the gallery: check that query and "
+                "gallery belong to one data set and that camids were read"
+            )
+        first = self._first[evaluated]
+        return Ranking(
+            cmc={int(k): 100.0 * int((first <= k).sum()) / count for k in topk},
+            mAP=100.0 * float(self._average[evaluated].mean()),
+            ap=self._average,
+            first_match=self._first,
+            queries=self._labels.queries,
+            dropped_queries=self._labels.queries - count,
+            gallery=self._labels.gallery,
+            junk=len(self._labels.junk),
+            ap_definition=self._definition,
+            metric=metric,
+        )
 
 
 class _Search:
@@ -239,23 +327,15 @@ class _Search:
         if metric not in get_args(Metric):
             raise UserError(f"metric {metric!r}: choose one of {', '.join(get_args(Metric))}")
         self.metric = metric
-        self.query_features, _ = _checked_features("query", query_features)
-        self.gallery_features, squares = _checked_features("gallery", gallery_features)
+        self.query_features, _ = checked_features("query", query_features)
+        self.gallery_features, squares = checked_features("gallery", gallery_features)
         if self.query_features.shape[1] != self.gallery_features.shape[1]:
             raise UserError(
                 f"query features have {self.query_features.shape[1]} columns, gallery features "
                 f"{self.gallery_features.shape[1]}: extract both with one model"
             )
         self.queries, self.gallery = len(self.query_features), len(self.gallery_features)
-        self.q_pid = _checked_labels("query pid", q_pid, self.queries, least=DISTRACTOR_PID + 1)
-        self.g_pid = _checked_labels("gallery pid", g_pid, self.gallery, least=JUNK_PID)
-        self.q_camid = _checked_labels("query camid", q_camid, self.queries, least=None)
-        self.g_camid = _checked_labels("gallery camid", g_camid, self.gallery, least=None)
-        self.junk = np.flatnonzero(self.g_pid == JUNK_PID)
-        self._by_pid = np.argsort(self.g_pid, kind="stable")
-        sorted_pid = self.g_pid[self._by_pid]
-        self._start = np.searchsorted(sorted_pid, self.q_pid, side="left")
-        self._stop = np.searchsorted(sorted_pid, self.q_pid, side="right")
+        self.labels = _Labels(q_pid, q_camid, g_pid, g_camid, self.queries, self.gallery)
         if metric == "cosine":
             # A zero feature points nowhere: similarity 0 to everything.
             norms = np.sqrt(squares)
@@ -285,27 +365,9 @@ class _Search:
             finally:
                 blocks.put(block)
 
-        with _one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(work, starts):
                 pass
-
-    def split(self, query: int) -> tuple[Integers, Integers]:
-        """Gallery rows with the query's pid: of its camera (removed), and the true matches."""
-        same = self._by_pid[self._start[query] : self._stop[query]]
-        here = self.g_camid[same] == self.q_camid[query]
-        return same[here], same[~here]
-
-    def match_ranks(self, query: int, scores: Scores) -> Integers:
-        """Ranks of the query's true matches, ascending, from 1; `scores` (G,) are overwritten."""
-        removed, matches = self.split(query)
-        right = np.sort(scores[matches])[::-1]
-        # What is no wrong image must never be counted as nearer.
-        for rows in (self.junk, removed, matches):
-            scores[rows] = -np.inf
-        wrong_before = np.fromiter(
-            (np.count_nonzero(scores >= score) for score in right), np.int64, len(right)
-        )
-        return wrong_before + np.arange(1, len(right) + 1)
 
     def _to_score(self, products: Scores) -> None:
         # ||q - g||^2 = ||q||^2 - 2 (q.g - ||g||^2 / 2); ||q|| changes no order.
@@ -315,44 +377,8 @@ class _Search:
             products -= self._half_squares
 
 
-def _one_blas_thread() -> AbstractContextManager[object]:
-    """Several BLAS threads inside each of our threads would fight over the cores."""
-    return threadpool_limits(limits=1, user_api="blas")
-
-
-def _checked_features(name: str, features: NDArray[np.float32]) -> tuple[Scores, Scores]:
-    """(N, D) float32 and the squared norm of each row; refuses what cannot be ranked."""
-    features = np.asarray(features)
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
-        raise UserError(
-            f"{name} features are {features.dtype} {features.shape}: expected float32 (images, "
-            "dimensions) with at least one image"
-        )
-    features = np.ascontiguousarray(features, dtype=np.float32)
-    squares = np.einsum("ij,ij->i", features, features)
-    bad = np.flatnonzero(~np.isfinite(squares))
-    if len(bad):
-        raise UserError(
-            f"{len(bad)} of {len(features)} {name} features are not finite, the first in row "
-            f"{bad[0]}: the model has diverged; retrain it with a lower learning rate"
-        )
-    return features, squares
-
-
-def _checked_labels(
-    name: str, labels: NDArray[np.integer], count: int, *, least: int | None
-) -> Integers:
-    """(count,) int64 labels, none below `least`."""
-    given = np.asarray(labels)
-    if given.shape != (count,) or given.dtype.kind not in "iu":
-        raise UserError(
-            f"{name}: {given.dtype} {given.shape}, expected {count} integers, one per image"
-        )
-    checked: Integers = given.astype(np.int64)
-    if least is not None and checked.min() < least:
-        row = int(checked.argmin())
-        raise UserError(
-            f"{name} {checked[row]} in row {row}: the smallest allowed here is {least}; junk, "
-            "distractors and unlabelled images cannot be evaluated as persons"
-        )
-    return checked
+def _check_request(ap: str, topk: Sequence[int]) -> None:
+    if ap not in get_args(ApDefinition):
+        raise UserError(f"AP definition {ap!r}: choose one of {', '.join(get_args(ApDefinition))}")
+    if not topk or min(topk) < 1:
+        raise UserError(f"topk {tuple(topk)}: give at least one rank, each 1 or more")

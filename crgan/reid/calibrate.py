@@ -83,8 +83,8 @@ def calibrate(
             for name in targets:
                 query, gallery = data[name].split("query"), data[name].split("gallery")
                 found = score(net, query, gallery, protocol, device=device, threads=threads)
-                assert found.lmp is not None  # a network has a map
-                results[name].append((found.pooled.rank1, found.pooled.mAP, found.lmp.rank1))
+                pooled, lmp = (found.by_pooling[pooling] for pooling in ("global", "lmp"))
+                results[name].append((pooled.rank1, pooled.mAP, lmp.rank1))
         lines += [_line(source, name, results[name], accuracies) for name in targets]
     return lines
 

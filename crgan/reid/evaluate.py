@@ -1,21 +1,36 @@
-"""Scores of a re-id CNN (or of given features) on the target's query and gallery."""
+"""Scores of a re-id CNN (or of given features), as they rank the gallery and re-ranked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crgan.data.store import Dataset, Split
-from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate
+from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate, evaluate_distances
+from crgan.metrics.reranking import check_parameters, rerank
 from crgan.nets.reid import ReidNet
 from crgan.reid.features import Feature, Parts, extract
 from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
 
 RATES = ("rank1", "rank5", "rank10", "mAP")
+RERANKED = "_rr"  # a pooling's name ends so where its distances were re-ranked
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """Parameters of `crgan.metrics.reranking.rerank`; the paper's are 20, 6 and 0.3."""
+
+    k1: int
+    k2: int
+    lambda_value: float
+
+    def __post_init__(self) -> None:
+        check_parameters(self.k1, self.k2, self.lambda_value)
 
 
 @dataclass(frozen=True)
@@ -27,12 +42,14 @@ class Protocol:
         metric: cosine or euclidean.
         lmp_parts: stripes of LMP, or "rows".
         feature: pooled or pooled_mirror (`features.extract`).
+        rerank: how each pooling is also re-ranked; None for not at all.
     """
 
     average_precision: ApDefinition
     metric: Metric
     lmp_parts: Parts
     feature: Feature
+    rerank: Reranking | None = None
 
 
 def protocol_from(section: Mapping[str, Any]) -> Protocol:
@@ -53,36 +70,39 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
     parts = section["lmp_parts"]
     if parts != "rows" and (not isinstance(parts, int) or parts < 1):
         raise UserError(f"evaluate.lmp_parts is {parts!r}; use `rows` or a number of stripes")
-    return Protocol(**section)
+    if not isinstance(section["rerank"], Mapping):
+        raise UserError(f"evaluate.rerank is {section['rerank']!r}; it has k1, k2, lambda_value")
+    return Protocol(
+        **{**section, "rerank": settings_from(Reranking, section["rerank"], "evaluate.rerank")}
+    )
 
 
 @dataclass(frozen=True)
 class Scores:
     """Rankings of one model on one target, by pooling, and the stripes LMP had.
 
-    `lmp` is None and `parts` 0 where there is no map to pool.
+    Poolings: global; lmp, where there is a map to pool (else `parts` is 0); and where the protocol
+    re-ranks, each again with _rr behind its name.
     """
 
-    pooled: Ranking
-    lmp: Ranking | None
+    by_pooling: Mapping[str, Ranking]
     parts: int
     protocol: Protocol
 
     def to_dict(self) -> dict[str, Any]:
         """The blocks `pooling` and `protocol` of a score file; rates in percent."""
-        facts = self.pooled
-        rankings = {"global": self.pooled, "lmp": self.lmp}
+        facts, again = self.by_pooling["global"], self.protocol.rerank
         return {
             "pooling": {
                 pooling: {rate: getattr(ranking, rate) for rate in RATES}
-                for pooling, ranking in rankings.items()
-                if ranking is not None
+                for pooling, ranking in self.by_pooling.items()
             },
             "protocol": {
                 "average_precision": self.protocol.average_precision,
                 "metric": self.protocol.metric,
                 "feature": self.protocol.feature,
                 "lmp_parts": self.parts,
+                "rerank": asdict(again) if again else None,
                 "queries": facts.queries,
                 "dropped_queries": facts.dropped_queries,
                 "gallery": facts.gallery,
@@ -134,11 +154,8 @@ def score(
         for name, split in (("query", query), ("gallery", gallery))
     )
 
-    pooled, lmp = (
-        _rank(q_features, g_features, query, gallery, protocol, threads)
-        for q_features, g_features in ((q.pooled, g.pooled), (q.lmp, g.lmp))
-    )
-    return Scores(pooled, lmp, q.parts, protocol)
+    features = {"global": (q.pooled, g.pooled), "lmp": (q.lmp, g.lmp)}
+    return _rank(features, q.parts, query, gallery, protocol, threads)
 
 
 def score_features(
@@ -167,25 +184,24 @@ def score_features(
             f"{name}: features of {len(q)} query and {len(g)} gallery pictures, the target has "
             f"{len(query)} and {len(gallery)}; describe it again"
         )
-    return Scores(_rank(q, g, query, gallery, protocol, threads), None, 0, protocol)
+    return _rank({"global": (q, g)}, 0, query, gallery, protocol, threads)
 
 
 def _rank(
-    q_features: NDArray[np.float32],
-    g_features: NDArray[np.float32],
+    features: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+    parts: int,
     query: Split,
     gallery: Split,
     protocol: Protocol,
     threads: int,
-) -> Ranking:
-    return evaluate(
-        q_features,
-        g_features,
-        query.pid,
-        query.camid,
-        gallery.pid,
-        gallery.camid,
-        ap=protocol.average_precision,
-        metric=protocol.metric,
-        threads=threads,
-    )
+) -> Scores:
+    """Rank by each pooling's features of query and gallery."""
+    labels = (query.pid, query.camid, gallery.pid, gallery.camid)
+    ap, metric, again = protocol.average_precision, protocol.metric, protocol.rerank
+    by_pooling = {}
+    for pooling, (q, g) in features.items():
+        by_pooling[pooling] = evaluate(q, g, *labels, ap=ap, metric=metric, threads=threads)
+        if again:
+            distances = rerank(q, g, **asdict(again), metric=metric, threads=threads)
+            by_pooling[pooling + RERANKED] = evaluate_distances(distances, *labels, ap=ap)
+    return Scores(by_pooling, parts, protocol)

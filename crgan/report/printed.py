@@ -31,7 +31,9 @@ DATA_ROW = "Source-Target data"  # measured on the two data sets themselves: no 
 
 # Table 1 prints one method under another name than Table 2.
 _ALIASES = {"w/o dual condition": "w/o dual cond"}
+# What a printed name adds to a method, and what that adds to the pooling's name.
 _LMP = "+LMP"
+_RERANKED, _RR = "+re-ranking", "_rr"
 
 _KEYS = ("type", "method", "source", "target", "note")
 
@@ -71,7 +73,8 @@ class Cell:
 
     Attributes:
         method: key of `methods` in the parameters; None for the row of the data sets themselves.
-        pooling: "global" or "lmp", for tables of re-id scores.
+        pooling: "global" or "lmp", for tables of re-id scores; "global_rr" or "lmp_rr" for
+            re-ranked ones.
     """
 
     method: str | None
@@ -129,7 +132,9 @@ def cell_of(row: Row, methods: Mapping[str, Mapping[str, Any]]) -> Cell | None:
     """
     if row.method == DATA_ROW:
         return Cell(None, "global")
-    name = _ALIASES.get(row.method, row.method)
+    bare = row.method.removesuffix(_RERANKED)
+    reranked = _RR if bare != row.method else ""
+    name = _ALIASES.get(bare, bare)
     labels: dict[str, str] = {}
     for key, entry in methods.items():
         if entry["label"] in labels:
@@ -139,9 +144,9 @@ def cell_of(row: Row, methods: Mapping[str, Mapping[str, Any]]) -> Cell | None:
             )
         labels[entry["label"]] = key
     if name in labels:
-        return Cell(labels[name], "global")
+        return Cell(labels[name], "global" + reranked)
     if name.endswith(_LMP) and name.removesuffix(_LMP) in labels:
-        return Cell(labels[name.removesuffix(_LMP)], "lmp")
+        return Cell(labels[name.removesuffix(_LMP)], "lmp" + reranked)
     return None
 
 
