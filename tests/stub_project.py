@@ -21,6 +21,26 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PAIR = {"source": "market1501", "target": "dukemtmc"}
+CRGAN = {"method": "crgan", "model": "crgan", **PAIR}
+PICTURED = {**CRGAN, "gan": "crgan/market1501-dukemtmc"}
+TRANSFER = {
+    "method": "direct_transfer", "model": "direct_transfer", **PAIR, "start": "d_id/market1501",
+}  # fmt: skip
+SMALL: dict[str, Any] = {
+    "matrix.datasets": ["market1501", "dukemtmc"],
+    "matrix.sources": ["market1501"],
+    "matrix.targets": ["dukemtmc"],
+    "matrix.gan": [CRGAN],
+    "matrix.adapt": [TRANSFER],
+    "matrix.translators": [],
+    "matrix.rendered": [],
+    "matrix.handcrafted": [],
+    "matrix.visual": [PICTURED],
+    "matrix.renderings": [],
+}
+"""CR-GAN and Direct Transfer in one direction, and nothing else."""
+
 _BODY = '''
 
 def body(args, run):

@@ -14,22 +14,14 @@ from pathlib import Path
 import pytest
 
 from crgan.engines.reconcile import snakemake_record
-from tests.stub_project import make, run, set_params, starts
+from tests.stub_project import PAIR, SMALL, make, run, set_params, starts
 
-PAIR = {"source": "market1501", "target": "dukemtmc"}
-SMALL = {
-    "matrix.datasets": ["market1501", "dukemtmc"],
-    "matrix.sources": ["market1501"],
-    "matrix.targets": ["dukemtmc"],
-    "matrix.gan": [{"method": "crgan", "model": "crgan", **PAIR}],
-    "matrix.adapt": [{"method": "direct_transfer", "model": "direct_transfer", **PAIR}],
-    "matrix.visual": [{"method": "crgan", "model": "crgan", **PAIR}],
-    "matrix.renderings": [],
-}
 TABLES = (1, 2, 6)
-JOBS = 21
-AFTER_LOSS = {"train_gan": 1, "finetune": 1, "evaluate": 1, "measure_images": 1,
-              "draw_rank_lists": 1, "make_table": 3}  # fmt: skip
+JOBS = 24
+AFTER_LOSS = {
+    "train_gan": 1, "finetune": 1, "evaluate": 1, "measure_images": 1, "judge_images": 1,
+    "draw_rank_lists": 1, "make_table": 3, "tabulate_renderings": 1,
+}  # fmt: skip
 LAMBDA = "loss.lambda_con=7"
 TABLE = "results/table6.csv"
 
