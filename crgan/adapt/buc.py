@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -40,7 +40,9 @@ from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.settings import settings_from
 
-Labels = NDArray[np.int64]
+Labels: TypeAlias = NDArray[np.int64]
+
+_BLOCK = 512  # pictures; larger products are no faster
 
 
 @dataclass(frozen=True)
@@ -224,10 +226,19 @@ def cluster_distances(
     sizes = np.bincount(labels)
     first = np.concatenate(([0], np.cumsum(sizes)))
     features = features[order]
-    rows = []
+    distances = np.empty(len(sizes) * (len(sizes) - 1) // 2)
+    a = filled = 0
     with one_blas_thread():
-        for a in range(len(sizes) - 1):
-            likeness = features[first[a] : first[a + 1]] @ features[first[a + 1] :].T
-            nearest = np.maximum.reduceat(likeness.max(0), first[a + 1 : -1] - first[a + 1])
-            rows.append(2 - 2 * nearest + lambda_diversity * (sizes[a] + sizes[a + 1 :]))
-    return np.concatenate(rows, dtype=np.float64)
+        while a < len(sizes):
+            # clusters a to b - 1, together about a block of pictures, and all from a on
+            b = max(a + 1, int(np.searchsorted(first, first[a] + _BLOCK, side="right")) - 1)
+            likeness = features[first[a] : first[b]] @ features[first[a] :].T
+            likeness = np.maximum.reduceat(likeness, first[a:-1] - first[a], axis=1)
+            nearest = np.maximum.reduceat(likeness, first[a:b] - first[a], axis=0)
+            for i, row in enumerate(nearest):
+                later = sizes[a + i + 1 :]
+                diversity = lambda_diversity * (sizes[a + i] + later)
+                distances[filled : filled + len(later)] = 2 - 2 * row[i + 1 :] + diversity
+                filled += len(later)
+            a = b
+    return distances

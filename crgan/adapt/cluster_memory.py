@@ -88,7 +88,8 @@ def hardest(features: Tensor, labels: Tensor, memory: Tensor) -> Tensor:
     """Rows of a batch, one a cluster in it: the picture least like its cluster's vector."""
     likeness = (features * memory[labels]).sum(1)
     rows = [
-        int(torch.where(labels == y, likeness, torch.inf).argmin()) for y in labels.unique().tolist()
+        int(torch.where(labels == y, likeness, torch.inf).argmin())
+        for y in labels.unique().tolist()
     ]
     return torch.tensor(rows, device=labels.device)
 
@@ -119,7 +120,9 @@ def learn(
         UserError: the loss is no longer finite.
     """
     done, total = 0, torch.zeros((), dtype=torch.float64, device=device)
-    other = np.random.default_rng(0)  # `rng_state` wants a numpy generator; dropout draws from torch
+    other = np.random.default_rng(
+        0
+    )  # `rng_state` wants a numpy generator; dropout draws from torch
     if checkpoint and (state := checkpoint.load()):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])

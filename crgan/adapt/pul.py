@@ -76,7 +76,9 @@ def _read(options: Mapping[str, Any]) -> tuple[Plan, Recipe]:
     plan = {key: value for key, value in options.items() if key in names}
     recipe = {key: value for key, value in options.items() if key not in names}
     # how many iterations the epochs are depends on the pictures trusted
-    return settings_from(Plan, plan, "pul"), settings_from(Recipe, {**recipe, "iterations": 1}, "pul")
+    return settings_from(Plan, plan, "pul"), settings_from(
+        Recipe, {**recipe, "iterations": 1}, "pul"
+    )
 
 
 def adapt(
