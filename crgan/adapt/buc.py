@@ -93,8 +93,8 @@ class Plan:
             raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
         if (self.rounds - 1) * self.merge_share >= 1:
             raise UserError(
-                f"rounds is {self.rounds} with merge_share {self.merge_share}: no clusters would be "
-                "left to merge; have fewer rounds"
+                f"rounds is {self.rounds} with merge_share {self.merge_share}: no clusters would "
+                "be left to merge; have fewer rounds"
             )
 
     def rates(self, number: int, pictures: int) -> list[float]:
@@ -116,7 +116,7 @@ def adapt(
     device: str,
     checkpoint: Checkpoint | None = None,
 ) -> dict[str, Any]:
-    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`); the source is not seen."""
+    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source."""
     plan = settings_from(Plan, options, "buc")
     seed_round(seed, plan.rounds)  # the head's weights
     model = _model(begin(start, target), plan).to(device).to(memory_format=torch.channels_last)
@@ -169,11 +169,12 @@ def _train(
     seeds = seed_round(seed, number)
     model.train()
     model.memory = torch.zeros(int(labels.max()) + 1, model.net.feature_dim, device=device)
+    groups: list[dict[str, Any]] = [
+        {"params": model.net.parameters(), "scale": plan.backbone_lr_share},
+        {"params": model.head.parameters()},
+    ]
     optimizer = torch.optim.SGD(
-        [
-            {"params": model.net.parameters(), "scale": plan.backbone_lr_share},
-            {"params": model.head.parameters()},
-        ],
+        groups,
         lr=plan.lr,
         momentum=plan.momentum,
         weight_decay=plan.weight_decay,

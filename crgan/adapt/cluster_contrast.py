@@ -7,9 +7,9 @@ outliers, fills the memory with the clusters' mean features, and trains on batch
 with K pictures each (`crgan.adapt.cluster_memory`). Features are batch-normalised in training and
 for clustering; tests compare those before that, as the paper does.
 
-Differences from the authors' release: the result is that of the last round, not of the round that is
-best on the test set; the pictures of a cluster are drawn without looking at their cameras, as in
-its sampler for data without cameras; the CNN keeps its own pooling and stride (GeM and stride 1
+Differences from the authors' release: the result is that of the last round, not of the round that
+is best on the test set; the pictures of a cluster are drawn without looking at their cameras, as
+in its sampler for data without cameras; the CNN keeps its own pooling and stride (GeM and stride 1
 there).
 """
 

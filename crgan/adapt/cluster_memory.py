@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -185,7 +186,7 @@ class ClusterBatches:
         order, looks = seed.spawn(2)
         by_label = np.argsort(labels, kind="stable")
         first = np.searchsorted(labels[by_label], np.arange(labels.max() + 2))
-        self._members = [by_label[a:b] for a, b in zip(first, first[1:], strict=False)]
+        self._members = [by_label[a:b] for a, b in pairwise(first)]
         self._images, self._how, self._instances = images, how, instances
         self._sampler = EpochSampler(len(self._members), clusters, order)
         self._rng = np.random.default_rng(looks)

@@ -49,8 +49,9 @@ def features_of(net: ReidNet, target: Target, device: str, description: str) -> 
 
 def unit(features: Floats) -> Floats:
     """Rows (n, D) of length 1; a row of zeros stays one."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(lengths > 0, lengths, 1)
+    lengths: Floats = np.linalg.norm(features, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    return features / lengths
 
 
 def seed_round(seed: int, number: int) -> np.random.SeedSequence:
