@@ -285,13 +285,15 @@ def maximal_occurrence(
     np.add.at(counts, index.reshape(-1), np.uint8(1))
     counts = counts.reshape(n, rows, columns, bins)
     down, across = rows - side + 1, columns - side + 1
-    strips: NDArray[np.uint8] = _sum([counts[:, i : i + down] for i in range(side)])
-    blocks = _sum([strips[:, :, i : i + across] for i in range(side)])
-    return blocks.max(axis=2).reshape(n, -1)
+    strips = _accumulated(np.add, [counts[:, i : i + down] for i in range(side)])
+    blocks = _accumulated(np.add, [strips[:, :, i : i + across] for i in range(side)])
+    most = _accumulated(np.maximum, [blocks[:, :, i] for i in range(across)])
+    return most.reshape(n, -1)
 
 
-def _sum(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _accumulated(ufunc: np.ufunc, arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Sum or maximum of arrays; twice as fast as a reduction over an axis of a few entries."""
     total = arrays[0].copy()
     for array in arrays[1:]:
-        total += array
+        ufunc(total, array, out=total)
     return total
