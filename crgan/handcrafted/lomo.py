@@ -14,7 +14,7 @@ its two scales; `retinex` says what else was chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from crgan.run.settings import settings_from
 
 RetinexMode = Literal["colour_preserving", "channels"]
 SILTP_CODES = 81  # four neighbours, three digits each
-_CHUNK = 8  # pictures at a time; their arrays fit a core's cache
+CHUNK = 8  # pictures at a time; their arrays fit a core's cache
 _WHITE = 255.0
 
 
@@ -99,15 +99,21 @@ def describer(options: Options, height: int, width: int, *, threads: int) -> Des
         UserError: a picture of the pyramid is smaller than a block or SILTP's neighbourhood.
     """
     dims = dimension(options, height, width)
+    lomo = plain(options, height, width)
+    return lambda images: in_chunks(
+        lomo, images, dims, chunk=CHUNK, threads=threads, description="LOMO"
+    )
+
+
+def plain(options: Options, height: int, width: int) -> Callable[[Pictures], Features]:
+    """As `describer`, on one thread and without a bar: for whoever goes on with each chunk."""
     blur = _surrounds(height, width, options.retinex_sigmas)
 
     def describe(images: Pictures) -> Features:
         if images.shape[1:] != (height, width, 3):
             raise ValueError(f"pictures {images.shape[1:]}, expected {(height, width, 3)}")
-        return in_chunks(
-            lambda part: _describe(part, options, blur),
-            images, dims, chunk=_CHUNK, threads=threads, description="LOMO",
-        )  # fmt: skip
+        chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
+        return np.concatenate([_describe(chunk, options, blur) for chunk in chunks])
 
     return describe
 
