@@ -10,12 +10,13 @@ ship). `--pictures` holds person crops. Shown are:
     table       the released colour table, and how often our own naming gives the same term
     words       the 10 nearest released words of each cell, by plain loops and by crgan
     features    the 5,600 numbers of a picture, by plain loops and by crgan
-    statistics  IDF and negative evidence counted on the pictures, beside the released ones, which
-                were counted on others: what to expect is a high correlation, and the same scale
+    statistics  of how many pictures the released IDF is the logarithm; IDF and negative evidence
+                counted on the pictures given, beside the released ones, which were counted on
+                others: what to expect is the same scale, and like strips
     codebook    how far cells lie from their nearest word: the released codebook and one of ours
 
 The plain loops are written from the method's description, cell by cell and word by word, and share
-no code with crgan. The command fails when options, words or features differ.
+no code with crgan. The command fails when options, words, features or the definition of IDF differ.
 """
 
 from __future__ import annotations
@@ -133,21 +134,33 @@ def compare_features(
     return same == cells and far < FEATURES_APART
 
 
-def compare_statistics(raw: np.ndarray, data: Path) -> None:
-    """Print the pictures' IDF and negative evidence beside the released ones."""
-    released = bow.load_statistics(str(data / "bow_params_350.mat"), raw.shape[1])
+def counted_on(idf: np.ndarray, most: int = 50_000) -> int | None:
+    """The number of pictures N for which each IDF is log(N / n) with a whole n; None for no N."""
+    shares = np.exp(-np.unique(idf))
+    for pictures in range(1, most):
+        n = pictures * shares
+        if np.abs(n - np.round(n)).max() < 1e-6:
+            return pictures
+    return None
+
+
+def compare_statistics(raw: np.ndarray, data: Path) -> bool:
+    """Print the pictures' IDF and negative evidence beside the released ones; whether the released
+    IDF is of our definition.
+    """
+    par = load_matlab(data / "bow_params_350.mat", "par", ("idf", "ne"))
+    total = counted_on(par["idf"])
+    print(f"statistics  each released IDF is log(N / n), n whole, for N = {total} pictures")
     ours = bow.statistics_of(raw)
-    for name in ("idf", "negative_evidence"):
-        a, b = getattr(ours, name), getattr(released, name)
-        other = b.reshape(350, 16).T.reshape(-1)  # were it words first, then strips
-        print(f"statistics  {name}: mean {a.mean():.3f}, released {b.mean():.3f}; correlation "
-              f"{np.corrcoef(a, b)[0, 1]:.2f} (with strips and words exchanged "
-              f"{np.corrcoef(a, other)[0, 1]:.2f})")  # fmt: skip
-    top = np.log(released.idf.size) if released.idf.size else 0.0
-    del top
-    fewest = np.exp(released.idf.max())
-    print(f"            largest released IDF {released.idf.max():.4f} = log {fewest:.1f}, smallest "
-          f"{released.idf.min():.4f} = log {np.exp(released.idf.min()):.3f}")  # fmt: skip
+    for name, key in (("idf", "idf"), ("negative_evidence", "ne")):
+        a, b = (v.reshape(16, -1) for v in (getattr(ours, name), par[key].astype(np.float64)))
+        pairs = {"all": (a, b), "words": (a.mean(axis=0), b.mean(axis=0)),
+                 "strips": (a.mean(axis=1), b.mean(axis=1))}  # fmt: skip
+        text = ", ".join(f"{k} {np.corrcoef(x.ravel(), y.ravel())[0, 1]:.2f}"
+                         for k, (x, y) in pairs.items())  # fmt: skip
+        print(f"            {name}: mean {a.mean():.3f}, released {b.mean():.3f}; "
+              f"correlations {text}")  # fmt: skip
+    return total is not None
 
 
 def compare_codebooks(
@@ -186,10 +199,10 @@ def main() -> None:
     fine &= compare_features(images[: arguments.loops], table, codebook, arguments.data, ours)
     parts = [bow.histograms(images[i : i + 4], table, codebook, ours)
              for i in range(0, len(images), 4)]  # fmt: skip
-    compare_statistics(np.concatenate(parts), arguments.data)
+    fine &= compare_statistics(np.concatenate(parts), arguments.data)
     compare_codebooks(images, table, codebook, ours)
     if not fine:
-        raise SystemExit("options, words or features differ from the released ones")
+        raise SystemExit("options, words, features or IDF differ from the released ones")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def describer(options: Options, height: int, width: int, *, threads: int) -> Des
 
 def plain(options: Options, height: int, width: int) -> Callable[[Pictures], Features]:
     """As `describer`, on one thread and without a bar: for whoever goes on with each chunk."""
-    blur = _surrounds(height, width, options.retinex_sigmas)
+    blur = surrounds(height, width, options.retinex_sigmas)
 
     def describe(images: Pictures) -> Features:
         if images.shape[1:] != (height, width, 3):
@@ -169,7 +169,7 @@ def _damped(counts: NDArray[np.uint8]) -> Features:
 Surrounds = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
 
-def _surrounds(height: int, width: int, sigmas: tuple[float, ...]) -> Surrounds:
+def surrounds(height: int, width: int, sigmas: tuple[float, ...]) -> Surrounds:
     """Gaussian blurs as pairs of matrices: B I C is the blurred I. Weights that would fall outside
     the picture go to the pixels inside.
     """
@@ -191,7 +191,7 @@ def retinex(
 
     Args:
         images: uint8 (n, H, W, 3).
-        blur: from `_surrounds`.
+        blur: from `surrounds`.
         mode: I is the mean of the three channels, and the channels are scaled by one gain a pixel,
             which keeps their hue and saturation (`colour_preserving`); or each channel is treated
             alone (`channels`), which also takes away the light's colour, and much of large clothes'.
