@@ -103,9 +103,7 @@ def plain_bow(
 
 def report(name: str, timings: dict[str, Timing], counts: dict[str, int]) -> None:
     """One line: pictures a second by the clock and by the processor, and how far apart."""
-    speed = {
-        who: counts[who] / statistics.median(timing.wall) for who, timing in timings.items()
-    }
+    speed = {who: counts[who] / statistics.median(timing.wall) for who, timing in timings.items()}
     busy = {who: counts[who] / statistics.median(timing.cpu) for who, timing in timings.items()}
     ours, plain = (np.asarray(timings[who].result) for who in ("ours", "plain"))
     print(

@@ -150,9 +150,7 @@ def cell_colours(images: Pictures, table: Features, cell: int) -> Features:
     return mean
 
 
-def histograms(
-    images: Pictures, table: Features, codebook: Features, options: Options
-) -> Features:
+def histograms(images: Pictures, table: Features, codebook: Features, options: Options) -> Features:
     """Histograms after burstiness, before the statistics: uint8 (n, H, W, 3) to float32 (n, D).
 
     D runs over strips from the top, and within a strip over the words.

@@ -107,12 +107,11 @@ def fit(
     lomo.dimension(settings, *size)  # refuses what is too small
     describe = lomo.plain(settings, *size)
     rng = np.random.default_rng(seed)
-    sample = [_drawn(split.images, settings.pca_samples, rng) for split in (source, target)]
+    sample = np.concatenate(
+        [_drawn(split.images, settings.pca_samples, rng) for split in (source, target)]
+    )
     with threadpool_limits(threads):
-        project = components(
-            np.concatenate([_all(describe, part, threads, "LOMO") for part in sample]),
-            settings.components,
-        )
+        project = components(_all(describe, sample, threads, "LOMO"), settings.components)
 
     def compact(images: Pictures) -> Features:
         return _all(lambda part: project(describe(part)), images, threads, "LOMO, components")
@@ -142,9 +141,7 @@ def transfer(
     problem = Problem(
         source, pid, target, Weights(**{name: getattr(options, name) for name in names})
     )
-    d = random_dictionaries(
-        options.shared, options.unique, options.residual, source.shape[1], rng
-    )
+    d = random_dictionaries(options.shared, options.unique, options.residual, source.shape[1], rng)
     codes = zero_codes(problem, d)
     kept = options.shared + options.unique
 
@@ -200,12 +197,13 @@ def components(sample: Features, count: int) -> Callable[[Features], Features]:
     """Principal components of a sample (n, D): a function from (b, D) to (b, count) of length 1.
 
     The sample has fewer rows than columns, so they are found from its (n, n) matrix of products.
+    It is changed: its mean is taken away in place, since at full size it is half a gigabyte.
     """
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = sample - mean
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    sample -= mean
+    values, vectors = np.linalg.eigh((sample @ sample.T).astype(np.float64))
     kept = np.flatnonzero(values > 1e-6 * values[-1])[-count:][::-1]
-    basis = centred.T @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
+    basis = sample.T @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
 
     def project(features: Features) -> Features:
         values = (features - mean) @ basis
