@@ -50,6 +50,8 @@ def read(folder: Path) -> np.ndarray:
     images = []
     for file in files:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise UserError(f"{file}: not a readable picture")
         images.append(cv2.resize(image, (64, 128), interpolation=cv2.INTER_AREA))
     return np.stack(images)
 

@@ -14,6 +14,7 @@ share overstates), the graph with their square.
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from dataclasses import dataclass
 
@@ -105,11 +106,10 @@ def main() -> None:
             f"before that {sample:.2f} GB of LOMO for the components"
         )
         with threadpool_limits(arguments.threads):
-            timing = compare(
-                {"trial": lambda s=source, t=target: trial(
-                    s, t, options, arguments.share, arguments.iterations
-                )}, 1,
-            )["trial"]  # fmt: skip
+            run = functools.partial(
+                trial, source, target, options, arguments.share, arguments.iterations
+            )
+            timing = compare({"trial": run}, 1)["trial"]
         seen = timing.result
         assert isinstance(seen, Trial)
         scale = 1 / arguments.share

@@ -132,7 +132,7 @@ def test_fit_gives_5600_numbers_of_length_1() -> None:
     ]
     assert described[0].shape == (7, 5600)
     np.testing.assert_allclose(np.linalg.norm(described[0], axis=1), 1, atol=1e-5)
-    np.testing.assert_array_equal(*described)
+    np.testing.assert_array_equal(described[0], described[1])
 
 
 def test_the_codebook_is_the_sources_and_the_statistics_the_targets() -> None:

@@ -74,8 +74,10 @@ def test_siltp_by_hand() -> None:
 
 
 def test_siltp_does_not_see_the_light() -> None:
-    grey = np.random.default_rng(1).random((2, 20, 16)).astype(np.float32)
-    np.testing.assert_array_equal(lomo.siltp(grey, 3, 0.3), lomo.siltp(grey / 4, 3, 0.3))
+    grey = np.random.default_rng(1).random((2, 20, 16), dtype=np.float32)
+    np.testing.assert_array_equal(
+        lomo.siltp(grey, 3, 0.3), lomo.siltp(grey / np.float32(4), 3, 0.3)
+    )
 
 
 def test_maximal_occurrence_by_hand() -> None:

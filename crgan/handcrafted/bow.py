@@ -15,6 +15,7 @@ file against them number by number.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -143,11 +144,11 @@ def dimension(options: Options, height: int, width: int) -> int:
 
 
 def cell_colours(images: Pictures, table: Features, cell: int) -> Features:
-    """Mean colour-name probabilities of each cell: uint8 (n, H, W, 3) to (n, H/cell, W/cell, 11)."""
+    """Mean colour-name probabilities of each cell: (n, H, W, 3) to (n, H / cell, W / cell, 11)."""
     names = table[table_index(images)]
-    rows = sum(names[:, i::cell] for i in range(cell))
-    mean: Features = sum(rows[:, :, i::cell] for i in range(cell)) / np.float32(cell**2)
-    return mean
+    rows = functools.reduce(np.add, [names[:, i::cell] for i in range(cell)])
+    cells: Features = functools.reduce(np.add, [rows[:, :, i::cell] for i in range(cell)])
+    return cells / np.float32(cell**2)
 
 
 def histograms(images: Pictures, table: Features, codebook: Features, options: Options) -> Features:
@@ -169,8 +170,9 @@ def histograms(images: Pictures, table: Features, codebook: Features, options: O
     np.add.at(counts, strip * words + word, votes)
     occurrences = np.zeros(n * words, dtype=np.float32)
     np.add.at(occurrences, picture * words + word, np.float32(1))
-    burstiness = np.sqrt(np.maximum(occurrences, 1)).reshape(n, 1, words)
-    return (counts.reshape(n, strips, words) / burstiness).reshape(n, -1)
+    counts = counts.reshape(n, strips, words)
+    counts /= np.sqrt(np.maximum(occurrences, 1)).reshape(n, 1, words)
+    return counts.reshape(n, -1)
 
 
 def squared_distances(x: Features, words: Features) -> Features:
@@ -178,14 +180,16 @@ def squared_distances(x: Features, words: Features) -> Features:
     products = x @ (-2 * words.T)
     products += np.square(x).sum(axis=1)[:, None]
     products += np.square(words).sum(axis=1)
-    return np.maximum(products, 0, out=products)
+    np.maximum(products, 0, out=products)
+    return np.asarray(products, dtype=np.float32)
 
 
 def gaussian_mask(rows: int, columns: int, sigma: tuple[float, float]) -> Features:
     """exp(-(x / sigma_x)^2 - (y / sigma_y)^2) on the grid (rows, columns), x and y in [-1, 1]."""
     x = np.linspace(-1, 1, columns) / sigma[0]
     y = np.linspace(-1, 1, rows) / sigma[1]
-    return np.exp(-np.square(x) - np.square(y)[:, None]).astype(np.float32)
+    mask: NDArray[np.float64] = np.exp(-np.square(x) - np.square(y)[:, None])
+    return mask.astype(np.float32)
 
 
 def statistics_of(raw: Features) -> Statistics:

@@ -24,7 +24,7 @@ def in_chunks(
 ) -> Features:
     """Describe all pictures, `chunk` at a time on each of `threads` threads.
 
-    Every picture is described alone, so neither number changes a result.
+    Every picture is described alone, so neither number changes a result by more than rounding.
 
     Args:
         describe: uint8 (b, H, W, 3) to float32 (b, dims); NumPy and OpenCV leave the interpreter

@@ -162,8 +162,8 @@ _LOGARITHMS = np.log1p(np.arange(256)).astype(np.float32)
 def _damped(counts: NDArray[np.uint8]) -> Features:
     """log(1 + x), then length 1; counts (n, D)."""
     values = _LOGARITHMS[counts]
-    lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
-    return values / lengths[:, None]
+    lengths = np.sqrt(np.square(values).sum(axis=1, keepdims=True))
+    return np.asarray(values / lengths, dtype=np.float32)
 
 
 Surrounds = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
@@ -194,7 +194,7 @@ def retinex(
         blur: from `surrounds`.
         mode: I is the mean of the three channels, and the channels are scaled by one gain a pixel,
             which keeps their hue and saturation (`colour_preserving`); or each channel is treated
-            alone (`channels`), which also takes away the light's colour, and much of large clothes'.
+            alone (`channels`), which also takes away the light's colour, and some of the clothes'.
         clip: shares of a picture's pixels: their quantiles of r become black and white. This is
             the automatic gain and offset of the paper.
 
@@ -203,8 +203,8 @@ def retinex(
     """
     channels = np.moveaxis(images, -1, 1).astype(np.float32)  # (n, 3, H, W)
     light = channels if mode == "channels" else channels.mean(axis=1, keepdims=True)
-    surround = sum(np.log1p(b @ light @ c) for b, c in blur)
-    r = np.log1p(light) - surround / len(blur)
+    r: Features = np.log1p(light)
+    r -= np.mean([np.log1p(b @ light @ c) for b, c in blur], axis=0)
     black, white = _quantiles(r, clip)
     stretched = np.clip((r - black) / np.maximum(white - black, 1e-6), 0, 1)
     if mode == "channels":
@@ -229,14 +229,16 @@ def quantised_hsv(images: Features, bins: tuple[int, int, int]) -> Features:
     hsv = cv2.cvtColor(images.reshape(n * height, width, 3), cv2.COLOR_RGB2HSV)
     scale = np.array([bins[0] / 360, bins[1], bins[2]], dtype=np.float32)  # OpenCV's hue: degrees
     last = np.array(bins, dtype=np.float32) - 1
-    return np.minimum(np.floor(hsv * scale), last).reshape(images.shape)
+    quantised: Features = np.minimum(np.floor(hsv * scale), last).reshape(images.shape)
+    return quantised
 
 
 def grey_levels(images: Pictures) -> Features:
     """Luma (n, H, W) in [0, 1]; images uint8 (n, H, W, 3)."""
     n, height, width, _ = images.shape
     tall = images.astype(np.float32).reshape(n * height, width, 3)
-    return (cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY) / _WHITE).reshape(n, height, width)
+    luma = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY).reshape(n, height, width)
+    return np.asarray(luma / _WHITE, dtype=np.float32)
 
 
 def halved(images: Features) -> Features:
@@ -244,7 +246,7 @@ def halved(images: Features) -> Features:
     height, width = (size // 2 * 2 for size in images.shape[1:3])
     whole = images[:, :height, :width]
     rows = whole[:, ::2] + whole[:, 1::2]
-    return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) / np.float32(4)
 
 
 def siltp(grey: Features, radius: int, tau: float) -> NDArray[np.intp]:
@@ -257,7 +259,7 @@ def siltp(grey: Features, radius: int, tau: float) -> NDArray[np.intp]:
     Args:
         grey: (n, H, W), not negative.
     """
-    n, height, width = grey.shape
+    height, width = grey.shape[1:]
     padded = np.pad(grey, ((0, 0), (radius, radius), (radius, radius)), mode="edge")
     lower, upper = grey * np.float32(1 - tau), grey * np.float32(1 + tau)
     code = np.zeros(grey.shape, dtype=np.uint8)

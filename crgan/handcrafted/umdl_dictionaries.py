@@ -66,7 +66,7 @@ class Dictionaries:
 
 @dataclass
 class Codes:
-    """A_s of the source, A = [A_s A_u] of the target, and A_r of both; 0 before the first update."""
+    """A_s of the source, A = [A_s A_u] of the target, and A_r of both; 0 before any update."""
 
     source: Matrix
     target: Matrix
