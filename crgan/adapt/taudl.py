@@ -5,15 +5,16 @@ on picture sets a tracklet is all pictures of a person before a camera, as in th
 Every camera t has a classifier of its own over its own tracklets, all of them behind one CNN. In a
 mini-batch, with as many tracklets of each camera,
 
-    L_PCTD = the mean over the pictures of -log softmax_y(W_t x), y the picture's tracklet    eq. (2)
+    L_PCTD = the mean over the pictures of -log softmax_y(W_t x)                           eq. (2)
     L_CCTA = the mean over the tracklets i of
-             -log(sum_{k in N_i} e(i, k) / sum_j e(i, j)),  e(i, j) = exp(-||s_i - s_j|| / 2 sigma^2)
-                                                                                             eq. (3)
-    L      = (1 - lambda) L_PCTD + lambda L_CCTA                                             eq. (4)
+             -log(sum_{k in N_i} e(i, k) / sum_j e(i, j))                                  eq. (3)
+    L      = (1 - lambda) L_PCTD + lambda L_CCTA                                           eq. (4)
+    e(i, j) = exp(-||s_i - s_j|| / (2 sigma^2))
 
-s_i is the mean of the features of tracklet i in the batch, N_i its K = T/2 nearest tracklets of
-other cameras (T cameras), and j goes over all tracklets of the batch, i too: so tracklets of other
-cameras are drawn near, and tracklets of one's own camera, who are other people, are kept apart.
+x is a picture's feature and y its tracklet, s_i the mean of the features of tracklet i in the
+batch, N_i its K = T/2 nearest tracklets of other cameras (T cameras), and j goes over all tracklets
+of the batch, i too: so tracklets of other cameras are drawn near, and tracklets of one's own
+camera, who are other people, are kept apart.
 
 Two slips of the release are not followed: it hands the cameras of the batch to L_CCTA in another
 order than the features, which scrambles N_i, and it takes the numerator's terms without their
@@ -46,6 +47,8 @@ TRACKLETS = True
 
 Distance: TypeAlias = Literal["plain", "squared"]
 Average: TypeAlias = Literal["pictures", "cameras"]
+
+_MOVING = ("net", "heads", "adam", "batches")  # what a checkpoint of a training holds
 
 
 @dataclass(frozen=True)
@@ -227,12 +230,11 @@ class Training:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        parts = {"net": self.net, "heads": self.heads, "adam": self.adam, "batches": self.batches}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {name: getattr(self, name).state_dict() for name in _MOVING}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, saved in state.items():
-            getattr(self, name).load_state_dict(saved)
+        for name in _MOVING:
+            getattr(self, name).load_state_dict(state[name])
 
 
 def adapt(
