@@ -35,10 +35,11 @@ from torch.nn.functional import cross_entropy
 
 from crgan.adapt.base import Target
 from crgan.adapt.iterate import iterate
+from crgan.adapt.start import begin
 from crgan.data.batches import Augmentation, augment, class_labels, to_gan
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
-from crgan.reid.model_file import build_reid, reid_file
+from crgan.reid.model_file import reid_file
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.settings import settings_from
@@ -257,30 +258,14 @@ def adapt(
     """
     o = settings_from(Options, options, "taudl")
     torch.manual_seed(seed)
-    net = embedded(start, o.embedding)
-    batches = _batches(start, target, o, seed)
-    iterate("TAUDL", Training(net, batches, o, device), o.iterations, checkpoint)
-    size = (start["height"], start["width_px"])
+    size = target.images.shape[1:3]
+    net = begin(start, size, "TAUDL", embedding=o.embedding)
+    training = Training(net, _batches(target, o, seed), o, device)
+    iterate("TAUDL", training, o.iterations, checkpoint)
     return reid_file(net, [], size, start["origin"], start["notes"])
 
 
-def embedded(start: Mapping[str, Any], embedding: int) -> ReidNet:
-    """The backbone of a re-id file, without its classifier, under a new embedding."""
-    old = build_reid(start, "TAUDL's start")
-    net = ReidNet(
-        start["backbone"], start["width"], 0, start["last_stride"], start["pooling"], embedding
-    )
-    net.backbone.load_state_dict(old.backbone.state_dict())
-    return net
-
-
-def _batches(start: Mapping[str, Any], target: Target, o: Options, seed: int) -> TrackletBatches:
-    size = target.images.shape[1:3]
-    if size != (start["height"], start["width_px"]):
-        raise UserError(
-            f"TAUDL's start learned pictures of {start['height']}x{start['width_px']}, the "
-            f"target's are {size[0]}x{size[1]}; make it again"
-        )
+def _batches(target: Target, o: Options, seed: int) -> TrackletBatches:
     cameras = len(np.unique(target.camid))
     if cameras < 2:
         raise UserError(
@@ -290,5 +275,5 @@ def _batches(start: Mapping[str, Any], target: Target, o: Options, seed: int) ->
     assert target.tracklet is not None
     fewest = min(len(np.unique(target.tracklet[target.camid == c])) for c in set(target.camid))
     tracklets = min(max(1, o.batch // (cameras * o.pictures)), fewest)
-    how = Augmentation(o.flip, round(o.crop_padding * size[0]))
+    how = Augmentation(o.flip, round(o.crop_padding * target.images.shape[1]))
     return TrackletBatches(target, tracklets, o.pictures, how, seed)
