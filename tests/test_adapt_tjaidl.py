@@ -208,11 +208,12 @@ def test_resumes_bit_for_bit(
 ) -> None:
     whole = adapt(fresh(), source(), target(), OPTIONS, seed=5, device="cpu")
     checkpoint = Checkpoint(tmp_path / "state.pt", every=0)
+    step = where.step
 
     def stops(self: Any, t: int) -> dict[str, torch.Tensor]:
         if t == 2:
             raise Stopped
-        return super(where, self).step(t)
+        return step(self, t)
 
     with monkeypatch.context() as patch:
         patch.setattr(where, "step", stops)
@@ -228,7 +229,7 @@ def test_resumes_bit_for_bit(
 
 def test_what_cannot_be_is_told() -> None:
     nameless = replace(source(), attributes={})
-    with pytest.raises(UserError, match="TJ-AIDL learns attributes .* this source has none"):
+    with pytest.raises(UserError, match=r"TJ-AIDL learns attributes .* this source has none"):
         adapt(fresh(), nameless, target(), OPTIONS, seed=0, device="cpu")
     nobody = replace(source(), pid=np.zeros(20, np.int64))
     with pytest.raises(UserError, match="no labelled person"):
