@@ -37,6 +37,7 @@ from crgan.run.errors import UserError
 from crgan.run.settings import settings_from
 
 Bandwidths = tuple[float, float, float]
+Unit = Literal["one", "median"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Options(Solver):
         batch: source pictures in a batch, and as many of the target.
         lambda_attr, lambda_aal, lambda_mdal: weights.
         bandwidths: standard deviations of the Gaussian kernels that are added in the MMD.
-        bandwidth_unit: what they are multiples of: the median distance in the batch, or one.
+        attribute_unit, feature_unit: what they are multiples of in L_AAL and in L_MDAL: one, or the
+            median distance in the batch.
         pooling: of the last map.
     """
 
@@ -56,7 +58,8 @@ class Options(Solver):
     lambda_aal: float
     lambda_mdal: float
     bandwidths: Bandwidths
-    bandwidth_unit: Literal["median", "one"]
+    attribute_unit: Unit
+    feature_unit: Unit
     pooling: Literal["max", "mean"]
 
     def __post_init__(self) -> None:
@@ -105,7 +108,7 @@ def attribute_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
     return (each * known).sum() / known.sum().clamp(min=1)
 
 
-def mmd(s: Tensor, t: Tensor, bandwidths: Bandwidths, unit: str = "one") -> Tensor:
+def mmd(s: Tensor, t: Tensor, bandwidths: Bandwidths, unit: Unit = "one") -> Tensor:
     """MMD^2 between samples s (..., n, D) and t (..., m, D), for each leading place: (...).
 
         MMD^2 = mean k(s, s') + mean k(t, t') - 2 mean k(s, t),
@@ -173,14 +176,17 @@ class Training:
         terms = {
             "id": (1.0, F.cross_entropy(self.net.classifier(h_s), labels)),
             "attr": (o.lambda_attr, attribute_loss(a_s, targets, known)),
-            "aal": (o.lambda_aal, self._apart(a_s.T[..., None], a_t.T[..., None]).mean()),
-            "mdal": (o.lambda_mdal, self._apart(h_s, h_t)),
+            "aal": (o.lambda_aal, self._attributes_apart(a_s, a_t)),
+            "mdal": (o.lambda_mdal, mmd(h_s, h_t, o.bandwidths, o.feature_unit)),
         }
         o.descend(self.sgd, t, torch.stack([w * term for w, term in terms.values()]).sum())
         return {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _apart(self, s: Tensor, t: Tensor) -> Tensor:
-        return mmd(s, t, self.options.bandwidths, self.options.bandwidth_unit)
+    def _attributes_apart(self, a_s: Tensor, a_t: Tensor) -> Tensor:
+        """L_AAL of logits (B, M): each attribute is a sample of its own."""
+        o = self.options
+        each = mmd(a_s.T[..., None], a_t.T[..., None], o.bandwidths, o.attribute_unit)
+        return each.mean()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes while training."""
