@@ -319,6 +319,7 @@ def render(images: NDArray[np.uint8], styles: stargan.Styles) -> NDArray[np.uint
     They lie in a temporary file behind a memory map: of DukeMTMC-reID at 256x128 they are 13 GB.
     """
     shape = (len(images), len(styles.camids), *images.shape[1:])
-    styled = np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)
+    with tempfile.TemporaryFile() as file:  # gone from the disk when the map is
+        styled = np.memmap(file, np.uint8, "w+", shape=shape)
     styles.of(images, styled)
     return styled

@@ -123,7 +123,8 @@ def mmd(s: Tensor, t: Tensor, bandwidths: Bandwidths, unit: Unit = "one") -> Ten
     both = torch.cat((s, t), dim=-2)
     squared = (both.unsqueeze(-2) - both.unsqueeze(-3)).square().sum(dim=-1)
     if unit == "median":
-        rows, columns = torch.triu_indices(*squared.shape[-2:], offset=1, device=squared.device)
+        count = squared.shape[-1]
+        rows, columns = torch.triu_indices(count, count, 1, device=squared.device)
         apart = squared.detach()[..., rows, columns].median(dim=-1).values
         squared = squared / apart.clamp(min=1e-12)[..., None, None]
     k = torch.stack([torch.exp(squared / (-2 * b * b)) for b in bandwidths]).sum(dim=0)
