@@ -124,23 +124,19 @@ def test_a_step_notes_the_losses_as_written() -> None:
 
 def test_d_learns_each_time_and_g_every_n_critic_th() -> None:
     torch.manual_seed(0)
-    o = options(n_critic=3)
+    o = options(n_critic=3, iterations=20)
     training, pairs = Training(o, 3, (32, 16), "cpu"), batch(o)
     for t in range(6):
         old = {n: [p.detach().clone() for p in getattr(training, n).parameters()] for n in "gd"}
         training.step(t, pairs)
-        moved = {
-            n: [not torch.equal(a, b) for a, b in zip(old[n], getattr(training, n).parameters(),
-                                                      strict=True)]
-            for n in "gd"
-        }  # fmt: skip
-        assert all(moved["d"])
-        assert all(moved["g"]) if t % 3 == 2 else not any(moved["g"])
+        for n, due in (("d", True), ("g", t % 3 == 2)):
+            for a, b in zip(old[n], getattr(training, n).parameters(), strict=True):
+                assert torch.equal(a, b) is not due, n
 
 
 def test_it_learns_a_tiny_set() -> None:
     o = options(
-        iterations=120, n_critic=1, batch=6, width=8, lr=2e-3, flip=False, enlarge=1.0,
+        iterations=80, n_critic=1, batch=4, width=8, lr=3e-3, flip=False, enlarge=1.0,
         history_every=10,
     )  # fmt: skip
     trained = train(pictures(), o, seed=0)
@@ -192,4 +188,4 @@ def test_what_it_cannot_do_is_told() -> None:
     file = train(pictures(), options(iterations=1), seed=0).file
     with pytest.raises(UserError, match="does not fit"):
         Styles({**file, "config": {"width": 8, "blocks": 1}})
-    assert stargan.MODEL == file["model"]
+    assert file["model"] == stargan.MODEL
