@@ -87,12 +87,12 @@ class Heads(nn.Module):
 
     def __init__(self, features: int, o: Options, classes: int) -> None:
         super().__init__()
-        first = nn.Linear(features, o.hidden)
-        nn.init.kaiming_normal_(first.weight, mode="fan_out")
-        nn.init.zeros_(first.bias)
+        first = _linear(features, o.hidden)
         self.hidden = nn.Sequential(first, nn.BatchNorm1d(o.hidden), nn.ReLU())
         self.classify = nn.Sequential(nn.Dropout(o.dropout), linear_classifier(o.hidden, classes))
-        self.embed = linear_classifier(o.hidden, o.embedding)
+        # not from weights of 0.001, as the release: all distances would start near 0, where the
+        # hardest triplets hold one another at the margin
+        self.embed = _linear(o.hidden, o.embedding)
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, classes)."""
@@ -103,6 +103,13 @@ class Heads(nn.Module):
         """(B, embedding), not normalised."""
         embedded: Tensor = self.embed(self.hidden(features))
         return embedded
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def batch_hard(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
