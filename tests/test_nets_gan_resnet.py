@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.nets.patchgan import PatchGAN, ViewPatchGAN, decisions, receptive_field
+from crgan.nets.patchgan import PatchGAN, receptive_field
 from crgan.nets.resnet_generator import PlainInstanceNorm, ResidualBlock, ResnetGenerator
 
 
@@ -176,16 +176,3 @@ def test_patchgan_has_no_norm_on_its_first_layer() -> None:
     kinds = [type(m).__name__ for m in PatchGAN(2, 3, 0.0, "plain").net]
     block = ["Conv2d", "PlainInstanceNorm", "LeakyReLU"]
     assert kinds == ["GaussianNoise", "Conv2d", "LeakyReLU", *3 * block, "Conv2d"]
-
-
-def test_view_patchgan_is_a_patchgan_with_a_head() -> None:
-    with torch.device("meta"):
-        d, plain = ViewPatchGAN(8, 2, 5), PatchGAN(8, 2, 0.0, "plain")
-        made, views = d.both(torch.rand(3, 3, 64, 32))
-        assert made.shape == (3, 1, *decisions(64, 32, 2))
-        assert views.shape == (3, 5)
-    assert count(d) == count(plain) + 32 * 5 + 5
-    torch.manual_seed(0)
-    d = ViewPatchGAN(4, 2, 3)
-    x = torch.rand(2, 3, 32, 16)
-    assert torch.equal(d(x), d.both(x)[0])
