@@ -113,7 +113,7 @@ class Training:
     """
 
     losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")
-    conditions = 0  # planes a subclass feeds the generators behind the picture
+    conditions = 0  # numbers in the code by which a subclass guides its generators
 
     def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
         o = self.options = options

@@ -4,7 +4,8 @@ Neither code nor full text could be found. Its abstract says: each camera is a s
 learns the mappings from all source cameras to all target cameras; source and target view labels are
 embedded as guidance; a view classifier tells the views apart. The rest is our choice:
 
-- the guidance is one-hot planes of both cameras behind the picture, as StarGAN gives its labels;
+- the guidance is a one-hot code of both cameras, embedded as scale and shift behind the generators'
+  instance norms (`GuidedNorm` says why not as StarGAN gives its labels);
 - the view classifiers V_a and V_b are networks of their own, those of D_cam: a head on CycleGAN's
   discriminators could not tell cameras apart, since instance norm takes out colour and brightness,
   by which cameras differ (docs/open-choices.md has the numbers);
@@ -76,11 +77,11 @@ class Training(cyclegan.Training):
 
     def to_b(self, x: Tensor, pairs: Pairs) -> Tensor:
         guides = guidance(pairs.y_j, self.views["a"], pairs.y_c, self.views["b"], len(x))
-        return self.g(guided(x, guides))
+        return self.g(x, guides)
 
     def to_a(self, x: Tensor, pairs: Pairs) -> Tensor:
         guides = guidance(pairs.y_c, self.views["b"], pairs.y_j, self.views["a"], len(x))
-        return self.f(guided(x, guides))
+        return self.f(x, guides)
 
     def more_terms(self, pairs: Pairs, fakes: Fakes) -> dict[str, tuple[float, Tensor]]:
         """lambda_view times the cross-entropies of the translations, V_b and V_a fixed."""
@@ -115,11 +116,6 @@ def guidance(start: Tensor, n_start: int, end: Tensor, n_end: int, rows: int) ->
         return codes
     stays = torch.cat((torch.zeros(len(end), n_start, device=end.device), ends), dim=1)
     return torch.cat((codes, stays))
-
-
-def guided(x: Tensor, codes: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) with their codes (B, C) behind them as planes."""
-    return torch.cat((x, codes[:, :, None, None].expand(-1, -1, *x.shape[2:])), dim=1)
 
 
 def train(
@@ -165,7 +161,7 @@ class CameraTranslator(Renderer):
         chosen = rng.integers(len(self._to), size=len(x_s))
         end = torch.from_numpy(chosen)
         codes = guidance(start, len(self._from), end, len(self._to), len(x_s))
-        return self._g(guided(x_s, codes.to(x_s.device))), self._to[chosen]
+        return self._g(x_s, codes.to(x_s.device)), self._to[chosen]
 
 
 def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> CameraTranslator:
