@@ -113,19 +113,19 @@ class Training:
     """
 
     losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")
-    conditions = 0  # planes a subclass feeds the generators behind the picture
+    conditions = 0  # numbers in the code by which a subclass guides its generators
 
     def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
         o = self.options = options
         self.g, self.f = (
             ResnetGenerator(o.width, o.blocks, self.conditions).to(device) for _ in DIRECTIONS
         )
-        self.d_b, self.d_a = (self.discriminator(task).to(device) for _ in DIRECTIONS)
+        self.d_b, self.d_a = (self._discriminator().to(device) for _ in DIRECTIONS)
         self.pool_b, self.pool_a = (Pool(o.pool, seed + i) for i in range(2))
         self.adam_g = self.adam(self.g, self.f)
         self.adam_d = self.adam(self.d_b, self.d_a)
 
-    def discriminator(self, task: Task) -> nn.Module:
+    def _discriminator(self) -> nn.Module:
         """A new D_a or D_b."""
         d = PatchGAN(
             self.options.discriminator_width, self.options.discriminator_layers, 0, "plain"
@@ -186,7 +186,8 @@ class Training:
         o = self.options
         for d in (self.d_b, self.d_a):
             d.requires_grad_(False)  # their gradients are not wanted while G and F learn
-        terms = self.judged(pairs, fakes)
+        adv = losses.adversarial_g(self.d_b(fakes.b)) + losses.adversarial_g(self.d_a(fakes.a))
+        terms: dict[str, tuple[float, Tensor]] = {"adv": (1.0, adv)}
         cycle = l1(self.to_a(fakes.b, pairs), pairs.x_s) + l1(self.to_b(fakes.a, pairs), pairs.x_t)
         terms["cycle"] = (o.lambda_cycle, cycle)
         if o.lambda_identity:
@@ -198,22 +199,13 @@ class Training:
             d.requires_grad_(True)
         return {f"loss_{name}": term for name, (_, term) in terms.items()}
 
-    def judged(self, pairs: Pairs, fakes: Fakes) -> dict[str, tuple[float, Tensor]]:
-        """The terms that come from D_b and D_a: name -> (weight, value). L_GAN(G) + L_GAN(F)."""
-        adv = losses.adversarial_g(self.d_b(fakes.b)) + losses.adversarial_g(self.d_a(fakes.a))
-        return {"adv": (1.0, adv)}
-
     def _update_discriminators(self, pairs: Pairs, fakes: Fakes) -> Tensor:
         old_b, old_a = self.pool_b.swap(fakes.b.detach()), self.pool_a.swap(fakes.a.detach())
-        loss = self.discriminators_loss(pairs, old_b, old_a)
-        descend(self.adam_d, loss)
-        return loss
-
-    def discriminators_loss(self, pairs: Pairs, old_b: Tensor, old_a: Tensor) -> Tensor:
-        """L_D of D_b and of D_a, added; `old_*` are fakes from the history."""
         real_b, fake_b = self.d_b(torch.cat((pairs.x_t, old_b))).chunk(2)
         real_a, fake_a = self.d_a(torch.cat((pairs.x_s, old_a))).chunk(2)
-        return losses.adversarial_d(real_b, fake_b) + losses.adversarial_d(real_a, fake_a)
+        loss = losses.adversarial_d(real_b, fake_b) + losses.adversarial_d(real_a, fake_a)
+        descend(self.adam_d, loss)
+        return loss
 
     def learning(self) -> tuple[str, ...]:
         """Names of everything that changes while training."""

@@ -4,14 +4,17 @@ Neither code nor full text could be found. Its abstract says: each camera is a s
 learns the mappings from all source cameras to all target cameras; source and target view labels are
 embedded as guidance; a view classifier tells the views apart. The rest is our choice:
 
-- the guidance is one-hot planes of both cameras behind the picture, as StarGAN gives its labels;
-- the view classifier shares the discriminator's convolutions, as StarGAN's does;
+- the guidance is a one-hot code of both cameras, embedded as scale and shift behind the generators'
+  instance norms (`GuidedNorm` says why not as StarGAN gives its labels);
+- the view classifiers V_a and V_b are networks of their own, those of D_cam: a head on CycleGAN's
+  discriminators could not tell cameras apart, since instance norm takes out colour and brightness,
+  by which cameras differ (docs/open-choices.md has the numbers);
 - the losses are CycleGAN's, with SPGAN's weights, and lambda_view times the cross-entropies;
 - a picture that shall stay as it is (identity mapping) has no source camera in its guidance.
 
-    L = L_cyclegan + lambda_view (E[-log p(t | G(x_a, s, t))] + E[-log p(s | F(x_b, t, s))])
+    L = L_cyclegan + lambda_view (E[-log V_b(t | G(x_a, s, t))] + E[-log V_a(s | F(x_b, t, s))])
 
-and the classifier learns from real pictures alone: -log p(t | x_b), -log p(s | x_a).
+and the classifiers learn from real pictures alone: -log V_b(t | x_b) - log V_a(s | x_a).
 """
 
 from __future__ import annotations
@@ -26,12 +29,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.gan import cyclegan, losses
+from crgan.gan import cyclegan
 from crgan.gan.base import Renderer, Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, cameras, fit, load_generator
+from crgan.gan.loop import descend
 from crgan.gan.pairs import Pairs
-from crgan.nets.patchgan import ViewPatchGAN
-from crgan.nets.resnet_generator import initialise
+from crgan.nets.camera import CameraNet
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.settings import settings_from
@@ -44,63 +47,59 @@ class Options(cyclegan.Options):
     """Section `translators.m2mgan` of the parameters over `cyclegan`."""
 
     lambda_view: float
+    view_width: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.lambda_view < 0:
             raise UserError(f"m2mgan.lambda_view is {self.lambda_view}; it must be 0 at least")
+        if self.view_width < 1:
+            raise UserError(f"m2mgan.view_width is {self.view_width}; it must be 1 at least")
 
 
 class Training(cyclegan.Training):
     """CycleGAN's, guided by cameras: of x_a s, which is `pairs.y_j`, and of x_b t, `pairs.y_c`."""
 
-    losses = (*cyclegan.Training.losses, "loss_view")
+    losses = (*cyclegan.Training.losses, "loss_view", "loss_classifier")
     options: Options
-    d_b: ViewPatchGAN
-    d_a: ViewPatchGAN
 
     def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
         self.views = {end: len(c) for end, c in zip("ab", cameras(task), strict=True)}
         self.conditions = sum(self.views.values())
-        self._made = 0
         super().__init__(options, task, seed, device)
+        self.v_b, self.v_a = (
+            CameraNet(options.view_width, self.views[end]).to(device) for end in "ba"
+        )
+        self.adam_v = self.adam(self.v_b, self.v_a)
 
-    def discriminator(self, task: Task) -> nn.Module:
-        o = self.options
-        views = self.views["ba"[self._made]]  # D_b is asked for first
-        self._made += 1
-        d = ViewPatchGAN(o.discriminator_width, o.discriminator_layers, views)
-        for module in d.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                initialise(module)
-        return d
+    def learning(self) -> tuple[str, ...]:
+        return (*super().learning(), "v_b", "v_a", "adam_v")
 
     def to_b(self, x: Tensor, pairs: Pairs) -> Tensor:
         guides = guidance(pairs.y_j, self.views["a"], pairs.y_c, self.views["b"], len(x))
-        return self.g(guided(x, guides))
+        return self.g(x, guides)
 
     def to_a(self, x: Tensor, pairs: Pairs) -> Tensor:
         guides = guidance(pairs.y_c, self.views["b"], pairs.y_j, self.views["a"], len(x))
-        return self.f(guided(x, guides))
+        return self.f(x, guides)
 
-    def judged(self, pairs: Pairs, fakes: Fakes) -> dict[str, tuple[float, Tensor]]:
-        real_b, view_b = self.d_b.both(fakes.b)
-        real_a, view_a = self.d_a.both(fakes.a)
-        view = F.cross_entropy(view_b, pairs.y_c) + F.cross_entropy(view_a, pairs.y_j)
-        adv = losses.adversarial_g(real_b) + losses.adversarial_g(real_a)
-        return {"adv": (1.0, adv), "view": (self.options.lambda_view, view)}
+    def more_terms(self, pairs: Pairs, fakes: Fakes) -> dict[str, tuple[float, Tensor]]:
+        """lambda_view times the cross-entropies of the translations, V_b and V_a fixed."""
+        for v in (self.v_b, self.v_a):
+            v.requires_grad_(False).eval()
+        view = self._views(pairs, fakes.b, fakes.a)
+        for v in (self.v_b, self.v_a):
+            v.requires_grad_(True).train()
+        return {"view": (self.options.lambda_view, view)}
 
-    def discriminators_loss(self, pairs: Pairs, old_b: Tensor, old_a: Tensor) -> Tensor:
-        loss = pairs.x_s.new_zeros(())
-        for d, x, fake, view in (
-            (self.d_b, pairs.x_t, old_b, pairs.y_c),
-            (self.d_a, pairs.x_s, old_a, pairs.y_j),
-        ):
-            decisions, logits = d.both(torch.cat((x, fake)))
-            classified = F.cross_entropy(logits[: len(x)], view)
-            loss = loss + losses.adversarial_d(*decisions.chunk(2))
-            loss = loss + self.options.lambda_view * classified
-        return loss
+    def more_updates(self, t: int, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
+        """V_b and V_a on the real pictures."""
+        loss = self._views(pairs, pairs.x_t, pairs.x_s)
+        descend(self.adam_v, loss)
+        return {"loss_classifier": loss}
+
+    def _views(self, pairs: Pairs, b: Tensor, a: Tensor) -> Tensor:
+        return F.cross_entropy(self.v_b(b), pairs.y_c) + F.cross_entropy(self.v_a(a), pairs.y_j)
 
 
 def guidance(start: Tensor, n_start: int, end: Tensor, n_end: int, rows: int) -> Tensor:
@@ -117,11 +116,6 @@ def guidance(start: Tensor, n_start: int, end: Tensor, n_end: int, rows: int) ->
         return codes
     stays = torch.cat((torch.zeros(len(end), n_start, device=end.device), ends), dim=1)
     return torch.cat((codes, stays))
-
-
-def guided(x: Tensor, codes: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) with their codes (B, C) behind them as planes."""
-    return torch.cat((x, codes[:, :, None, None].expand(-1, -1, *x.shape[2:])), dim=1)
 
 
 def train(
@@ -167,7 +161,7 @@ class CameraTranslator(Renderer):
         chosen = rng.integers(len(self._to), size=len(x_s))
         end = torch.from_numpy(chosen)
         codes = guidance(start, len(self._from), end, len(self._to), len(x_s))
-        return self._g(guided(x_s, codes.to(x_s.device))), self._to[chosen]
+        return self._g(x_s, codes.to(x_s.device)), self._to[chosen]
 
 
 def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> CameraTranslator:

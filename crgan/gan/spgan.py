@@ -56,6 +56,15 @@ class Options(cyclegan.Options):
                 f"{self.similarity_from}; both are shares of the iterations, in this order"
             )
 
+        if self.lambda_3 < 0 or self.margin <= 0:
+            raise UserError(
+                f"spgan.lambda_3 is {self.lambda_3}, margin {self.margin}; they must be 0 at "
+                "least, and above 0"
+            )
+        for key in ("siamese_width", "siamese_stages"):
+            if getattr(self, key) < 1:
+                raise UserError(f"spgan.{key} is {getattr(self, key)}; it must be 1 at least")
+
     def check_size(self, height: int, width: int) -> None:
         super().check_size(height, width)
         if min(height, width) < 4**self.siamese_stages:

@@ -68,31 +68,6 @@ class PatchGAN(nn.Module):
         return self.net(x)
 
 
-class ViewPatchGAN(nn.Module):
-    """A PatchGAN whose convolutions also feed a classifier of the picture's camera (StarGAN's way).
-
-    Args:
-        width, layers: of the PatchGAN; its norm is plain instance norm.
-        views: cameras of its domain.
-    """
-
-    def __init__(self, width: int, layers: int, views: int) -> None:
-        super().__init__()
-        *trunk, decide = PatchGAN(width, layers, 0.0, "plain").net
-        assert isinstance(decide, nn.Conv2d)
-        self.trunk = nn.Sequential(*trunk)
-        self.decide = decide
-        self.view = nn.Linear(decide.in_channels, views)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decide(self.trunk(x))
-
-    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Decisions (B, 1, h, w) and logits of the camera (B, views)."""
-        h = self.trunk(x)
-        return self.decide(h), self.view(h.mean(dim=(2, 3)))
-
-
 def receptive_field(layers: int) -> int:
     """Side of the patch that one decision sees, in pixels.
 

@@ -21,6 +21,26 @@ class PlainInstanceNorm(nn.Module):
         return F.group_norm(x, x.shape[1])
 
 
+class GuidedNorm(nn.Module):
+    """Instance norm, then a scale and a shift for each channel that follow from a code.
+
+    Constant planes behind the picture, as StarGAN gives its labels, would be void here: behind
+    reflection padding a plane adds one number to a channel, which instance norm takes out again.
+    (StarGAN's planes work through the zeros it pads with.)
+
+    Args:
+        conditions: numbers in a code; a code of zeros leaves plain instance norm.
+    """
+
+    def __init__(self, channels: int, conditions: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(conditions, 2 * channels, bias=False)
+
+    def forward(self, x: Tensor, codes: Tensor) -> Tensor:
+        scale, shift = self.embed(codes)[:, :, None, None].chunk(2, dim=1)
+        return F.group_norm(x, x.shape[1]) * (1 + scale) + shift
+
+
 class ResidualBlock(nn.Module):
     """x + two 3x3 convolutions of it, each behind reflection padding and before instance norm."""
 
@@ -40,34 +60,40 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Pictures (B, 3 + conditions, H, W) to pictures (B, 3, H, W) in [-1, 1].
+    """Pictures (B, 3, H, W) to pictures (B, 3, H, W) in [-1, 1].
 
     Args:
         width: channels of the first convolution; 64 in the papers.
         blocks: residual blocks; 9 for 256x256, 6 for 128x128.
-        conditions: planes behind the three colours (M2M-GAN's cameras).
+        conditions: numbers in a code that guides the norms outside the blocks (M2M-GAN's cameras).
     """
 
     def __init__(self, width: int, blocks: int, conditions: int = 0) -> None:
         super().__init__()
         w = width
         self.net = nn.Sequential(
-            nn.Conv2d(3 + conditions, w, 7, padding=3, padding_mode="reflect"),
-            *_normed(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1)),
-            *_normed(nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1)),
-            PlainInstanceNorm(),
-            nn.ReLU(),
+            nn.Conv2d(3, w, 7, padding=3, padding_mode="reflect"),
+            *_act(w, conditions),
+            nn.Conv2d(w, 2 * w, 3, stride=2, padding=1),
+            *_act(2 * w, conditions),
+            nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1),
+            *_act(4 * w, conditions),
             *(ResidualBlock(4 * w) for _ in range(blocks)),
-            *_up(4 * w, 2 * w),
-            *_up(2 * w, w),
+            nn.ConvTranspose2d(4 * w, 2 * w, 3, stride=2, padding=1, output_padding=1),
+            *_act(2 * w, conditions),
+            nn.ConvTranspose2d(2 * w, w, 3, stride=2, padding=1, output_padding=1),
+            *_act(w, conditions),
             nn.Conv2d(w, 3, 7, padding=3, padding_mode="reflect"),
         )
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 initialise(module)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.net(x))
+    def forward(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Translate; `codes` (B, conditions) where there are conditions."""
+        for layer in self.net:
+            x = layer(x, codes) if isinstance(layer, GuidedNorm) else layer(x)
+        return torch.tanh(x)
 
 
 def initialise(conv: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
@@ -77,11 +103,6 @@ def initialise(conv: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
         nn.init.zeros_(conv.bias)
 
 
-def _normed(conv: nn.Module) -> tuple[nn.Module, ...]:
-    """The norm and ReLU of what comes before, then a convolution."""
-    return PlainInstanceNorm(), nn.ReLU(), conv
-
-
-def _up(channels: int, out: int) -> tuple[nn.Module, ...]:
-    up = nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1)
-    return up, PlainInstanceNorm(), nn.ReLU()
+def _act(channels: int, conditions: int) -> tuple[nn.Module, ...]:
+    """Norm and ReLU."""
+    return GuidedNorm(channels, conditions) if conditions else PlainInstanceNorm(), nn.ReLU()
