@@ -21,6 +21,28 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PAIR = {"source": "market1501", "target": "dukemtmc"}
+CRGAN = {"method": "crgan", "model": "crgan", **PAIR}
+PICTURED = {**CRGAN, "gan": "crgan/market1501-dukemtmc"}
+TRANSFER = {
+    "method": "direct_transfer", "model": "direct_transfer", **PAIR, "start": "d_id/market1501",
+}  # fmt: skip
+ALONE = {"method": "buc", "model": "buc", **PAIR, "start": "fresh"}
+SMALL: dict[str, Any] = {
+    "matrix.datasets": ["market1501", "dukemtmc"],
+    "matrix.sources": ["market1501"],
+    "matrix.targets": ["dukemtmc"],
+    "matrix.gan": [CRGAN],
+    "matrix.adapt": [TRANSFER, ALONE],
+    "matrix.translators": [],
+    "matrix.rendered": [],
+    "matrix.handcrafted": [],
+    "matrix.visual": [PICTURED],
+    "matrix.judges": [PAIR],
+    "matrix.renderings": [],
+}
+"""CR-GAN, Direct Transfer and a method without source, in one direction, and nothing else."""
+
 _BODY = '''
 
 def body(args, run):

@@ -69,7 +69,7 @@ def test_same_outputs_commands_and_inputs(
     ):
         a_seed += jobs * cells[group]
     # weights, data sets and their masks, judges; Figures 5, 6 and 7; tables
-    once = 4 + 2 * cells["datasets"] + 3 * cells["renderings"] + 1 + 7 + 1
+    once = 4 + 2 * cells["datasets"] + 2 * cells["renderings"] + cells["judges"] + 1 + 7 + 1
     assert len(ours) == 2 * a_seed + once
     for outputs, job in ours.items():
         assert job.argv == theirs[outputs].argv

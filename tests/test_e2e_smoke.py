@@ -12,20 +12,9 @@ from pathlib import Path
 import pytest
 
 from crgan.run.io import read_json
-from tests.stub_project import make, run
+from tests.stub_project import SMALL, make, run
 
-PAIR = {"source": "market1501", "target": "dukemtmc"}
-CRGAN = {"method": "crgan", "model": "crgan", **PAIR}
-SETTINGS = {
-    "profile": "smoke",
-    "matrix.datasets": ["market1501", "dukemtmc"],
-    "matrix.sources": ["market1501"],
-    "matrix.targets": ["dukemtmc"],
-    "matrix.gan": [CRGAN],
-    "matrix.adapt": [{"method": "direct_transfer", "model": "direct_transfer", **PAIR}],
-    "matrix.visual": [CRGAN],
-    "matrix.renderings": [],
-}
+SETTINGS = {"profile": "smoke", **SMALL}
 TABLES = ("results/table1.csv", "results/table2.csv")
 GAN = "artifacts/smoke/gan/crgan/market1501-dukemtmc/seed0.pt"
 

@@ -14,22 +14,14 @@ from pathlib import Path
 import pytest
 
 from crgan.engines.reconcile import snakemake_record
-from tests.stub_project import make, run, set_params, starts
+from tests.stub_project import PAIR, SMALL, make, run, set_params, starts
 
-PAIR = {"source": "market1501", "target": "dukemtmc"}
-SMALL = {
-    "matrix.datasets": ["market1501", "dukemtmc"],
-    "matrix.sources": ["market1501"],
-    "matrix.targets": ["dukemtmc"],
-    "matrix.gan": [{"method": "crgan", "model": "crgan", **PAIR}],
-    "matrix.adapt": [{"method": "direct_transfer", "model": "direct_transfer", **PAIR}],
-    "matrix.visual": [{"method": "crgan", "model": "crgan", **PAIR}],
-    "matrix.renderings": [],
-}
 TABLES = (1, 2, 6)
-JOBS = 21
-AFTER_LOSS = {"train_gan": 1, "finetune": 1, "evaluate": 1, "measure_images": 1,
-              "draw_rank_lists": 1, "make_table": 3}  # fmt: skip
+JOBS = 27
+AFTER_LOSS = {
+    "train_gan": 1, "finetune": 1, "evaluate": 1, "measure_images": 1, "judge_images": 1,
+    "draw_rank_lists": 1, "make_table": 3, "tabulate_renderings": 1,
+}  # fmt: skip
 LAMBDA = "loss.lambda_con=7"
 TABLE = "results/table6.csv"
 
@@ -80,7 +72,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project(make(tmp_path_factory.mktemp("built") / "project", SMALL, TABLES))
     project.snakemake()
     assert sum(project.ran().values()) == JOBS
-    assert "22 stages recorded in dvc.lock, 0 not built" in project.commit()
+    assert "27 stages recorded in dvc.lock, 0 not built" in project.commit()
     return project.folder
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from crgan.engines.workflow import LOOK_ONLY, runs_jobs
-from tests.stub_project import make, run, set_params, starts
-from tests.test_engines_acceptance import SMALL
+from tests.stub_project import SMALL, make, run, set_params, starts
 
 WEIGHTS = "artifacts/demo/weights/lpips.pt"
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from crgan.run.provenance import record_path
-from tests.stub_project import clean_environment, make, run, starts
-from tests.test_engines_acceptance import SMALL
+from tests.stub_project import SMALL, clean_environment, make, run, starts
 
 WEIGHTS = "artifacts/demo/weights/lpips.pt"
 SNAKEMAKE = ("snakemake", "--cores", "1", WEIGHTS)

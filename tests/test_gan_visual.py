@@ -15,8 +15,8 @@ from crgan.data.batches import to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Task
 from crgan.gan.visual import measure, settings_of
+from crgan.metrics.measurement import weights_from
 from crgan.run.errors import UserError
-from stages.measure_images import _weights
 
 N, SIZE = 10, 32
 SETTINGS = {"pictures": 6, "target_pictures": 99, "pairs_seed": 3, "fid_dims": 64,
@@ -100,7 +100,7 @@ def test_settings_are_read_strictly(change: dict[str, Any], message: str) -> Non
 
 
 def test_weights_come_by_name_or_by_file(tmp_path: Path) -> None:
-    assert _weights({"origin": "random", "state": {}}, tmp_path / "w.pt") == "random"
-    path = _weights({"origin": "x", "state": {"a": torch.ones(1)}}, tmp_path / "w.pt")
+    assert weights_from({"origin": "random", "state": {}}, tmp_path / "w.pt") == "random"
+    path = weights_from({"origin": "x", "state": {"a": torch.ones(1)}}, tmp_path / "w.pt")
     assert path == tmp_path / "w.pt"
     assert path.is_file()

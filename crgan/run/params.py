@@ -141,7 +141,7 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
-    groups = ("gan", "adapt", "rendered", "handcrafted", "visual")
+    groups = ("gan", "adapt", "rendered", "handcrafted", "visual", "judges", "renderings")
     for group, start, end in [
         *((g, "source", "target") for g in groups),
         ("translators", "a", "b"),
@@ -183,6 +183,13 @@ def _check_trained(matrix: dict[str, Any], origin: str) -> None:
                     f"{cell['gan']!r} of model {cell['model']!r}, which matrix.gan and "
                     "matrix.translators lack"
                 )
+    for cell in matrix["visual"]:
+        pair = {"source": cell["source"], "target": cell["target"]}
+        if pair not in matrix["judges"]:
+            raise UserError(
+                f"{origin}: matrix.visual has {' '.join(cell_key(cell))}, and matrix.judges lacks "
+                "judges of that direction"
+            )
     starts = {f"d_id/{source}" for source in matrix["sources"]} | {"fresh"}
     starts |= {f"reid/{'{}/{}-{}'.format(*key)}" for key in homes if homes[key] != "handcrafted"}
     for cell in matrix["adapt"]:

@@ -1,0 +1,201 @@
+"""Cluster-contrast (Dai et al. 2021): InfoNCE against the clusters that DBSCAN finds.
+
+Not a method of the paper; it is here to show what a later one gains from CR-GAN's CNN.
+
+A round clusters the target by DBSCAN on k-reciprocal Jaccard distances, drops what DBSCAN calls
+outliers, fills the memory with the clusters' mean features, and trains on batches of P clusters
+with K pictures each (`crgan.adapt.cluster_memory`). Features are batch-normalised in training and
+for clustering; tests compare those before that, as the paper does.
+
+Differences from the authors' release: the result is that of the last round, not of the round that
+is best on the test set; the pictures of a cluster are drawn without looking at their cameras, as
+in its sampler for data without cameras; the CNN keeps its own pooling and stride (GeM and stride 1
+there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import DBSCAN
+from torch import nn
+
+from crgan.adapt.base import Target
+from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Update, learn
+from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.data.store import Split
+from crgan.metrics.inputs import Floats
+from crgan.metrics.reranking import check_parameters, jaccard_distances
+from crgan.reid.training import Recipe
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rounds; what a round's `Recipe` holds stands there, `batch` being P * K.
+
+    Attributes:
+        rounds: clusterings, each with `iterations` batches.
+        instances: K, pictures of a cluster in a batch.
+        eps: of DBSCAN, a Jaccard distance.
+        min_samples: of DBSCAN, a picture's neighbours, itself among them, that make it a core.
+        k1, k2: of the Jaccard distances, see `crgan.metrics.reranking`.
+        tau: temperature of InfoNCE.
+        memory_momentum: share of a cluster's vector that an update keeps.
+        update: by all pictures of a batch, or by each cluster's hardest.
+    """
+
+    rounds: int
+    instances: int
+    eps: float
+    min_samples: int
+    k1: int
+    k2: int
+    tau: float
+    memory_momentum: float
+    update: Update
+
+    def __post_init__(self) -> None:
+        check_parameters(self.k1, self.k2)
+        counts = ("rounds", "instances", "min_samples")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        wrong += [] if 0 < self.eps < 1 else ["eps"]
+        wrong += [] if self.tau > 0 else ["tau"]
+        wrong += [] if 0 <= self.memory_momentum < 1 else ["memory_momentum"]
+        if wrong:
+            raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
+
+
+def _read(options: Mapping[str, Any]) -> tuple[Plan, Recipe]:
+    names = {field.name for field in fields(Plan)}
+    plan = settings_from(
+        Plan, {key: value for key, value in options.items() if key in names}, "cluster_contrast"
+    )
+    rest = {key: value for key, value in options.items() if key not in names}
+    recipe = settings_from(Recipe, rest, "cluster_contrast")
+    if recipe.batch % plan.instances or recipe.batch < 2 * plan.instances:
+        raise UserError(
+            f"cluster_contrast.batch is {recipe.batch}; use a multiple of instances "
+            f"({plan.instances}), twice it or more: a batch needs other clusters to contrast with"
+        )
+    return plan, recipe
+
+
+def adapt(
+    start: Mapping[str, Any],
+    source: Split,
+    target: Target,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """Cluster-contrast from any CNN (`crgan.adapt.base.Adapt`); the source is not seen.
+
+    Where DBSCAN finds fewer than two clusters there is nothing to contrast. The CNN then stays as
+    it is and, since it would be clustered the same again, so ends the method; a note says so.
+    """
+    plan, recipe = _read(options)
+    schedule = replace(recipe, iterations=plan.rounds * recipe.iterations)
+    model, optimizer = _model(start, target, plan, recipe, device)
+    found: list[tuple[int, float]] = []  # clusters and share of outliers, round by round
+    if checkpoint and (state := checkpoint.load()):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        found = state["found"]
+    for number in range(len(found), plan.rounds):
+        seeds = seed_round(seed, number)
+        where = f"cluster-contrast round {number + 1} of {plan.rounds}"
+        features = _features(model, target, device, f"{where}: features")
+        labels = clusters_of(features, plan)
+        found.append((int(labels.max()) + 1, float((labels < 0).mean())))
+        log(f"{where}: {found[-1][0]} clusters, {found[-1][1]:.1%} of the pictures outliers")
+        if found[-1][0] < 2:
+            break
+        model.memory = torch.from_numpy(means_of(features, labels)).to(device)
+        p, how = recipe.batch // plan.instances, recipe.augmentation(target.images.shape[1])
+        batches = ClusterBatches(target.images, labels, p, plan.instances, how, seeds)
+        steps = range(number * recipe.iterations, (number + 1) * recipe.iterations)
+        part = checkpoint.part(f"round{number}") if checkpoint else None
+        loss = learn(
+            model.train(), batches, optimizer, [schedule.lr_at(step) for step in steps],
+            device=device, checkpoint=part, description=where,
+        )  # fmt: skip
+        log(f"{where}: loss {loss:.3f}")
+        if checkpoint and part:
+            model.memory = model.memory[:0]
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            checkpoint.save({**state, "found": found})
+            part.remove()
+    return finish(model.net, start, _notes(found))
+
+
+def _notes(found: list[tuple[int, float]]) -> list[str]:
+    first, last = (f"{clusters} ({out:.0%} outliers)" for clusters, out in (found[0], found[-1]))
+    notes = [f"cluster-contrast went from {first} clusters to {last}"]
+    if found[-1][0] < 2:
+        notes.append(
+            f"cluster-contrast stopped before round {len(found)}: DBSCAN found {found[-1][0]} "
+            "clusters, and two are needed"
+        )
+    return notes
+
+
+def _model(
+    start: Mapping[str, Any], target: Target, plan: Plan, recipe: Recipe, device: str
+) -> tuple[MemoryNet, torch.optim.Adam]:
+    """The CNN with a batch norm behind its features, whose shift stays 0, as in the release."""
+    net = begin(start, target)
+    neck = nn.BatchNorm1d(net.feature_dim)
+    neck.bias.requires_grad_(False)
+    model = MemoryNet(
+        net, neck, tau=plan.tau, momentum=plan.memory_momentum, update=plan.update
+    )  # fmt: skip
+    model.to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=recipe.lr,
+        betas=recipe.adam_betas,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    return model, optimizer
+
+
+def _features(model: MemoryNet, target: Target, device: str, description: str) -> Floats:
+    """Batch-normalised features (n, D) of length 1."""
+    pooled = torch.from_numpy(features_of(model.net, target, device, description))
+    with torch.no_grad():
+        normalised: Floats = model.head.eval()(pooled.to(device)).cpu().numpy()
+    return unit(normalised)
+
+
+def clusters_of(features: Floats, plan: Plan) -> NDArray[np.int64]:
+    """Cluster of each picture (n,), from 0; -1 for outliers.
+
+    Args:
+        features: (n, D) of length 1.
+        plan: of the distances and of DBSCAN.
+    """
+    distances = jaccard_distances(
+        features, k1=plan.k1, k2=plan.k2, threads=torch.get_num_threads()
+    )  # fmt: skip
+    dbscan = DBSCAN(eps=plan.eps, min_samples=plan.min_samples, metric="precomputed")
+    labels: NDArray[np.int64] = dbscan.fit_predict(distances).astype(np.int64)
+    return labels
+
+
+def means_of(features: Floats, labels: NDArray[np.int64]) -> Floats:
+    """Mean feature of each cluster, of length 1: (K, D) float32 of features (n, D)."""
+    inside = labels >= 0
+    sums = np.zeros((int(labels.max()) + 1, features.shape[1]), dtype=np.float64)
+    np.add.at(sums, labels[inside], features[inside])
+    return unit(sums.astype(np.float32))

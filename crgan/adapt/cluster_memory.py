@@ -1,0 +1,209 @@
+"""Learning against a memory that holds one vector a cluster: BUC and cluster-contrast.
+
+Instead of a classifier's weights, the features seen so far stand for the clusters: the logits are
+the cosines of a picture's feature f with the vectors V, divided by a temperature, and V follows f.
+
+    p(c | x) = exp(V_c . f / tau) / sum_j exp(V_j . f / tau),    V_y <- m V_y + (1 - m) f
+
+(length 1 again after each update).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import trange
+
+from crgan.data.batches import Augmentation, augment, to_gan
+from crgan.data.samplers import EpochSampler
+from crgan.nets.reid import ReidNet
+from crgan.reid.training import Batches
+from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
+from crgan.run.errors import UserError
+
+Update: TypeAlias = Literal["all", "hardest"]
+
+
+class MemoryNet(nn.Module):
+    """A re-id CNN with a head for training, and the memory.
+
+    Args:
+        net: without classifier.
+        head: from its features (B, D) to (B, E); left behind after training.
+        tau: temperature.
+        momentum: share of V_y that an update keeps.
+        update: all: every picture of a batch, one after the other; hardest: of each cluster the
+            picture least like its vector.
+        dropout: of the features, after they got length 1.
+
+    Attributes:
+        memory: V, (K, E), row c the vector of cluster c; set anew for each round.
+    """
+
+    memory: Tensor
+
+    def __init__(
+        self,
+        net: ReidNet,
+        head: nn.Module,
+        *,
+        tau: float,
+        momentum: float,
+        update: Update = "all",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.net, self.head, self.dropout = net, head, nn.Dropout(dropout)
+        self.tau, self.momentum, self.update = tau, momentum, update
+        self.register_buffer("memory", torch.zeros(0, net.feature_dim))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, E) of length 1, dropout aside."""
+        features: Tensor = self.dropout(F.normalize(self.head(self.net.features(images))))
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(B, K) of features (B, E)."""
+        return features @ self.memory.T / self.tau
+
+    @torch.no_grad()
+    def remember(self, features: Tensor, labels: Tensor) -> None:
+        """Let V follow features (B, E) of pictures of clusters `labels` (B,)."""
+        if self.update == "hardest":
+            chosen = hardest(features, labels, self.memory)
+            features, labels = features[chosen], labels[chosen]
+        for f, y in zip(features, labels.tolist(), strict=True):
+            moved = self.momentum * self.memory[y] + (1 - self.momentum) * f
+            self.memory[y] = F.normalize(moved, dim=0)
+
+
+def hardest(features: Tensor, labels: Tensor, memory: Tensor) -> Tensor:
+    """Rows of a batch, one a cluster in it: the picture least like its cluster's vector."""
+    likeness = (features * memory[labels]).sum(1)
+    rows = [
+        int(torch.where(labels == y, likeness, torch.inf).argmin())
+        for y in labels.unique().tolist()
+    ]
+    return torch.tensor(rows, device=labels.device)
+
+
+def learn(
+    model: MemoryNet,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    rates: Sequence[float],
+    *,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+    description: str = "",
+) -> float:
+    """One round: as many batches as there are learning rates; `model` and its memory change.
+
+    Args:
+        model: on `device` and in train mode; its memory has a row for each label of `batches`.
+        batches: images and their clusters.
+        optimizer: of its parameters; a group's key `scale` multiplies the rate for this group.
+        rates: learning rate of each batch.
+        checkpoint: of this round alone; saved into when due, resumed from.
+
+    Returns:
+        The mean loss over the round.
+
+    Raises:
+        UserError: the loss is no longer finite.
+    """
+    done, total = 0, torch.zeros((), dtype=torch.float64, device=device)
+    other = np.random.default_rng(
+        0
+    )  # `rng_state` wants a numpy generator; dropout draws from torch
+    if checkpoint and (state := checkpoint.load()):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        batches.load_state_dict(state["batches"])
+        set_rng_state(other, state["random"])
+        done = state["done"]
+        total.copy_(state["total"])
+    for step in trange(done, len(rates), initial=done, total=len(rates), desc=description):
+        for group in optimizer.param_groups:
+            group["lr"] = rates[step] * group.get("scale", 1.0)
+        images, labels = (t.to(device, non_blocking=True) for t in next(batches))
+        features = model(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(model.logits(features), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        model.remember(features.detach(), labels)
+        total += loss.detach()
+        if checkpoint and checkpoint.due() and step + 1 < len(rates):
+            checkpoint.save(
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "batches": batches.state_dict(),
+                    "random": rng_state(other),
+                    "done": step + 1,
+                    "total": total,
+                }
+            )
+    mean = float(total) / len(rates)
+    if not math.isfinite(mean):
+        raise UserError(f"{description}: the loss is {mean}; lower its lr")
+    return mean
+
+
+class ClusterBatches:
+    """Endless batches of P clusters with K pictures each, augmented, resumable bit for bit.
+
+    Clusters come in shuffled epochs, each as often as any other; a cluster of fewer than K
+    pictures shows some of them twice.
+
+    Args:
+        images: uint8 (n, H, W, 3).
+        labels: int64 (n,), clusters from 0; pictures of label -1 are never drawn.
+        clusters: P.
+        instances: K.
+        how: the augmentation.
+        seed: everything drawn follows from it.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        clusters: int,
+        instances: int,
+        how: Augmentation,
+        seed: np.random.SeedSequence,
+    ) -> None:
+        order, looks = seed.spawn(2)
+        by_label = np.argsort(labels, kind="stable")
+        first = np.searchsorted(labels[by_label], np.arange(labels.max() + 2))
+        self._members = [by_label[a:b] for a, b in pairwise(first)]
+        self._images, self._how, self._instances = images, how, instances
+        self._sampler = EpochSampler(len(self._members), clusters, order)
+        self._rng = np.random.default_rng(looks)
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        labels = next(self._sampler)
+        rows = np.concatenate([self._draw(self._members[label]) for label in labels])
+        images = to_gan(augment(self._images, rows, self._how, self._rng))
+        return images, torch.from_numpy(np.repeat(labels, self._instances))
+
+    def _draw(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        few = len(members) < self._instances
+        return self._rng.choice(members, self._instances, replace=few)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sampler": self._sampler.state_dict(), "looks": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sampler.load_state_dict(state["sampler"])
+        self._rng.bit_generator.state = state["looks"]

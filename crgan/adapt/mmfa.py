@@ -1,0 +1,230 @@
+"""MMFA: multi-task mid-level feature alignment (Lin et al. BMVC 2018).
+
+Identities and attributes of the source are learned together, in one stage, while two distances keep
+the target's features where the source's are: of the attributes' predictions, and of the pooled
+mid-level features H themselves.
+
+    L_id   = -log p(y | x_S)
+    L_attr = the mean over M attributes of their binary cross-entropies
+    L_AAL  = 1/M sum_m MMD^2(A^m_S, A^m_T)      attribute alignment; A^m, logit of attribute m
+    L_MDAL = MMD^2(H_S, H_T)                    mid-level deep feature alignment
+    L      = L_id + lambda_attr L_attr + lambda_aal L_AAL + lambda_mdal L_MDAL
+
+No code was released. What is known of the paper stands in docs/open-choices.md with our choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from crgan.adapt.base import Target
+from crgan.adapt.joint import People, Solver, learn, network, picked, to_device
+from crgan.data.attributes import LARGEST
+from crgan.data.batches import TrainBatches
+from crgan.data.store import Split
+from crgan.nets.reid import ReidNet, linear_classifier
+from crgan.reid.model_file import reid_file
+from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
+from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
+
+Bandwidths = tuple[float, float, float]
+Unit = Literal["one", "median"]
+
+
+@dataclass(frozen=True)
+class Options(Solver):
+    """Section `adaptation.mmfa` of the parameters.
+
+    Attributes:
+        batch: source pictures in a batch, and as many of the target.
+        lambda_attr, lambda_aal, lambda_mdal: weights.
+        bandwidths: standard deviations of the Gaussian kernels that are added in the MMD.
+        attribute_unit, feature_unit: what they are multiples of in L_AAL and in L_MDAL: one, or the
+            median distance in the batch.
+        pooling: of the last map.
+    """
+
+    batch: int
+    lambda_attr: float
+    lambda_aal: float
+    lambda_mdal: float
+    bandwidths: Bandwidths
+    attribute_unit: Unit
+    feature_unit: Unit
+    pooling: Literal["max", "mean"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch < 2 or min(self.bandwidths) <= 0:
+            raise UserError(f"mmfa.batch is {self.batch}, bandwidths {self.bandwidths}: 2 at least "
+                            "and above 0")  # fmt: skip
+        if min(self.lambda_attr, self.lambda_aal, self.lambda_mdal) < 0:
+            raise UserError("mmfa: a lambda is below 0")
+
+
+def attribute_targets(
+    attributes: Mapping[str, NDArray[np.int64]],
+) -> tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]:
+    """Published attribute values of n pictures as binary targets.
+
+    1 and 2 become 0 and 1; an attribute of more values (age) becomes one target a value. Where a
+    value is unknown (0), nothing is learned.
+
+    Returns:
+        Names of the M targets, the targets (n, M), and which of them are known (n, M).
+
+    Raises:
+        UserError: no attributes.
+    """
+    if not attributes:
+        raise UserError(
+            "mmfa learns the attributes of the source's people, and this source has none; use "
+            "Market-1501 or DukeMTMC-reID with its attribute file, or a method without attributes"
+        )
+    names: list[str] = []
+    columns: list[NDArray[np.bool_]] = []
+    known: list[NDArray[np.bool_]] = []
+    for name in sorted(attributes):
+        values, top = attributes[name], LARGEST.get(name, 2)
+        wanted = [2] if top == 2 else range(1, top + 1)
+        names += [name] if top == 2 else [f"{name}{value}" for value in wanted]
+        columns += [values == value for value in wanted]
+        known += [values > 0] * len(wanted)
+    return names, np.stack(columns, axis=1).astype(np.float32), np.stack(known, axis=1)
+
+
+def attribute_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+    """L_attr: binary cross-entropies (B, M), the mean of those that are known; 0 for none."""
+    each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1)
+
+
+def mmd(s: Tensor, t: Tensor, bandwidths: Bandwidths, unit: Unit = "one") -> Tensor:
+    """MMD^2 between samples s (..., n, D) and t (..., m, D), for each leading place: (...).
+
+        MMD^2 = mean k(s, s') + mean k(t, t') - 2 mean k(s, t),
+        k(x, y) = sum_b exp(-|x - y|^2 / (2 (b u)^2))
+
+    over all pairs, those of a picture with itself included: never below 0.
+
+    Args:
+        unit: u, "one" or "median": of the distances between any two, which is no subject of the
+            gradient. It makes the kernels as wide as the features lie apart, whatever they measure.
+    """
+    both = torch.cat((s, t), dim=-2)
+    squared = (both.unsqueeze(-2) - both.unsqueeze(-3)).square().sum(dim=-1)
+    if unit == "median":
+        count = squared.shape[-1]
+        rows, columns = torch.triu_indices(count, count, 1, device=squared.device)
+        apart = squared.detach()[..., rows, columns].median(dim=-1).values
+        squared = squared / apart.clamp(min=1e-12)[..., None, None]
+    k = torch.stack([torch.exp(squared / (-2 * b * b)) for b in bandwidths]).sum(dim=0)
+    n = s.shape[-2]
+    blocks = (k[..., :n, :n], k[..., n:, n:], k[..., :n, n:])
+    within_s, within_t, between = (block.mean(dim=(-2, -1)) for block in blocks)
+    return within_s + within_t - 2 * between
+
+
+class Training:
+    """CNN and attribute branches; in a batch the first half is source, the other target."""
+
+    def __init__(
+        self,
+        options: Options,
+        net: ReidNet,
+        source: Split,
+        people: People,
+        target: Target,
+        seed: int,
+        device: str,
+    ) -> None:
+        o = self.options = options
+        self.device = device
+        self.labels = people.labels
+        attributes = {name: values[people.rows] for name, values in source.attributes.items()}
+        names, self.targets, self.known = attribute_targets(attributes)
+        self.net = net.to(device)
+        self.attributes = linear_classifier(net.feature_dim, len(names)).to(device)
+        self.sgd = o.sgd(net.backbone, net.classifier, self.attributes)
+        how = o.augmentation(people.images.shape[1])
+        of_source, of_target = np.random.SeedSequence(seed).spawn(2)
+        rows, nobody = np.arange(len(people.rows)), np.zeros(len(target), np.int64)
+        self.source = TrainBatches(people.images, rows, o.batch, how, of_source)
+        self.target = TrainBatches(target.images, nobody, o.batch, how, of_target)
+        self.rng = np.random.default_rng(seed)
+
+    def step(self, t: int) -> dict[str, Tensor]:
+        """Iteration t, from 0."""
+        o = self.options
+        x_s, rows = next(self.source)
+        x_t, _ = next(self.target)
+        # one batch: its statistics are of both domains, as are those kept for the test
+        h = self.net.features(to_device(torch.cat((x_s, x_t)), self.device))
+        h_s, h_t = h.chunk(2)
+        a_s, a_t = self.attributes(h).chunk(2)
+        labels, targets, known = (
+            picked(values, rows, self.device) for values in (self.labels, self.targets, self.known)
+        )
+        terms = {
+            "id": (1.0, F.cross_entropy(self.net.classifier(h_s), labels)),
+            "attr": (o.lambda_attr, attribute_loss(a_s, targets, known)),
+            "aal": (o.lambda_aal, self._attributes_apart(a_s, a_t)),
+            "mdal": (o.lambda_mdal, mmd(h_s, h_t, o.bandwidths, o.feature_unit)),
+        }
+        o.descend(self.sgd, t, torch.stack([w * term for w, term in terms.values()]).sum())
+        return {name: term.detach() for name, (_, term) in terms.items()}
+
+    def _attributes_apart(self, a_s: Tensor, a_t: Tensor) -> Tensor:
+        """L_AAL of logits (B, M): each attribute is a sample of its own."""
+        o = self.options
+        each = mmd(a_s.T[..., None], a_t.T[..., None], o.bandwidths, o.attribute_unit)
+        return each.mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes while training."""
+        parts = {name: getattr(self, name).state_dict() for name in _LEARNING}
+        return {**parts, "random": rng_state(self.rng)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        for name in _LEARNING:
+            getattr(self, name).load_state_dict(state[name])
+        set_rng_state(self.rng, state["random"])
+
+
+_LEARNING = ("net", "attributes", "sgd", "source", "target")
+
+
+def adapt(
+    start: Mapping[str, Any],
+    source: Split,
+    target: Target,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """Learn the source's identities and attributes, aligned with the target
+    (`crgan.adapt.base.Adapt`).
+
+    Raises:
+        UserError: bad options, a source without attributes, or a loss that diverges.
+    """
+    o = settings_from(Options, options, "mmfa")
+    people = People(source)
+    size = source.images.shape[1:3]
+    torch.manual_seed(seed)
+    net = network(start, people.classes, size, o.pooling)
+    training = Training(o, net, source, people, target, seed, device)
+    learn("MMFA", training, o.iterations, checkpoint)
+    return reid_file(net, people.pids, size, start["origin"], start["notes"])

@@ -1,0 +1,279 @@
+"""TAUDL: tracklet association by unsupervised deep learning (Li et al. ECCV 2018, section 3.2).
+
+No label of the source is used, and of the target only which pictures of one camera show one person:
+on picture sets a tracklet is all pictures of a person before a camera, as in the authors' release.
+Every camera t has a classifier of its own over its own tracklets, all of them behind one CNN. In a
+mini-batch, with as many tracklets of each camera,
+
+    L_PCTD = the mean over the pictures of -log softmax_y(W_t x)                           eq. (2)
+    L_CCTA = the mean over the tracklets i of
+             -log(sum_{k in N_i} e(i, k) / sum_j e(i, j))                                  eq. (3)
+    L      = (1 - lambda) L_PCTD + lambda L_CCTA                                           eq. (4)
+    e(i, j) = exp(-||s_i - s_j|| / (2 sigma^2))
+
+x is a picture's feature and y its tracklet, s_i the mean of the features of tracklet i in the
+batch, N_i its K = T/2 nearest tracklets of other cameras (T cameras), and j goes over all tracklets
+of the batch, i too: so tracklets of other cameras are drawn near, and tracklets of one's own
+camera, who are other people, are kept apart.
+
+Two slips of the release are not followed: it hands the cameras of the batch to L_CCTA in another
+order than the features, which scrambles N_i, and it takes the numerator's terms without their
+gradient, so that it only pushes tracklets apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from crgan.adapt.base import Target
+from crgan.adapt.iterate import iterate
+from crgan.adapt.start import begin
+from crgan.data.batches import Augmentation, augment, class_labels, to_gan
+from crgan.data.store import Split
+from crgan.nets.reid import ReidNet, linear_classifier
+from crgan.reid.model_file import reid_file
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
+
+TRACKLETS = True
+
+Distance: TypeAlias = Literal["plain", "squared"]
+Average: TypeAlias = Literal["pictures", "cameras"]
+
+_MOVING = ("net", "heads", "adam", "batches")  # what a checkpoint of a training holds
+
+
+@dataclass(frozen=True)
+class Options:
+    """Section `adaptation.taudl` of the parameters.
+
+    Attributes:
+        iterations: batches.
+        batch: pictures in each, shared out evenly among the cameras.
+        pictures: of each tracklet in a batch; one with fewer gives some twice.
+        lr: learning rate of Adam.
+        embedding: dimensions of the layer between pooling and classifiers; 0 for none.
+        lambda_: lambda of eq. (4), 0 to 1.
+        sigma_squared: sigma^2 of eq. (3).
+        distance: of eq. (3): plain Euclidean or squared.
+        pctd: pictures: mean over a batch's pictures; cameras: sum of the cameras' means.
+        adam_betas, weight_decay: of Adam.
+        constant_share: share of the iterations at the full rate, which then falls exponentially.
+        last_rate: what is left of the rate in the end, a share.
+        flip: probability of mirroring a picture.
+        crop_padding: share of the height by which a picture is padded before a random crop.
+    """
+
+    iterations: int
+    batch: int
+    pictures: int
+    lr: float
+    embedding: int
+    lambda_: float
+    sigma_squared: float
+    distance: Distance
+    pctd: Average
+    adam_betas: tuple[float, float]
+    weight_decay: float
+    constant_share: float
+    last_rate: float
+    flip: float
+    crop_padding: float
+
+    def __post_init__(self) -> None:
+        wrong = [n for n in ("iterations", "batch", "pictures") if getattr(self, n) < 1]
+        wrong += [n for n in ("lr", "sigma_squared", "last_rate") if getattr(self, n) <= 0]
+        shares = ("lambda_", "constant_share", "flip", "crop_padding")
+        wrong += [n for n in shares if not 0 <= getattr(self, n) <= 1]
+        wrong += [n for n in ("embedding", "weight_decay") if getattr(self, n) < 0]
+        if wrong:
+            raise UserError(f"taudl.{wrong[0]} is {getattr(self, wrong[0])!r}, which cannot be")
+
+    def lr_at(self, t: int) -> float:
+        """Learning rate of iteration t, from 0."""
+        falling = t / self.iterations - self.constant_share
+        if falling <= 0:
+            return self.lr
+        return float(self.lr * self.last_rate ** (falling / (1 - self.constant_share)))
+
+
+def discrimination(logits: list[Tensor], labels: list[Tensor], average: Average) -> Tensor:
+    """L_PCTD, eq. (2).
+
+    Args:
+        logits: of each camera (pictures, its tracklets).
+        labels: of each camera int64 (pictures,), from 0.
+        average: as `Options.pctd`.
+    """
+    if average == "cameras":
+        return torch.stack(list(map(cross_entropy, logits, labels))).sum()
+    pairs = zip(logits, labels, strict=True)
+    terms = [cross_entropy(z, y, reduction="sum") for z, y in pairs]
+    return torch.stack(terms).sum() / sum(map(len, labels))
+
+
+def association(
+    s: Tensor, camera: Tensor, neighbours: int, sigma_squared: float, distance: Distance
+) -> Tensor:
+    """L_CCTA, eq. (3).
+
+    Args:
+        s: mean features of the tracklets (n, D).
+        camera: int64 (n,), in the same order.
+        neighbours: K; every tracklet has as many of other cameras at least.
+        sigma_squared, distance: as in `Options`.
+    """
+    # without matrix products, whose rounding gives a tracklet a distance, and a gradient, to itself
+    d = torch.cdist(s, s, compute_mode="donot_use_mm_for_euclid_dist")
+    log_e = -(d.square() if distance == "squared" else d) / (2 * sigma_squared)
+    same_camera = camera[:, None] == camera[None, :]
+    nearest = log_e.masked_fill(same_camera, -torch.inf).topk(neighbours, dim=1).values
+    return (log_e.logsumexp(1) - nearest.logsumexp(1)).mean()
+
+
+class TrackletBatches:
+    """Endless batches with as many tracklets of each camera and as many pictures of each tracklet.
+
+    Args:
+        target: with tracklets.
+        tracklets: of each camera in a batch, no two alike.
+        pictures: of each tracklet.
+        how: the augmentation.
+        seed: draws and augmentation follow from it.
+
+    Attributes:
+        classes: tracklets of each camera, cameras in ascending order.
+    """
+
+    def __init__(
+        self, target: Target, tracklets: int, pictures: int, how: Augmentation, seed: int
+    ) -> None:
+        assert target.tracklet is not None
+        self._images, self._how = target.images, how
+        self._tracklets, self._pictures = tracklets, pictures
+        self._rows: list[list[NDArray[np.int64]]] = []
+        for camid in np.unique(target.camid):
+            mine = np.flatnonzero(target.camid == camid)
+            labels, n = class_labels(target.tracklet[mine])
+            self._rows.append([mine[labels == y] for y in range(n)])
+        self.classes = [len(rows) for rows in self._rows]
+        self._rng = np.random.default_rng(seed)
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        """The next batch, camera by camera, tracklet by tracklet.
+
+        Returns:
+            Pictures float32 (T * tracklets * pictures, 3, H, W) in [-1, 1], and which tracklets of
+            each camera they show, int64 (T, tracklets).
+        """
+        labels = [self._rng.choice(n, self._tracklets, replace=False) for n in self.classes]
+        drawn = [rows[y] for rows, mine in zip(self._rows, labels, strict=True) for y in mine]
+        picks = np.concatenate([self._some_of(rows) for rows in drawn])
+        images = to_gan(augment(self._images, picks, self._how, self._rng))
+        return images, torch.from_numpy(np.stack(labels).astype(np.int64))
+
+    def _some_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        few = len(rows) < self._pictures
+        return self._rng.choice(rows, self._pictures, replace=few)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rng": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._rng.bit_generator.state = state["rng"]
+
+
+class Training:
+    """The CNN, a classifier for each camera, Adam and the batches."""
+
+    def __init__(self, net: ReidNet, batches: TrackletBatches, o: Options, device: str) -> None:
+        self.o, self.batches, self.device = o, batches, device
+        self.net = net.to(device).to(memory_format=torch.channels_last).train()
+        heads = [linear_classifier(net.feature_dim, n) for n in batches.classes]
+        self.heads = nn.ModuleList(heads).to(device)
+        self.adam = torch.optim.Adam(
+            [*self.net.parameters(), *self.heads.parameters()],
+            lr=o.lr, betas=o.adam_betas, weight_decay=o.weight_decay, fused=True,
+        )  # fmt: skip
+
+    def step(self, t: int) -> dict[str, Tensor]:
+        for group in self.adam.param_groups:
+            group["lr"] = self.o.lr_at(t)
+        losses = self.losses()
+        loss = (1 - self.o.lambda_) * losses["pctd"] + self.o.lambda_ * losses["ccta"]
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam.step()
+        return losses
+
+    def losses(self) -> dict[str, Tensor]:
+        """L_PCTD and L_CCTA of the next batch."""
+        o = self.o
+        images, labels = (x.to(self.device, non_blocking=True) for x in next(self.batches))
+        x = self.net.features(images.contiguous(memory_format=torch.channels_last))
+        cameras = len(self.heads)
+        logits = [head(f) for head, f in zip(self.heads, x.chunk(cameras), strict=True)]
+        pictured = [y.repeat_interleave(o.pictures) for y in labels]
+        s = x.unflatten(0, (-1, o.pictures)).mean(1)
+        camera = torch.arange(cameras, device=s.device).repeat_interleave(labels.shape[1])
+        return {
+            "pctd": discrimination(logits, pictured, o.pctd),
+            "ccta": association(s, camera, max(1, cameras // 2), o.sigma_squared, o.distance),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in _MOVING}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in _MOVING:
+            getattr(self, name).load_state_dict(state[name])
+
+
+def adapt(
+    start: Mapping[str, Any],
+    source: Split,
+    target: Target,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """TAUDL on the target's tracklets (`crgan.adapt.base.Adapt`); the source is not looked at.
+
+    It takes the backbone it starts from, lays a new embedding on it, and gives both.
+
+    Raises:
+        UserError: options that cannot be, a start of pictures of another size, a target of one
+            camera, or a loss that diverges.
+    """
+    o = settings_from(Options, options, "taudl")
+    torch.manual_seed(seed)
+    size = target.images.shape[1:3]
+    net = begin(start, size, "TAUDL", embedding=o.embedding)
+    training = Training(net, _batches(target, o, seed), o, device)
+    iterate("TAUDL", training, o.iterations, checkpoint)
+    return reid_file(net, [], size, start["origin"], start["notes"])
+
+
+def _batches(target: Target, o: Options, seed: int) -> TrackletBatches:
+    cameras = len(np.unique(target.camid))
+    if cameras < 2:
+        raise UserError(
+            f"TAUDL associates tracklets between cameras; this target has {cameras}. Use a method "
+            "that needs no tracklets"
+        )
+    assert target.tracklet is not None
+    fewest = min(len(np.unique(target.tracklet[target.camid == c])) for c in set(target.camid))
+    tracklets = min(max(1, o.batch // (cameras * o.pictures)), fewest)
+    how = Augmentation(o.flip, round(o.crop_padding * target.images.shape[1]))
+    return TrackletBatches(target, tracklets, o.pictures, how, seed)

@@ -1,0 +1,336 @@
+"""TJ-AIDL: transferable joint attribute-identity deep learning (Wang et al. CVPR 2018, section 3).
+
+Two CNNs see the same pictures of the source: the identity branch, whose pooled feature is x_id, and
+the attribute branch, which predicts m attributes p. Between them lies the identity inferred
+attribute space (IIA), the code of an autoencoder of x_id, one entry an attribute: c = e(x_id), and
+x_id again = d(c). What identity knows reaches the attribute branch through it alone.
+
+    L_id   = -log p(y | x)                                      of the identity branch
+    L_att  = sum_j cross-entropy(p_j, a_j)                      of the attribute branch
+    L_IIA  = sum_j cross-entropy(c_j, a_j)                      the code is one of attributes,
+             + lambda_1 L_rec + lambda_2 L_tran
+    L_rec  = |d(c) - x_id|^2                                    of identity,
+    L_tran = |c - p|^2                                          and both sides agree
+
+The identity branch learns from L_id only, IIA from L_IIA, and the attribute branch from
+L_att + lambda_2 L_tran; with x_id fixed in L_IIA that is one step down the sum of all terms.
+
+On the target, what the attribute branch predicts is taken for its attributes a, as it stands after
+the source, and attribute branch and IIA go on learning with it while the identity branch is fixed:
+attribute consistency, since both must come to agree on pictures of the target. The feature for
+matching is the attribute branch's.
+
+No code was released, and parts are known from memory or not at all: docs/open-choices.md says what.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crgan.adapt.attribute_targets import AttributeTargets, attribute_targets
+from crgan.adapt.base import Target
+from crgan.adapt.iterate import iterate
+from crgan.adapt.start import begin
+from crgan.data.batches import TrainBatches, class_labels, in_order
+from crgan.data.store import Split
+from crgan.nets.reid import ReidNet
+from crgan.reid.model_file import reid_file
+from crgan.reid.training import Recipe, Schedule
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+from crgan.run.settings import settings_from
+
+
+@dataclass(frozen=True)
+class Options:
+    """Section `adaptation.tjaidl` of the parameters.
+
+    Attributes:
+        iterations, lr: on the source.
+        target_iterations, target_lr: on the target.
+        batch: pictures in each iteration.
+        hidden: units of the two hidden layers of the encoder; the decoder mirrors them.
+        lambda_1, lambda_2: weights of L_rec and L_tran.
+        schedule, warmup, adam_betas, weight_decay, flip, crop_padding: as in `Recipe`, of both.
+    """
+
+    iterations: int
+    lr: float
+    target_iterations: int
+    target_lr: float
+    batch: int
+    hidden: tuple[int, int]
+    lambda_1: float
+    lambda_2: float
+    schedule: Schedule
+    warmup: float
+    adam_betas: tuple[float, float]
+    weight_decay: float
+    flip: float
+    crop_padding: float
+
+    def __post_init__(self) -> None:
+        wrong = [n for n in ("target_iterations",) if getattr(self, n) < 1]
+        wrong += [n for n in ("lambda_1", "lambda_2") if getattr(self, n) < 0]
+        wrong += [] if self.target_lr > 0 else ["target_lr"]
+        wrong += [] if min(self.hidden) >= 1 else ["hidden"]
+        if wrong:
+            raise UserError(f"tjaidl.{wrong[0]} is {getattr(self, wrong[0])!r}, which cannot be")
+        self.on_source()
+
+    def on_source(self) -> Recipe:
+        """How both branches learn the source."""
+        return Recipe(
+            self.iterations, self.batch, self.lr, self.schedule, self.warmup, self.adam_betas,
+            self.weight_decay, 0.0, self.flip, self.crop_padding,
+        )  # fmt: skip
+
+    def on_target(self) -> Recipe:
+        """How the attribute branch learns the target."""
+        return Recipe(
+            self.target_iterations, self.batch, self.target_lr, self.schedule, self.warmup,
+            self.adam_betas, self.weight_decay, 0.0, self.flip, self.crop_padding,
+        )  # fmt: skip
+
+
+class InferredAttributes(nn.Module):
+    """IIA: x_id (B, D) -> logits of its code (B, m), and x_id again (B, D).
+
+    Args:
+        features: D; attributes: m; hidden: units of the encoder's two hidden layers.
+    """
+
+    def __init__(self, features: int, attributes: int, hidden: tuple[int, int]) -> None:
+        super().__init__()
+        self.encoder = _layers(features, *hidden, attributes)
+        self.decoder = _layers(attributes, *hidden[::-1], features)
+
+    def forward(self, x_id: Tensor) -> tuple[Tensor, Tensor]:
+        code: Tensor = self.encoder(x_id)
+        return code, self.decoder(code.sigmoid())
+
+
+class Branches(nn.Module):
+    """Identity branch, attribute branch and IIA.
+
+    The attribute branch is a `ReidNet` whose classes are the attributes.
+    """
+
+    def __init__(self, identity: ReidNet, attribute: ReidNet, iia: InferredAttributes) -> None:
+        super().__init__()
+        self.identity, self.attribute, self.iia = identity, attribute, iia
+
+
+def attribute_loss(logits: Tensor, a: Tensor, known: Tensor | None = None) -> Tensor:
+    """L_att: binary cross-entropies summed over the attributes, the mean over the pictures.
+
+    Args:
+        logits: (B, m); a: targets (B, m), 0 to 1; known: bool (B, m), what counts; all, if None.
+    """
+    each = F.binary_cross_entropy_with_logits(logits, a, reduction="none")
+    return (each if known is None else each * known).sum(1).mean()
+
+
+def shared_losses(
+    branches: Branches, images: Tensor, x_id: Tensor, a: Tensor, known: Tensor | None = None
+) -> dict[str, Tensor]:
+    """All terms but L_id: L_att, that of the code, L_rec and L_tran.
+
+    Squares are means over their entries: weights of 10 bring these terms to the size of the others.
+
+    Args:
+        images: (B, 3, H, W); x_id: their identity features (B, D), fixed here; a, known: as above.
+    """
+    x_id = x_id.detach()
+    logits = branches.attribute(images)
+    code, again = branches.iia(x_id)
+    return {
+        "att": attribute_loss(logits, a, known),
+        "iia": attribute_loss(code, a, known),
+        "rec": F.mse_loss(again, x_id),
+        "tran": F.mse_loss(code.sigmoid(), logits.sigmoid()),
+    }
+
+
+class _Stage:
+    """One of the two trainings: its batches, its Adam and its rate."""
+
+    def __init__(
+        self, branches: Branches, batches: TrainBatches, o: Options, recipe: Recipe, device: str
+    ) -> None:
+        self.branches, self.batches, self.recipe, self.device = branches, batches, recipe, device
+        self.weights = {"rec": o.lambda_1, "tran": o.lambda_2}
+        self.adam = torch.optim.Adam(
+            [p for p in branches.parameters() if p.requires_grad],
+            lr=recipe.lr, betas=recipe.adam_betas, weight_decay=recipe.weight_decay, fused=True,
+        )  # fmt: skip
+
+    def step(self, t: int) -> dict[str, Tensor]:
+        for group in self.adam.param_groups:
+            group["lr"] = self.recipe.lr_at(t)
+        losses = self.losses()
+        loss = torch.stack([self.weights.get(k, 1.0) * v for k, v in losses.items()]).sum()
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam.step()
+        return losses
+
+    def losses(self) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """The next pictures, and their places in the arrays of targets."""
+        images, rows = next(self.batches)
+        return images.to(self.device, memory_format=torch.channels_last), rows.to(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in _MOVING}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in _MOVING:
+            getattr(self, name).load_state_dict(state[name])
+
+
+_MOVING = ("branches", "adam", "batches")
+
+
+class OnSource(_Stage):
+    """Both branches learn the source's identities and attributes.
+
+    Args:
+        people: the source's labelled pictures; attributes: theirs.
+    """
+
+    def __init__(
+        self,
+        branches: Branches,
+        people: Split,
+        attributes: AttributeTargets,
+        o: Options,
+        seed: np.random.SeedSequence,
+        device: str,
+    ) -> None:
+        branches.train()
+        recipe = o.on_source()
+        super().__init__(branches, _batches(people.images, recipe, seed), o, recipe, device)
+        self.labels, self.values, self.known = (
+            torch.from_numpy(array).to(device)
+            for array in (class_labels(people.pid)[0], attributes.values, attributes.known)
+        )
+
+    def losses(self) -> dict[str, Tensor]:
+        images, rows = self.batch()
+        x_id = self.branches.identity.features(images)
+        l_id = F.cross_entropy(self.branches.identity.classifier(x_id), self.labels[rows])
+        rest = shared_losses(self.branches, images, x_id, self.values[rows], self.known[rows])
+        return {"id": l_id, **rest}
+
+
+class OnTarget(_Stage):
+    """Attribute branch and IIA come to agree on the target; the identity branch is fixed."""
+
+    def __init__(
+        self,
+        branches: Branches,
+        target: Target,
+        o: Options,
+        seed: np.random.SeedSequence,
+        device: str,
+    ) -> None:
+        self.predicted = predictions(branches.attribute, target, device)
+        branches.train()
+        branches.identity.eval().requires_grad_(False)
+        recipe = o.on_target()
+        super().__init__(branches, _batches(target.images, recipe, seed), o, recipe, device)
+
+    def losses(self) -> dict[str, Tensor]:
+        images, rows = self.batch()
+        with torch.no_grad():
+            x_id = self.branches.identity.features(images)
+        return shared_losses(self.branches, images, x_id, self.predicted[rows])
+
+
+@torch.no_grad()
+def predictions(net: ReidNet, target: Target, device: str) -> Tensor:
+    """What the attribute branch says of each picture of the target, unaugmented: (n, m), 0 to 1."""
+    net.eval()
+    batches = in_order(target.images, 32)
+    return torch.cat([net(images.to(device)).sigmoid() for images in batches])
+
+
+def adapt(
+    start: Mapping[str, Any],
+    source: Split,
+    target: Target,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """TJ-AIDL from source to target (`crgan.adapt.base.Adapt`).
+
+    Both branches begin with the backbone of `start`; the attribute branch's is given.
+
+    Raises:
+        UserError: options that cannot be, a source without labelled persons or attributes, a start
+            of pictures of another size, or a loss that diverges.
+    """
+    o = settings_from(Options, options, "tjaidl")
+    people = _people(source)
+    attributes = attribute_targets(people.attributes, "TJ-AIDL")
+    size = people.images.shape[1:3]
+    torch.manual_seed(seed)
+    identity = begin(start, size, "TJ-AIDL", classes=len(np.unique(people.pid)))
+    attribute = begin(start, size, "TJ-AIDL", classes=len(attributes.names))
+    iia = InferredAttributes(identity.feature_dim, len(attributes.names), o.hidden)
+    branches = Branches(identity, attribute, iia).to(device).to(memory_format=torch.channels_last)
+    of_source, of_target = np.random.SeedSequence(seed).spawn(2)
+    learned = checkpoint.part("learned") if checkpoint else None
+    if learned and (saved := learned.load()):
+        branches.load_state_dict(saved)
+    else:
+        part = checkpoint.part("source") if checkpoint else None
+        training = OnSource(branches, people, attributes, o, of_source, device)
+        iterate("TJ-AIDL, source", training, o.iterations, part)
+        if learned:
+            learned.save(branches.state_dict())
+    part = checkpoint.part("target") if checkpoint else None
+    adapting = OnTarget(branches, target, o, of_target, device)
+    iterate("TJ-AIDL, target", adapting, o.target_iterations, part)
+    attribute.classifier = nn.Identity()  # its classes are attributes, which a re-id file has not
+    note = f"branches of {identity.backbone_name} in place of TJ-AIDL's MobileNets"
+    return reid_file(attribute, [], size, start["origin"], [*start["notes"], note])
+
+
+def _people(source: Split) -> Split:
+    """The labelled persons of a split; junk and distractors are left out."""
+    rows = np.flatnonzero(source.pid > 0)
+    if not len(rows):
+        raise UserError("TJ-AIDL: the source has no labelled person in its train split")
+    if len(rows) == len(source):
+        return source  # the images stay a view of the store
+    s, attributes = source, {name: values[rows] for name, values in source.attributes.items()}
+    return Split(s.images[rows], s.pid[rows], s.camid[rows], s.rows[rows], attributes)
+
+
+def _batches(images: Any, recipe: Recipe, seed: np.random.SeedSequence) -> TrainBatches:
+    """Pictures with their places in `images` for labels."""
+    how = recipe.augmentation(images.shape[1])
+    return TrainBatches(images, np.arange(len(images)), recipe.batch, how, seed)
+
+
+def _layers(*units: int) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(units):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,298 @@
+"""StarGAN between the cameras of one data set (Choi et al. 2018), as HHL trains it.
+
+One generator G(x, c) for all cameras and one discriminator D with two heads: decisions D_src and
+classes D_cls. Pictures and their cameras are all it sees. With x of camera c', c a random camera,
+and x_hat between x and G(x, c) at random, picture by picture:
+
+    L_adv = E[D_src(x)] - E[D_src(G(x, c))] - lambda_gp E[(|grad D_src(x_hat)|_2 - 1)^2]    eq. (8)
+    L_cls^r = E[-log D_cls(c' | x)]                                                         eq. (2)
+    L_cls^f = E[-log D_cls(c | G(x, c))]                                                    eq. (3)
+    L_rec = E[|x - G(G(x, c), c')|_1]                                                       eq. (4)
+    L_D = -L_adv + lambda_cls L_cls^r                                                       eq. (5)
+    L_G = L_adv + lambda_cls L_cls^f + lambda_rec L_rec                                     eq. (6)
+
+Each iteration updates D, every n_critic-th G as well. It is no `Translation`: it makes the styles
+of other cameras, and knows no second domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from crgan.data.batches import from_gan, to_gan
+from crgan.data.store import Split
+from crgan.gan.base import Report, Task, Trained, check_file
+from crgan.gan.history import History
+from crgan.gan.loop import descend, iterate, plain
+from crgan.gan.pairs import PairBatches, Pairs
+from crgan.gan.sheet import Row, Samples, sample_rows
+from crgan.nets.stargan import StarDiscriminator, StarGenerator
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+
+MODEL = "stargan"
+_BATCH = 32  # pictures restyled at once
+
+
+@dataclass(frozen=True)
+class Options:
+    """How StarGAN learns; HHL's parameters have these keys behind `stargan_`.
+
+    Attributes:
+        iterations: updates of D.
+        batch: pictures in each.
+        lr, adam_betas: of both networks; constant_share: of the iterations, then linearly to 0.
+        n_critic: updates of D to one of G.
+        lambda_cls, lambda_rec, lambda_gp: weights.
+        flip: mirror half of the pictures; enlarge: by this, then a random crop.
+        width, blocks: of G; discriminator_width, discriminator_layers: of D.
+    """
+
+    iterations: int
+    batch: int
+    lr: float
+    adam_betas: tuple[float, float]
+    constant_share: float
+    n_critic: int
+    lambda_cls: float
+    lambda_rec: float
+    lambda_gp: float
+    flip: bool
+    enlarge: float
+    width: int
+    blocks: int
+    discriminator_width: int
+    discriminator_layers: int
+    history_every: int
+
+    def __post_init__(self) -> None:
+        counts = (
+            "iterations", "batch", "n_critic", "width", "blocks", "discriminator_width",
+            "discriminator_layers", "history_every",
+        )  # fmt: skip
+        for key in counts:
+            if getattr(self, key) < 1:
+                raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 1 at least")
+        for key in ("lambda_cls", "lambda_rec", "lambda_gp"):
+            if getattr(self, key) < 0:
+                raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 0 at least")
+        if self.lr <= 0 or not 0 <= self.constant_share <= 1 or not 1 <= self.enlarge < 2:
+            raise UserError(
+                f"{MODEL}_lr is {self.lr}, constant_share {self.constant_share}, enlarge "
+                f"{self.enlarge}; they must be above 0, in 0 to 1, and from 1 to below 2"
+            )
+
+    @property
+    def sample_every(self) -> int:
+        """Sample pictures are drawn at the end alone."""
+        return self.iterations
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse pictures that the networks cannot take."""
+        step = max(4, 2**self.discriminator_layers)
+        if height % step or width % step:
+            raise UserError(
+                f"image.train is {height}x{width}: both must be multiples of {step} for "
+                f"{MODEL}_discriminator_layers {self.discriminator_layers}; use fewer"
+            )
+
+    def lr_at(self, t: int) -> float:
+        """Learning rate of iteration t, from 0: constant, then linearly to 0."""
+        left, falling = 1 - t / self.iterations, 1 - self.constant_share
+        return self.lr * (min(1.0, left / falling) if falling else 1.0)
+
+
+class Training:
+    """G, D and one iteration after the other.
+
+    Of `Pairs` x_s are pictures, y_j their cameras, and y_c the cameras of other random pictures:
+    where they go. So a camera is gone to as often as it takes pictures, as in the release.
+    """
+
+    losses = ("loss_d", "loss_gp", "loss_cls_real", "loss_adv", "loss_cls", "loss_rec")
+
+    def __init__(self, options: Options, cameras: int, size: tuple[int, int], device: str) -> None:
+        o = self.options = options
+        self.g = StarGenerator(o.width, o.blocks, cameras).to(device)
+        self.d = StarDiscriminator(
+            o.discriminator_width, o.discriminator_layers, cameras, *size
+        ).to(device)  # fmt: skip
+        self.adam_g, self.adam_d = (
+            torch.optim.Adam(net.parameters(), o.lr, o.adam_betas, fused=True)
+            for net in (self.g, self.d)
+        )
+        self.of_g = torch.zeros(3, device=device)  # losses of G when it was last updated
+
+    def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
+        """Iteration t, from 0."""
+        for adam in (self.adam_g, self.adam_d):
+            adam.param_groups[0]["lr"] = self.options.lr_at(t)
+        noted = self._update_d(pairs)
+        if (t + 1) % self.options.n_critic == 0:
+            self.of_g = self._update_g(pairs)
+        return {**noted, **dict(zip(self.losses[3:], self.of_g, strict=True))}
+
+    def _update_d(self, pairs: Pairs) -> dict[str, Tensor]:
+        o, x = self.options, pairs.x_s
+        with torch.no_grad():
+            fake = self.g(x, pairs.y_c)
+        real_src, real_cls = self.d(x)
+        fake_src, _ = self.d(fake)
+        critic = fake_src.mean() - real_src.mean()
+        penalty = gradient_penalty(self.d, x, fake)
+        cls = F.cross_entropy(real_cls, pairs.y_j)
+        descend(self.adam_d, critic + o.lambda_gp * penalty + o.lambda_cls * cls)
+        return {"loss_d": critic, "loss_gp": penalty, "loss_cls_real": cls}
+
+    def _update_g(self, pairs: Pairs) -> Tensor:
+        o, x = self.options, pairs.x_s
+        self.d.requires_grad_(False)  # its gradients are not wanted while G learns
+        fake = self.g(x, pairs.y_c)
+        fake_src, fake_cls = self.d(fake)
+        adv = -fake_src.mean()
+        cls = F.cross_entropy(fake_cls, pairs.y_c)
+        rec = (x - self.g(fake, pairs.y_j)).abs().mean()
+        descend(self.adam_g, adv + o.lambda_cls * cls + o.lambda_rec * rec)
+        self.d.requires_grad_(True)
+        return torch.stack((adv, cls, rec)).detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes while training."""
+        learning = {name: getattr(self, name).state_dict() for name in _LEARNING}
+        return {**learning, "of_g": self.of_g}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        for name in _LEARNING:
+            getattr(self, name).load_state_dict(state[name])
+        self.of_g = state["of_g"].to(self.of_g.device)
+
+
+_LEARNING = ("g", "d", "adam_g", "adam_d")
+
+
+def gradient_penalty(d: StarDiscriminator, x: Tensor, fake: Tensor) -> Tensor:
+    """E[(|grad D_src(x_hat)|_2 - 1)^2] of eq. (8); pictures (B, 3, H, W), both without gradients.
+
+    x_hat lies between a picture and its fake, at a random place of its own. D_src is the sum over
+    the map of decisions, as in the release.
+    """
+    alpha = torch.rand(len(x), 1, 1, 1, device=x.device)
+    x_hat = (alpha * x + (1 - alpha) * fake).requires_grad_(True)
+    decisions, _ = d(x_hat)
+    (slope,) = torch.autograd.grad(decisions.sum(), x_hat, create_graph=True)
+    lengths: Tensor = (slope.flatten(1).square().sum(dim=1) + 1e-12).sqrt()
+    return (lengths - 1).square().mean()
+
+
+class _NoMasks:
+    """Masks for the batches that want some: nobody anywhere."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self._shape = images.shape[:3]
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.zeros((len(rows), *self._shape[1:]), dtype=np.bool_)
+
+
+def train(
+    pictures: Split,
+    options: Options,
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Learn the camera styles of a training split, of which pictures and cameras are looked at.
+
+    Raises:
+        UserError: pictures of a size the networks cannot take, or a loss that diverges.
+    """
+    height, width = pictures.images.shape[1:3]
+    options.check_size(height, width)
+    camids, y = np.unique(pictures.camid, return_inverse=True)
+    y = y.reshape(-1).astype(np.int64)
+    torch.manual_seed(seed)
+    training = Training(options, len(camids), (height, width), device)
+    masks = _NoMasks(pictures.images)
+    task = Task(pictures, pictures, masks, masks, height, width)
+    batches = PairBatches(
+        task, y, y, options.batch, seed, device, flip=options.flip, enlarge=options.enlarge
+    )
+    shown = pictures.images[sample_rows(len(pictures))]
+    samples = Samples([("x", shown)], lambda: _styles(training.g, shown, camids, device))
+    history = History(training.losses, options.history_every)
+    iterate(MODEL, training, batches, history, samples, options, checkpoint, report)
+    file = {
+        "kind": "gan",
+        "model": MODEL,
+        "config": {"width": options.width, "blocks": options.blocks},
+        "camids": camids.tolist(),
+        "state": plain(training.g),
+    }
+    return Trained(file, history, samples.sheet())
+
+
+def _styles(
+    g: StarGenerator, shown: NDArray[np.uint8], camids: NDArray[np.int64], device: str
+) -> list[Row]:
+    x = to_gan(shown).to(device)
+    return [(f"camera {camid}", _restyle(g, x, k)) for k, camid in enumerate(camids)]
+
+
+@torch.no_grad()
+def _restyle(g: StarGenerator, x: Tensor, camera: int) -> NDArray[np.uint8]:
+    return from_gan(g(x, torch.full((len(x),), camera, device=x.device)))
+
+
+class Styles:
+    """A trained generator at work: pictures in the style of each camera.
+
+    Args:
+        file: a StarGAN's, of `train`.
+        device: where to work.
+
+    Attributes:
+        camids: of its cameras.
+
+    Raises:
+        UserError: another kind of file, or weights that do not fit.
+    """
+
+    def __init__(self, file: Mapping[str, Any], device: str = "cpu") -> None:
+        check_file(file, MODEL)
+        self.camids = tuple(int(camid) for camid in file["camids"])
+        config = file["config"]
+        self._g = StarGenerator(config["width"], config["blocks"], len(self.camids))
+        try:
+            self._g.load_state_dict(file["state"])
+        except RuntimeError as error:
+            reason = str(error).replace("\n\t", " ")
+            raise UserError(f"the GAN file: does not fit ({reason}); train again") from None
+        self._g.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    def of(self, images: NDArray[np.uint8], into: NDArray[np.uint8], start: int = 0) -> None:
+        """Each picture as each camera would show it.
+
+        Args:
+            images: uint8 (n, H, W, 3).
+            into: uint8 (N, cameras, H, W, 3); places `start` to `start` + n are filled.
+        """
+        for first in range(0, len(images), _BATCH):
+            x = to_gan(images[first : first + _BATCH]).to(self._device)
+            rows = slice(start + first, start + first + len(x))
+            for k in range(len(self.camids)):
+                into[rows, k] = _restyle(self._g, x, k)
