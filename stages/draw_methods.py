@@ -7,7 +7,8 @@ python -m stages.draw_methods --source market1501 --target dukemtmc \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
     --source-masks artifacts/demo/masks/market1501.h5 \\
     --target-masks artifacts/demo/masks/dukemtmc.h5 \\
-    --gans artifacts/demo/gan/spgan/market1501-dukemtmc/seed0.pt ... \\
+    --gans \\
+    artifacts/demo/gan/{crgan,wo_dual_cond,ptgan,spgan,m2mgan}/market1501-dukemtmc/seed0.pt \\
     --out results/figure7-market1501-dukemtmc.png
 
 `--gans` are those of `matrix.visual` in this direction, in its order.

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crgan.nets.patchgan import PatchGAN, receptive_field
-from crgan.nets.resnet_generator import PlainInstanceNorm, ResidualBlock, ResnetGenerator
+from crgan.nets.resnet_generator import (
+    GuidedNorm,
+    PlainInstanceNorm,
+    ResidualBlock,
+    ResnetGenerator,
+)
 
 
 def count(net: nn.Module) -> int:
@@ -27,9 +32,37 @@ def test_nine_blocks_of_width_64_have_the_releases_11_378_million() -> None:
         assert count(ResnetGenerator(64, 6)) == 11_378_179 - 3 * 2 * (9 * 256 * 256 + 256)
 
 
-def test_conditions_widen_the_first_convolution_alone() -> None:
+def test_conditions_add_an_embedding_at_each_norm_outside_the_blocks() -> None:
     with torch.device("meta"):
-        assert count(ResnetGenerator(64, 9, 14)) == 11_378_179 + 49 * 14 * 64
+        embeddings = 14 * 2 * (64 + 128 + 256 + 128 + 64)
+        assert count(ResnetGenerator(64, 9, 14)) == 11_378_179 + embeddings
+
+
+def test_guided_norm_by_hand() -> None:
+    """Values -1 and 1 of a channel, scaled by 1 + 0.5 and moved by 2; a code of zeros: as plain."""
+    norm = GuidedNorm(1, 2)
+    with torch.no_grad():
+        norm.embed.weight.copy_(torch.tensor([[0.5, 0.0], [2.0, 0.0]]))  # scale, shift
+    x = torch.tensor([[[[3.0, 5.0]]]])
+    torch.testing.assert_close(
+        norm(x, torch.tensor([[1.0, 0.0]])), torch.tensor([[[[0.5, 3.5]]]]), rtol=1e-4, atol=1e-4
+    )
+    assert torch.equal(norm(x, torch.zeros(1, 2)), PlainInstanceNorm()(x))
+
+
+def test_codes_change_pictures_and_planes_would_not() -> None:
+    """Behind reflection padding a constant plane adds a constant, which instance norm removes."""
+    torch.manual_seed(0)
+    g = ResnetGenerator(4, 1, 2)
+    x = torch.rand(1, 3, 16, 8)
+    one, other = (g(x, torch.tensor([code])) for code in ([1.0, 0.0], [0.0, 1.0]))
+    assert (one - other).abs().max() > 1e-4
+    plain = ResnetGenerator(4, 1)
+    plain.net[0] = nn.Conv2d(5, 4, 7, padding=3, padding_mode="reflect")
+    planes = torch.ones(1, 2, 16, 8)
+    one, other = (plain(torch.cat((x, planes * torch.tensor(code)[:, None, None]), dim=1))
+                  for code in ([1.0, 0.0], [0.0, 1.0]))  # fmt: skip
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (256, 128), (64, 32), (8, 8)])
