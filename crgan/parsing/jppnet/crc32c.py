@@ -1,7 +1,7 @@
 """CRC-32C (Castagnoli), the checksum of LevelDB tables and TensorFlow checkpoints.
 
 A checksum is linear over GF(2), so long data is cut into equal lanes that numpy advances together
-and that are then joined in pairs: about 200 MB/s, where a loop over bytes does 5.
+and that are then joined in pairs: about 100 MB/s, where a loop over bytes does 5.
 """
 
 from __future__ import annotations
