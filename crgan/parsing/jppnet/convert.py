@@ -67,7 +67,7 @@ def tensorflow_name(key: str) -> str:
 
 
 def tensorflow_shape(shape: Iterable[int]) -> tuple[int, ...]:
-    """A tensor's shape there: kernels are (height, width, in, out), ours (out, in, height, width)."""
+    """Our shape as TensorFlow has it: kernels (height, width, in, out), not (out, in, ...)."""
     shape = tuple(shape)
     return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape
 
@@ -103,7 +103,9 @@ def convert(bundle: Bundle, ignore: Iterable[str] = ()) -> Converted:
         "of another shape",
         {n for n in (*names, *momentum) if entries[n].shape != shapes[n.removesuffix(_MOMENTUM)]},
     )
-    state = {key: _tensor(bundle, name) for name, key in tqdm(names.items(), "tensors")}
+    state = {
+        key: _tensor(bundle, name) for name, key in tqdm(names.items(), "tensors", leave=False)
+    }
     return Converted(state, momentum, ignored)
 
 
