@@ -95,9 +95,8 @@ def compare(name: str, case: Case, folder: Path) -> bool:
     worst = differences(reference, found)
     size = {key: float(np.abs(reference[key]).max()) for key in found}
     same = (reference["scores"].argmax(2) == found["scores"].argmax(2)).mean()
-    print(
-        f"{name}: {case}; {record['tensors']} tensors, {record['momentum_tensors_left_out']} momentum"
-    )
+    print(f"{name}: {case}")
+    print(f"{name}: {record['tensors']} tensors, momentum of {record['momentum_tensors_left_out']}")
     print(f"{name}: labels equal at {100 * same:.3f} % of the pixels")
     for key, value in worst.items():
         print(f"{name}: {key:9} largest value {size[key]:7.3f}, largest difference {value:.1e}")
@@ -134,9 +133,8 @@ def notices_faults(case: Case, folder: Path) -> bool:
             worst = differences(reference, ours(case, net, reference["picture"]))
         noticed = worst["scores"] > 10 * LIMIT
         good &= noticed
-        print(
-            f"fault {name}: difference {worst['scores']:.1e}, {'noticed' if noticed else 'NOT NOTICED'}"
-        )
+        said = "noticed" if noticed else "NOT NOTICED"
+        print(f"fault {name}: scores differ by {worst['scores']:.1e}, {said}", flush=True)
     return good
 
 
