@@ -5,7 +5,7 @@ Not a method of the paper; it is here to show what a later one gains from CR-GAN
 A round clusters the target by DBSCAN on k-reciprocal Jaccard distances, drops what DBSCAN calls
 outliers, fills the memory with the clusters' mean features, and trains on batches of P clusters
 with K pictures each (`crgan.adapt.cluster_memory`). Features are batch-normalised in training and
-for clustering; tests compare those before that, as the paper does.
+for clustering; tests compare those before that, as in every other row of the tables.
 
 Differences from the authors' release: the result is that of the last round, not of the round that
 is best on the test set; the pictures of a cluster are drawn without looking at their cameras, as
