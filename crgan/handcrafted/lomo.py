@@ -30,7 +30,7 @@ from crgan.run.settings import settings_from
 
 RetinexMode = Literal["colour_preserving", "channels"]
 SILTP_CODES = 81  # four neighbours, three digits each
-CHUNK = 8  # pictures at a time; their arrays fit a core's cache
+CHUNK = 32  # pictures at a time: enough for two threads to run side by side nine tenths of the time
 _WHITE = 255.0
 
 
