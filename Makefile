@@ -6,7 +6,7 @@ CORES ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint format lock tables figures smoke clean-results FORCE
+.PHONY: help env test lint format lock tables figures smoke clean-results check-jppnet FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z%/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -43,6 +43,15 @@ format: env ## rewrite files in the project's style
 
 test: lint ## lint and the whole test suite, both engines end to end at smoke scale included
 	python -m pytest
+
+.venv-tf/.installed: requirements-tf.txt
+	"$(PYTHON)" -m venv .venv-tf
+	.venv-tf/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tf.txt
+	touch $@
+
+# AUTHORS=FOLDER, a checkout of Engineering-Course/LIP_JPPNet, adds a case built by its own files.
+check-jppnet: env .venv-tf/.installed ## our JPPNet against TensorFlow (2 GB in .venv-tf; 10 minutes)
+	python -m tests.exactness.jppnet_tf --tensorflow .venv-tf/bin/python $(if $(AUTHORS),--authors "$(AUTHORS)")
 
 lock: env ## requirements.in -> requirements.lock
 	uv pip compile requirements.in --universal --python-version 3.11 \

@@ -32,10 +32,17 @@ def body(args: argparse.Namespace, run: Run) -> None:
     name = settings["backend"]
     weights = load_torch(args.weights)
     model = None
-    if "bytes" in weights:  # the backends' libraries read files
+    if "bytes" in weights:  # of a library that reads its own files
         model = run.scratch(weights["origin"].rsplit("/", 1)[-1] + ".model")
         model.write_bytes(weights["bytes"].numpy().tobytes())
-    resources = Resources(model, args.raw, run.threads)
+    resources = Resources(
+        model,
+        args.raw,
+        run.threads,
+        run.device,
+        state=weights.get("state"),
+        state_sha256=weights["sha256"],
+    )
     backend = make_backend(name, settings.get(name, {}), resources)
     extract_masks(args.manifest, backend, args.out)
 

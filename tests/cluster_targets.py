@@ -16,7 +16,8 @@ from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
 from crgan.run.checkpoint import Checkpoint
 
-NOBODY = Split(np.zeros((0, 32, 16, 3), np.uint8), *(np.zeros(0, np.int64) for _ in range(3)))
+_NONE = np.zeros(0, np.int64)
+NOBODY = Split(np.zeros((0, 32, 16, 3), np.uint8), _NONE, _NONE, _NONE)
 
 
 def coloured_target(people: int = 4, each: int = 6) -> Target:

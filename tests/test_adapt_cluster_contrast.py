@@ -133,7 +133,8 @@ def test_later_rounds_may_find_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
     single = adapted(adapt, {**OPTIONS, "rounds": 1, "schedule": "constant"}, start_file())
     assert all(torch.equal(file["state"][k], single["state"][k]) for k in file["state"])
     assert file["notes"][1] == (
-        "cluster-contrast went from 3 (25% outliers) clusters to 0 (100% outliers)"
+        "cluster-contrast had 3 clusters (25% outliers) at first, "
+        "0 clusters (100% outliers) at last"
     )
 
 

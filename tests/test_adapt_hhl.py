@@ -95,14 +95,15 @@ def test_a_target_picture_and_its_renderings_are_one_person() -> None:
     batches = TripletBatches(who, images, made, options(), PLAIN, np.random.SeedSequence(1))
     x_s, x_t, labels = next(batches)
     assert (len(x_s), len(x_t), len(labels)) == (6, 8, 14)
-    assert labels[6:].tolist() == [-1] * 4 + [-2] * 4
     source = from_gan(x_s)
     for picture, label in zip(source, labels[:6].tolist(), strict=True):
         of_label = who.images[who.labels == label]
         assert any(np.array_equal(picture, other) for other in of_label)
-    for group in from_gan(x_t).reshape(2, 4, *SIZE, 3):
+    groups = from_gan(x_t).reshape(2, 4, *SIZE, 3)
+    for group, label in zip(groups, labels[6:].view(2, 4), strict=True):
         row = next(i for i, x in enumerate(images) if np.array_equal(x, group[0]))
         assert np.array_equal(group[1:], made[row])
+        assert label.tolist() == [-1 - row] * 4
 
 
 def test_everything_learns_also_what_the_release_freezes() -> None:

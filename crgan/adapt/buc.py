@@ -118,7 +118,7 @@ def adapt(
 ) -> dict[str, Any]:
     """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source."""
     plan = settings_from(Plan, options, "buc")
-    seed_round(seed, plan.rounds)  # the head's weights
+    torch.manual_seed(seed)  # of the head's weights, whatever the number of rounds
     model = _model(begin(start, target), plan).to(device).to(memory_format=torch.channels_last)
     done, labels = 0, np.arange(len(target))
     if checkpoint and (state := checkpoint.load()):

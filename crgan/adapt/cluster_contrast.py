@@ -139,8 +139,8 @@ def adapt(
 
 
 def _notes(found: list[tuple[int, float]]) -> list[str]:
-    first, last = (f"{clusters} ({out:.0%} outliers)" for clusters, out in (found[0], found[-1]))
-    notes = [f"cluster-contrast went from {first} clusters to {last}"]
+    first, last = (f"{n} clusters ({out:.0%} outliers)" for n, out in (found[0], found[-1]))
+    notes = [f"cluster-contrast had {first} at first, {last} at last"]
     if found[-1][0] < 2:
         notes.append(
             f"cluster-contrast stopped before round {len(found)}: DBSCAN found {found[-1][0]} "

@@ -191,14 +191,14 @@ class TripletBatches:
 
     def __next__(self) -> tuple[Tensor, Tensor, Tensor]:
         """Source pictures (P * K, 3, H, W), target pictures (T * (1 + cameras), 3, H, W), and the
-        labels of both together: each target picture is a person of its own, numbered below 0.
+        labels of both together: each target picture is a person of its own, below 0.
         """
         s, t = next(self._source), next(self._target)
         group = np.concatenate((self._images[t][:, None], self._styled[t]), axis=1)
         flat = group.reshape(-1, *group.shape[2:])
         x_s = augment(self._people.images, s, self._how, self._rng)
         x_t = augment(flat, np.arange(len(flat)), self._how, self._rng)
-        alone = np.repeat(-1 - np.arange(len(t)), group.shape[1])
+        alone = np.repeat(-1 - t, group.shape[1])
         labels = np.concatenate((self._people.labels[s], alone))
         return to_gan(x_s), to_gan(x_t), torch.from_numpy(labels)
 

@@ -246,7 +246,8 @@ def halved(images: Features) -> Features:
     height, width = (size // 2 * 2 for size in images.shape[1:3])
     whole = images[:, :height, :width]
     rows = whole[:, ::2] + whole[:, 1::2]
-    return (rows[:, :, ::2] + rows[:, :, 1::2]) / np.float32(4)
+    means = (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
+    return np.asarray(means, dtype=np.float32)
 
 
 def siltp(grey: Features, radius: int, tau: float) -> NDArray[np.intp]:

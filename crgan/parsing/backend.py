@@ -55,14 +55,20 @@ class Resources:
     """What a backend may need beside its settings.
 
     Attributes:
-        weights: the backend's weights file (only mediapipe_pose reads one).
+        weights: the backend's weights file (mediapipe_pose and jppnet read one).
         raw_root: the data set's raw folder (only the demo's truth reads it).
         threads: CPU threads; never changes a mask.
+        device: "cpu" or "cuda"; only jppnet uses a GPU.
+        state: the weights as tensors, where a stage has packed them so; goes before `weights`.
+        state_sha256: hash of the file `state` was read from.
     """
 
     weights: Path | None = None
     raw_root: Path | None = None
     threads: int = 1
+    device: str = "cpu"
+    state: Mapping[str, Any] | None = None
+    state_sha256: str | None = None
 
 
 def _grabcut(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
@@ -92,18 +98,27 @@ def _truth(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     return Truth(resources.raw_root)
 
 
-def _lip_jppnet(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    raise UserError(
-        "masks.backend lip_jppnet (the paper's parser) is not there yet; use mediapipe_pose, "
-        "or grabcut, which needs no weights"
-    )
+def _jppnet(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    from crgan.parsing.jppnet.inference import JPPNetMasks, JPPNetOptions, load_file, load_network
+
+    options = _options(JPPNetOptions, "jppnet", settings)
+    if resources.state:
+        network, sha256 = load_network(resources.state, "weights"), resources.state_sha256
+    elif resources.weights is not None:
+        network, sha256 = load_file(resources.weights)
+    else:
+        raise UserError(
+            "masks.backend jppnet needs weights: set weights.parsing in the profile to jppnet (by "
+            "hand: --weights FILE); `python -m crgan.parsing.jppnet.convert` makes the file"
+        )
+    return JPPNetMasks(network, sha256, options, resources.device)
 
 
 _MAKERS: dict[str, Callable[[Mapping[str, Any], Resources], MaskBackend]] = {
     "truth": _truth,
     "grabcut": _grabcut,
     "mediapipe_pose": _mediapipe_pose,
-    "lip_jppnet": _lip_jppnet,
+    "jppnet": _jppnet,
 }
 NAMES = tuple(_MAKERS)
 
@@ -112,7 +127,7 @@ def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -
     """Make the backend `name` with its settings (the section of that name under `masks`).
 
     Raises:
-        UserError: unknown name or setting, absent weights, or a backend that is not there yet.
+        UserError: unknown name or setting, or absent weights.
     """
     if name not in _MAKERS:
         raise UserError(f"masks.backend is {name!r}; backends: {', '.join(NAMES)}")

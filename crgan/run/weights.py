@@ -14,7 +14,14 @@ from typing import Any
 import yaml
 
 from crgan.run.errors import UserError
-from crgan.run.io import atomic_path, load_torch, save_torch, sha256_bytes, sha256_file
+from crgan.run.io import (
+    atomic_path,
+    load_torch,
+    read_json,
+    save_torch,
+    sha256_bytes,
+    sha256_file,
+)
 from crgan.run.weight_sources import download_archive, download_url, read_member
 
 REGISTRY = Path(__file__).parents[2] / "weights.yaml"
@@ -50,7 +57,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Weight:
-    """One entry of the registry; `tensors_sha256` identifies a converted file."""
+    """One entry of the registry; `tensors_sha256` identifies a converted file.
+
+    `bring` is for a file that only the user can download: how to get it and make ours of it. Where
+    no hash is recorded here, the record that the making leaves beside the file is (see
+    `record_beside`).
+    """
 
     name: str
     about: str
@@ -59,6 +71,12 @@ class Weight:
     licence: str
     sources: tuple[Source, ...]
     tensors_sha256: str | None = None
+    bring: str = ""
+
+
+def record_beside(path: str | Path) -> Path:
+    """Where a converter records the SHA-256 (key `sha256`) of the weight file it made."""
+    return Path(f"{path}.json")
 
 
 def load_registry(path: str | Path = REGISTRY) -> dict[str, Weight]:
@@ -105,7 +123,7 @@ def fetch(name: str, root: str | Path = ROOT, registry: str | Path = REGISTRY) -
     """
     weight, root = _lookup(name, registry), Path(root)
     target = root / weight.file
-    if target.exists():
+    if target.exists() or not weight.sources:
         return weights_path(name, root, registry)
     failures = []
     for source in weight.sources:
@@ -177,7 +195,12 @@ def _is_right(weight: Weight, path: Path) -> bool:
     if sha256_file(path) in {source.result_sha256 for source in weight.sources}:
         return True
     if weight.tensors_sha256 is None:
-        return False
+        record = record_beside(path)
+        return (
+            bool(weight.bring)
+            and record.is_file()
+            and read_json(record).get("sha256") == sha256_file(path)
+        )
     import torch
 
     from crgan.run.weight_formats import tensors_sha256
@@ -192,6 +215,8 @@ def _is_right(weight: Weight, path: Path) -> bool:
 
 
 def _how_to_bring(weight: Weight, root: Path) -> str:
+    if weight.bring:
+        return f"{weight.name} ({weight.about}; {weight.licence}). {weight.bring.strip()}"
     folder = "" if root == ROOT else f" --root {root}"
     files = "; or ".join(f"{s.filename} from {s}, SHA-256 {s.sha256}" for s in weight.sources)
     return (
@@ -209,11 +234,13 @@ def _lookup(name: str, registry: str | Path) -> Weight:
 
 def _weight(name: str, entry: dict[str, Any], path: str | Path) -> Weight:
     try:
-        sources = tuple(Source(**source) for source in entry["sources"])
+        sources = tuple(Source(**source) for source in entry.get("sources", ()))
         weight = Weight(name=name, **{**entry, "sources": sources})
     except (TypeError, KeyError) as error:
         known = ", ".join(field.name for field in fields(Weight) + fields(Source))
         raise UserError(f"{path}: entry {name}: {error}; known keys: {known}") from None
+    if bool(sources) == bool(weight.bring):
+        raise UserError(f"{path}: entry {name}: either sources, or bring")
     for source in sources:
         archive = (source.package, source.client, source.archive, source.member)
         if bool(source.url) == all(archive) or any(archive) != all(archive):
