@@ -205,7 +205,7 @@ def report(timings: dict[str, Timing], flops: dict[str, float], batch: int) -> N
     for name, timing in timings.items():
         cpu = statistics.median(timing.cpu)
         print(
-            f"  {name:6} {1e3 * cpu:9.1f} ms  {batch / cpu:8.2f} images/cpu-s  "
+            f"  {name:6} {1e3 * cpu:9.1f} ms  {batch / cpu:8.3g} images/cpu-s  "
             f"{flops[name] / batch:7.2f} GFLOP/image  {flops[name] / cpu:5.1f} GFLOP/s  "
             f"{max(timing.extra_mb):6.0f} MB above the start"
         )

@@ -7,9 +7,9 @@ Shares: one iteration (D_d once, G once) taken apart at X_G: each loss' gradient
 is timed by itself, then the generator's backward pass. The parts do the arithmetic of
 `Training.step`, whose own time stands beside their sum.
 
-CycleGAN: its plain networks (ResNet generators, 70x70 PatchGANs, Instance Norm) and losses, at the
-same width, without its image pools. It renders in both directions and back again: the ratio is the
-cost of two different methods, not two speeds of one. Pictures are noise; no result depends on them.
+CycleGAN: the plain implementation of `benchmarks.cyclegan_step`, at the same width. It renders in
+both directions and back again: the ratio is the cost of two different methods, not two speeds of
+one. Pictures are noise; no result depends on them.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
+from benchmarks.cyclegan_step import Plain, gflop
 from benchmarks.rounds import compare
 from crgan.data.store import Split
-from crgan.gan import losses
+from crgan.gan import cyclegan, losses
 from crgan.gan.base import Classifier, Task
 from crgan.gan.crgan import Options, Training, Weights
 from crgan.gan.pairs import PairBatches
@@ -37,83 +35,6 @@ from crgan.nets.camera import CameraNet
 from crgan.nets.reid import ReidNet
 from crgan.run import params as parameters
 from crgan.run.settings import settings_from
-
-
-def resnet_generator(width: int, blocks: int) -> nn.Sequential:
-    """CycleGAN's generator: 7x7, two strided convolutions, residual blocks, and back."""
-
-    def unit(conv: nn.Module, channels: int) -> list[nn.Module]:
-        return [conv, nn.InstanceNorm2d(channels), nn.ReLU()]
-
-    w = width
-    layers = [nn.ReflectionPad2d(3), *unit(nn.Conv2d(3, w, 7), w)]
-    for c in (w, 2 * w):
-        layers += unit(nn.Conv2d(c, 2 * c, 3, 2, 1), 2 * c)
-    layers += [ResidualBlock(4 * w) for _ in range(blocks)]
-    for c in (4 * w, 2 * w):
-        layers += unit(nn.ConvTranspose2d(c, c // 2, 3, 2, 1, 1), c // 2)
-    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(w, 3, 7), nn.Tanh())
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions of equal width beside the identity."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        half = [
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-        ]
-        again = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3)]
-        self.body = nn.Sequential(*half, nn.ReLU(), *again, nn.InstanceNorm2d(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self.body(x)
-        return y
-
-
-def patchgan(width: int) -> nn.Sequential:
-    """CycleGAN's 70x70 PatchGAN."""
-    w = width
-    layers: list[nn.Module] = [nn.Conv2d(3, w, 4, 2, 1), nn.LeakyReLU(0.2)]
-    for c, stride in ((w, 2), (2 * w, 2), (4 * w, 1)):
-        conv = nn.Conv2d(c, 2 * c, 4, stride, 1)
-        layers += [conv, nn.InstanceNorm2d(2 * c), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Conv2d(8 * w, 1, 4, 1, 1))
-
-
-class CycleGAN:
-    """Plain CycleGAN training: both generators, then both discriminators, identity loss 0.5."""
-
-    def __init__(self, width: int, d_width: int, height: int) -> None:
-        # its authors use 9 blocks from 256 pixels on, and 6 below
-        blocks = 9 if height >= 256 else 6
-        self.g_st, self.g_ts = (resnet_generator(width, blocks) for _ in range(2))
-        self.d_s, self.d_t = patchgan(d_width), patchgan(d_width)
-        of_g = chain(self.g_st.parameters(), self.g_ts.parameters())
-        of_d = chain(self.d_s.parameters(), self.d_t.parameters())
-        self.adam_g = torch.optim.Adam(of_g, 2e-4, (0.5, 0.999))
-        self.adam_d = torch.optim.Adam(of_d, 2e-4, (0.5, 0.999))
-
-    def step(self, s: Tensor, t: Tensor) -> None:
-        """One iteration."""
-        for d in (self.d_s, self.d_t):
-            d.requires_grad_(False)
-        fake_t, fake_s = self.g_st(s), self.g_ts(t)
-        adversarial = sum(losses.adversarial_g(d(x)) for d, x in
-                          ((self.d_t, fake_t), (self.d_s, fake_s)))  # fmt: skip
-        cycle = F.l1_loss(self.g_ts(fake_t), s) + F.l1_loss(self.g_st(fake_s), t)
-        same = F.l1_loss(self.g_st(t), t) + F.l1_loss(self.g_ts(s), s)
-        self.adam_g.zero_grad()
-        (adversarial + 10 * cycle + 5 * same).backward()
-        self.adam_g.step()
-        for d in (self.d_s, self.d_t):
-            d.requires_grad_(True)
-        self.adam_d.zero_grad()
-        for d, real, fake in ((self.d_t, t, fake_t), (self.d_s, s, fake_s)):
-            losses.adversarial_d(d(real), d(fake.detach())).backward()
-        self.adam_d.step()
 
 
 def take_apart(training: Training, batches: PairBatches) -> dict[str, float]:
@@ -183,11 +104,14 @@ def set_up(args: argparse.Namespace) -> tuple[Training, PairBatches]:
     return training, PairBatches(task, y_j, y_c, options.batch, 0, "cpu", flip=options.flip)
 
 
-def gflop(work: Callable[[], object]) -> float:
-    """Floating point operations of a call, in 1e9."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops() / 1e9
+def plain_cyclegan(o: Options, height: int) -> Plain:
+    """CycleGAN as wide as CR-GAN; its authors use 9 blocks from 256 pixels on, and 6 below."""
+    section = {
+        **parameters.load()["cyclegan"], "iterations": o.iterations, "batch": o.batch,
+        "width": o.width, "blocks": 9 if height >= 256 else 6, "sample_every": o.sample_every,
+        "discriminator_width": o.discriminator_width, "discriminator_layers": 3,
+    }  # fmt: skip
+    return Plain(settings_from(cyclegan.Options, section, "cyclegan"))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -207,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     training, batches = set_up(args)
     o = training.options
     pairs = next(batches)
-    cycle = CycleGAN(o.width, o.discriminator_width, pairs.x_s.shape[2])
+    cycle = plain_cyclegan(o, pairs.x_s.shape[2])
     last = o.iterations - 1  # in the second half, with k updates of G
     candidates: dict[str, Callable[[], object]] = {
         "CR-GAN, k = 1": lambda: training.step(0, next(batches)),

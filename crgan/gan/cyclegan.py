@@ -230,7 +230,7 @@ class Training:
         """What the sample sheet shows: translations and their way back."""
         b, a = self.to_b(pairs.x_s, pairs), self.to_a(pairs.x_t, pairs)
         back_a, back_b = self.to_a(b, pairs), self.to_b(a, pairs)
-        rows = (("G(a)", b), ("F(G(a))", back_a), ("F(b)", a), ("G(F(b))", back_b))
+        rows = (("G a", b), ("FG a", back_a), ("F b", a), ("GF b", back_b))
         return [(name, from_gan(x)) for name, x in rows]
 
 
