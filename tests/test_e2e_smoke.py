@@ -1,6 +1,6 @@
 """The whole pipeline at smoke scale, real stages and real networks, by one engine and the other.
 
-One direction with a GAN and without: Table 1 (pictures measured) and Table 2 (re-id measured).
+One direction and a cell of every kind: Tables 1 and 6, and the table of renderings.
 """
 
 from __future__ import annotations
@@ -12,17 +12,39 @@ from pathlib import Path
 import pytest
 
 from crgan.run.io import read_json
-from tests.stub_project import SMALL, make, run
+from tests.stub_project import PAIR, SMALL, make, run
 
-SETTINGS = {"profile": "smoke", **SMALL}
-TABLES = ("results/table1.csv", "results/table2.csv")
+TRANSLATED = {
+    "method": "spgan", "model": "spgan", **PAIR, "gan": "spgan/market1501-dukemtmc",
+}  # fmt: skip
+SETTINGS = {  # a cell of every kind
+    "profile": "smoke",
+    **SMALL,
+    "matrix.translators": [
+        {"method": "spgan", "model": "spgan", "a": "market1501", "b": "dukemtmc"}
+    ],
+    "matrix.rendered": [TRANSLATED],
+    "matrix.handcrafted": [{"method": "bow", "model": "bow", **PAIR}],
+    "matrix.adapt": [
+        *SMALL["matrix.adapt"],
+        {
+            "method": "crgan_taudl",
+            "model": "taudl",
+            **PAIR,
+            "start": "reid/crgan/market1501-dukemtmc",
+        },
+    ],
+    "matrix.visual": [*SMALL["matrix.visual"], TRANSLATED],
+}
+TABLES = ("results/table1.csv", "results/table6.csv", "results/renderings.csv")
 GAN = "artifacts/smoke/gan/crgan/market1501-dukemtmc/seed0.pt"
+CNN = "artifacts/smoke/reid/crgan_taudl/market1501-dukemtmc/seed0.pt"
 
 
 @pytest.fixture(scope="module")
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built by Snakemake."""
-    folder = make(tmp_path_factory.mktemp("smk") / "project", SETTINGS, (1, 2), stubbed=False)
+    folder = make(tmp_path_factory.mktemp("smk") / "project", SETTINGS, (1, 2, 6), stubbed=False)
     run(folder, "snakemake", "--cores", "2", *TABLES)
     return folder
 
@@ -30,8 +52,8 @@ def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built by DVC."""
-    folder = make(tmp_path_factory.mktemp("dvc") / "project", SETTINGS, (1, 2), stubbed=False)
-    run(folder, "dvc", "repro", "-q", "make_table_1", "make_table_2")
+    folder = make(tmp_path_factory.mktemp("dvc") / "project", SETTINGS, (1, 2, 6), stubbed=False)
+    run(folder, "dvc", "repro", "-q", "make_table_1", "make_table_6", "tabulate_renderings")
     return folder
 
 
@@ -39,7 +61,10 @@ def test_measured_cells_are_numbers_of_this_profile(by_snakemake: Path) -> None:
     rows = list(csv.DictReader((by_snakemake / TABLES[1]).read_text().splitlines()))
     assert {row["profile"] for row in rows} == {"smoke"}
     measured = {row["method"]: row for row in rows if row["R1"] and row["target"] == "dukemtmc"}
-    assert set(measured) == {"Direct Transfer", "CR-GAN", "CR-GAN+LMP"}
+    assert set(measured) == {
+        "Direct Transfer", "Direct Transfer+re-ranking", "BoW", "SPGAN+LMP", "CR-GAN+LMP",
+        "CR-GAN+LMP+re-ranking", "BUC", "CR-GAN+TAUDL", "CR-GAN+TAUDL+re-ranking",
+    }  # fmt: skip
     for row in measured.values():
         assert 0 <= float(row["R1"]) <= 100
         assert 0 < float(row["mAP"]) <= 100
@@ -64,5 +89,5 @@ def test_records_lead_from_a_score_to_the_raw_data(by_snakemake: Path) -> None:
 
 
 def test_both_engines_make_the_same_bytes(by_snakemake: Path, by_dvc: Path) -> None:
-    for name in (*TABLES, GAN, "artifacts/smoke/masks/market1501.h5"):
+    for name in (*TABLES, GAN, CNN, "artifacts/smoke/masks/market1501.h5"):
         assert (by_snakemake / name).read_bytes() == (by_dvc / name).read_bytes(), name

@@ -128,7 +128,7 @@ def adapt(
         where = f"BUC round {number + 1} of {plan.rounds}"
         if number:
             features = unit(features_of(model.net, target, device, f"{where}: features"))
-            count = round(plan.merge_share * len(target))
+            count = int(plan.merge_share * len(target))  # never all of them, by the plan's check
             labels = merged(features, labels, count, plan.lambda_diversity)
         part = checkpoint.part(f"round{number}") if checkpoint else None
         loss = _train(model, target, labels, number, plan, seed, device, part, where)
