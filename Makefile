@@ -26,7 +26,7 @@ results/%: env FORCE ## one table or figure, e.g. make results/table6.csv
 tables: env ## all seven tables
 	snakemake --cores $(CORES) $(foreach n,1 2 3 4 5 6 7,results/table$(n).csv)
 
-figures: env ## Figures 5 and 6 and the rank lists
+figures: env ## Figures 5, 6 and 7 and the rank lists
 	snakemake --cores $(CORES) figures
 
 lint: env ## style, types and workflow checks
