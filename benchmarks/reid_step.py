@@ -82,7 +82,7 @@ def candidates(args: argparse.Namespace) -> dict[str, dict[str, Callable[[], obj
     rng = np.random.default_rng(0)
     shape = (args.height, args.width, 3)
     pictures = rng.integers(0, 256, (args.pictures, *shape), dtype=np.uint8)
-    width = 64 if args.backbone == "resnet50" else 16
+    width = {"resnet50": 64, "mobilenetv2": 32, "small": 16}[args.backbone]
     ours, plain, scored = (ReidNet(args.backbone, width, CLASSES) for _ in range(3))
     recipe = Recipe(args.steps, args.batch, 1e-4, weight_decay=5e-4, label_smoothing=0.1,
                     flip=0.5, crop_padding=0.08)  # fmt: skip
@@ -119,7 +119,9 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--backbone", choices=("resnet50", "small"), default="resnet50")
+    parser.add_argument(
+        "--backbone", choices=("resnet50", "mobilenetv2", "small"), default="resnet50"
+    )
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)

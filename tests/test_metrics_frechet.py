@@ -54,6 +54,18 @@ def test_features_with_a_known_covariance_by_hand() -> None:
     assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(8)
 
 
+def test_drawn_gaussian_features_come_to_the_closed_form() -> None:
+    # Independent axes: |m1 - m2|^2 + sum (s_i - t_i)^2; 40,000 draws leave a percent.
+    rng = np.random.default_rng(0)
+    (m1, m2), (s, t) = rng.normal(size=(2, 6)), rng.uniform(0.5, 3, size=(2, 6))
+    x, y = (
+        rng.normal(mean, deviation, size=(40_000, 6)).astype(np.float32)
+        for mean, deviation in ((m1, s), (m2, t))
+    )
+    expected = float(np.square(m1 - m2).sum() + np.square(s - t).sum())
+    assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(expected, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [(200, 150), (25, 200), (200, 20), (20, 200), (20, 15), (24, 24)]
 )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet50
+from torchvision.models import mobilenet_v2, resnet50
 
 from crgan.nets.camera import CameraNet
 from crgan.nets.folding import frozen
 from crgan.nets.reid import IMAGENET_MEAN, IMAGENET_STD, ReidNet
 from crgan.reid.model_file import build_reid, reid_file
 from crgan.run.errors import UserError
+from crgan.run.io import load_torch
+
+MOBILENET = Path(__file__).parents[1] / "resources" / "weights" / "mobilenetv2_features.pth"
 
 
 def images(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -70,6 +75,48 @@ def test_resnet50_last_stride() -> None:
         assert net.feature_map(images(1, 3, 64, 32)).shape == (1, 2048, 4, 2)
 
 
+def test_mobilenetv2_is_torchvisions() -> None:
+    torch.manual_seed(0)
+    reference = with_random_statistics(mobilenet_v2(weights=None)).eval()
+    net = ReidNet("mobilenetv2", 32, 5).eval()
+    net.load_backbone(reference.features.state_dict(), "a test")
+    x = images(2, 3, 128, 64)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    reference.classifier = nn.Identity()
+    with torch.no_grad():
+        assert net.feature_map(x).shape == (2, 1280, 4, 2)
+        assert net.features(x).shape == (2, net.feature_dim)
+        expected = reference(((x + 1) / 2 - mean) / std)
+    assert float(expected.std()) > 0.01
+    torch.testing.assert_close(net.features(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("last_stride", "rows"), [(2, 2), (1, 4)])
+def test_mobilenetv2_learns_and_keeps_its_file(last_stride: int, rows: int) -> None:
+    torch.manual_seed(0)
+    net = ReidNet("mobilenetv2", 32, 3, last_stride)
+    x = images(4, 3, 64, 32)
+    assert net.feature_map(x).shape[2:] == (rows, rows // 2)
+    nn.functional.cross_entropy(net(x), torch.tensor([0, 1, 2, 0])).backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+    net.eval()
+    file = reid_file(net, [1, 5, 9], (64, 32), "mobilenetv2_imagenet")
+    assert file["backbone"] == "mobilenetv2"
+    assert torch.equal(build_reid(file, "a file").features(x), net.features(x))
+
+
+@pytest.mark.skipif(not MOBILENET.exists(), reason=f"{MOBILENET.name} was not fetched")
+def test_fetched_mobilenetv2_fits_and_tells_pictures_apart() -> None:
+    net = ReidNet("mobilenetv2", 32, 0)
+    net.load_backbone(load_torch(MOBILENET), MOBILENET.name)
+    x = images(4, 3, 8, 4, seed=1)
+    smooth = nn.functional.interpolate(x, (128, 64), mode="bicubic").clamp(-1, 1)
+    with torch.no_grad():
+        features = net.eval().features(smooth)
+    assert 0 < float(features.mean()) < 6  # behind a ReLU6
+    assert float((features.std(dim=0) / (features.mean(dim=0) + 1e-3)).mean()) > 0.2
+
+
 def test_wrong_weights_are_refused() -> None:
     net = ReidNet("small", 4, 3)
     good = ReidNet("small", 4, 9).backbone.state_dict()
@@ -87,6 +134,7 @@ def test_wrong_weights_are_refused() -> None:
     [
         (("vgg", 16, 3), "cnn.backbone 'vgg'"),
         (("resnet50", 32, 3), "cnn.width 32"),
+        (("mobilenetv2", 64, 3), "cnn.width 64: mobilenetv2 has 32"),
         (("small", 0, 3), "cnn.width 0"),
         (("small", 16, -1), "-1 identities"),
         (("small", 16, 3, 2, "median"), "pooling 'median'"),
@@ -112,13 +160,13 @@ def test_camera_net(height: int) -> None:
         CameraNet(8, 0)
 
 
-@pytest.mark.parametrize("build", ["small", "resnet50", "camera"])
+@pytest.mark.parametrize("build", ["small", "resnet50", "mobilenetv2", "camera"])
 def test_frozen_equals_eval(build: str) -> None:
     torch.manual_seed(1)
     net: nn.Module = (
         CameraNet(8, 4)
         if build == "camera"
-        else ReidNet(build, 64 if build == "resnet50" else 16, 4)  # type: ignore[arg-type]
+        else ReidNet(build, {"small": 16, "resnet50": 64, "mobilenetv2": 32}[build], 4)  # type: ignore[arg-type]
     )
     with_random_statistics(net).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}

@@ -12,6 +12,7 @@ import yaml
 
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.data.store import open_dataset
+from crgan.nets.reid import ReidNet
 from crgan.reid.calibrate import Line, calibrate, markdown, write_csv
 from crgan.reid.evaluate import Protocol
 from crgan.reid.pretrain import Start
@@ -112,6 +113,20 @@ def test_from_pictures_to_scores(project: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["iteration"] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row["loss"]) > 0 and 0 <= float(row["accuracy"]) <= 100 for row in rows)
+
+
+def test_mobilenetv2_from_weights_to_scores(project: Path) -> None:
+    """As profile keys choose it; the result says which backbone it is."""
+    params = parameters.load("params.yaml")
+    params["profiles"]["smoke"]["cnn"] = {"backbone": "mobilenetv2", "width": 32}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    state = ReidNet("mobilenetv2", 32, 0).backbone.state_dict()
+    save_torch("backbone.pt", {"origin": "mobilenetv2_imagenet", "sha256": "", "state": state})
+    do_pretrain_id()
+    assert load_torch("d.pt")["origin"] == "mobilenetv2_imagenet"
+    do_adapt("dukemtmc")
+    do_evaluate("dukemtmc")
+    assert read_json("score.json")["backbone"] == "mobilenetv2"
 
 
 def test_unlabelled_target(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

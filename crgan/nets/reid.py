@@ -1,8 +1,9 @@
 """D_id: the re-id CNN that classifies identities and gives the features used for matching.
 
 `resnet50` is the paper's (section 4.1, "a standard backbone ResNet50"), layer by layer that of
-torchvision; `small` is a residual network of 0.3 million parameters (width 16) for small pictures.
-Both take the images as the GAN makes them, in [-1, 1], and normalise them inside.
+torchvision; `mobilenetv2` is torchvision's too, of 2.2 million parameters, with ImageNet weights
+that a package index has; `small` is a residual network of 0.3 million parameters (width 16) for
+small pictures. All take the images as the GAN makes them, in [-1, 1], and normalise them inside.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from crgan.run.errors import UserError
 
-Backbone: TypeAlias = Literal["small", "resnet50"]
+Backbone: TypeAlias = Literal["small", "resnet50", "mobilenetv2"]
 Pooling: TypeAlias = Literal["mean", "max"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -26,17 +27,19 @@ class ReidNet(nn.Module):
     """Backbone, global pooling and a linear classifier; some methods put an embedding between.
 
     Args:
-        backbone: "small" or "resnet50".
-        width: channels of the first stage of `small`; ResNet50 has but one width, 64.
+        backbone: "small", "resnet50" or "mobilenetv2".
+        width: channels of the first stage of `small`; ResNet50 has but one width, 64, and
+            MobileNetV2 32.
         num_classes: identities of the training set; 0 for a network that only gives features.
-        last_stride: stride of ResNet50's last stage. 2 is the standard network; 1 doubles the rows
-            of the last map and costs a quarter of the speed.
+        last_stride: stride of the last stage of ResNet50 and MobileNetV2. 2 is the standard
+            network; 1 doubles the rows of the last map and costs a quarter of the speed.
         pooling: of the last map, its mean (the standard network) or its maximum.
         embedding: dimensions of a linear layer with batch norm and ReLU behind the pooling; 0 for
             none (the standard network).
 
     Attributes:
-        map_dim: channels of the last map: 2048 for resnet50, 8 x width for small.
+        map_dim: channels of the last map: 2048 for resnet50, 1280 for mobilenetv2, 8 x width for
+            small.
         feature_dim: dimensions of the features used for matching.
 
     Raises:
@@ -81,7 +84,7 @@ class ReidNet(nn.Module):
     def feature_map(self, x: Tensor) -> Tensor:
         """Last map (B, map_dim, h, w) of images (B, 3, H, W) in [-1, 1].
 
-        256x128 gives 8x4 for resnet50; 64x32 gives 4x2 for small.
+        256x128 gives 8x4 for resnet50 and mobilenetv2; 64x32 gives 4x2 for small.
         """
         features: Tensor = self.backbone((x - self.mean) / self.std)
         return features
@@ -106,7 +109,8 @@ class ReidNet(nn.Module):
         """Start from pretrained weights; a classifier among them (`fc.`) is left out.
 
         Args:
-            state: state dict of the backbone, for resnet50 that of torchvision's `resnet50`.
+            state: state dict of the backbone, for resnet50 that of torchvision's `resnet50`, for
+                mobilenetv2 that of `mobilenet_v2().features`.
             origin: where it comes from, for the message.
 
         Raises:
@@ -204,13 +208,34 @@ class ResNet50Backbone(nn.Module):
         return x
 
 
+def mobilenetv2_backbone(last_stride: int) -> nn.Module:
+    """torchvision's MobileNetV2 up to its last map, with the names of `mobilenet_v2().features`."""
+    from torchvision.models import mobilenet_v2  # as above
+
+    features: nn.Sequential = mobilenet_v2(weights=None).features
+    # The first block of 160 channels has the last stride, in its depthwise convolution.
+    conv = features.get_submodule("14.conv.1.0")
+    assert isinstance(conv, nn.Conv2d)
+    conv.stride = (last_stride, last_stride)
+    return features
+
+
+# The one width each of torchvision's networks has: channels of its first stage.
+_TORCHVISION_WIDTHS = {"resnet50": 64, "mobilenetv2": 32}
+
+
 def _build_backbone(name: str, width: int, last_stride: int) -> tuple[nn.Module, int]:
     if last_stride not in (1, 2) or (name == "small" and last_stride != 2):
-        raise UserError(f"last_stride {last_stride}: ResNet50 can have 1 or 2, small has 2")
+        raise UserError(
+            f"last_stride {last_stride}: ResNet50 and MobileNetV2 can have 1 or 2, small has 2"
+        )
+    only = _TORCHVISION_WIDTHS.get(name, width)
+    if width != only:
+        raise UserError(f"cnn.width {width}: {name} has {only} channels in its first stage")
     if name == "resnet50":
-        if width != 64:
-            raise UserError(f"cnn.width {width}: ResNet50 has 64 channels in its first stage")
         return ResNet50Backbone(last_stride), 2048
+    if name == "mobilenetv2":
+        return mobilenetv2_backbone(last_stride), 1280
     if name == "small":
         if width < 1:
             raise UserError(f"cnn.width {width}: at least 1")
