@@ -68,7 +68,8 @@ def body(args, run):
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({"digest": digest}) + "\\n")
     if os.environ.get("STUB_HANG") == run.record["stage"]:
-        Path(".scratch/pid").write_text(str(os.getpid()))
+        Path(".scratch/pid.new").write_text(str(os.getpid()))
+        Path(".scratch/pid.new").rename(".scratch/pid")  # whole, or not there
         time.sleep(float(os.environ.get("STUB_SECONDS", "60")))
 
 
