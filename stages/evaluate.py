@@ -6,7 +6,8 @@ Features that a hand-crafted system wrote (`--features`, from stages.handcraft) 
 python -m stages.evaluate --method direct_transfer --source market1501 --target dukemtmc --seed 0 \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
     --reid artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt \\
-    --out results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.json
+    --out results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.json \\
+    --queries results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.npz
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 
 from crgan.run.errors import UserError
-from crgan.run.io import load_torch, write_json
+from crgan.run.io import load_torch, save_arrays, write_json
 from crgan.run.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("evaluate", __doc__)
@@ -26,12 +27,19 @@ parser.input("--target-manifest", beside=("images.npy",))
 parser.input("--reid", required=False, help="the re-id file")
 parser.input("--features", required=False, help="features instead")
 parser.output("--out", help="the scores, JSON")
+parser.output("--queries", help="each query's own result, numpy .npz")
 
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Rank and write."""
     from crgan.data.store import open_dataset
-    from crgan.reid.evaluate import protocol_from, query_and_gallery, score, score_features
+    from crgan.reid.evaluate import (
+        protocol_from,
+        query_and_gallery,
+        rows_of,
+        score,
+        score_features,
+    )
     from crgan.reid.model_file import build_reid
 
     if bool(args.reid) == bool(args.features):
@@ -49,6 +57,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         data = open_dataset(args.target_manifest, (file["height"], file["width_px"]))
         query, gallery = query_and_gallery(data)
         scores = score(net, query, gallery, protocol, device=run.device, threads=run.threads)
+    save_arrays(args.queries, scores.by_query() | rows_of(query, gallery))
     write_json(
         args.out,
         {

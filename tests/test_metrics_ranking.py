@@ -247,6 +247,20 @@ def test_given_distances_agree_with_features() -> None:
     assert found == evaluate(**case, ap="step", topk=(1, 3)).to_dict() | {"metric": "given"}
 
 
+def test_kept_ranks_are_those_of_top_matches() -> None:
+    case = random_case(8, whole=True)
+    indices, is_right = top_matches(**case, k=20)
+    query, gallery = case["query_features"], case["gallery_features"]
+    distances = np.square(query[:, None] - gallery[None]).sum(axis=2)
+    by_features = evaluate(**case, ap="step", keep=20)
+    given = evaluate_distances(distances, *(case[key] for key in LABELS), ap="step", keep=20)
+    for found in (by_features, given):
+        np.testing.assert_array_equal(found.nearest, indices)
+        np.testing.assert_array_equal(found.nearest_right, is_right)
+    assert by_features.to_dict() == evaluate(**case, ap="step").to_dict()
+    assert evaluate(**case, ap="step").nearest.shape == (len(query), 0)
+
+
 @pytest.mark.parametrize(
     ("distances", "message"),
     [

@@ -189,9 +189,9 @@ def test_the_definition_of_ap_is_passed_on() -> None:
 def test_protocols_are_read_strictly() -> None:
     good: dict[str, Any] = {
         "average_precision": "step", "metric": "cosine", "lmp_parts": "rows", "feature": "pooled",
-        "rerank": {"k1": 20, "k2": 6, "lambda_value": 0.3},
+        "ranks_kept": 5, "rerank": {"k1": 20, "k2": 6, "lambda_value": 0.3},
     }  # fmt: skip
-    assert protocol_from(good) == replace(PROTOCOL, rerank=Reranking(20, 6, 0.3))
+    assert protocol_from(good) == replace(PROTOCOL, ranks_kept=5, rerank=Reranking(20, 6, 0.3))
     for change, message in (
         ({"average_precision": "mean"}, "evaluate.average_precision is 'mean'"),
         ({"metric": "l1"}, "evaluate.metric is 'l1'"),
@@ -199,6 +199,7 @@ def test_protocols_are_read_strictly() -> None:
         ({"lmp_parts": "two"}, "evaluate.lmp_parts is 'two'"),
         ({"feature": "fc"}, "evaluate.feature is 'fc'"),
         ({"rerank": True}, "evaluate.rerank is True; it has k1"),
+        ({"ranks_kept": -1}, "evaluate.ranks_kept is -1"),
         ({"rank": True}, "evaluate.rank is no such key"),
         ({"rerank": {"k1": 20, "k2": 6}}, r"evaluate\.rerank\.lambda_value is missing"),
         ({"rerank": {"k1": 5, "k2": 6, "lambda_value": 0.3}}, r"evaluate\.rerank: k2 is 6"),

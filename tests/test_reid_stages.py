@@ -20,7 +20,7 @@ from crgan.reid.training import Recipe
 from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
-from crgan.run.io import load_torch, read_json, save_torch, sha256_bytes
+from crgan.run.io import load_arrays, load_torch, read_json, save_torch, sha256_bytes
 from crgan.run.stage import run_stage
 from stages import adapt, evaluate, pretrain_cam, pretrain_id
 
@@ -86,7 +86,7 @@ def do_adapt(target: str) -> None:
 def do_evaluate(target: str) -> None:
     arguments = ["--method", "direct_transfer", "--source", "market1501", "--target", target,
                  "--seed", "0", "--target-manifest", manifest(target), "--reid", "a.pt",
-                 "--out", "score.json"]  # fmt: skip
+                 "--out", "score.json", "--queries", "score.npz"]  # fmt: skip
     run_stage(evaluate.parser, evaluate.body, arguments)
 
 
@@ -109,6 +109,28 @@ def test_from_pictures_to_scores(project: Path) -> None:
         assert all(0 <= value <= 100 for value in block.values())
     assert (score["protocol"]["queries"], score["protocol"]["gallery"]) == (8, 8)
     assert score["notes"] == []
+    ranked = load_arrays("score.npz")
+    assert {name.partition("_")[0] for name in ranked} == {
+        "ap",
+        "first",
+        "top",
+        "right",
+        "query",
+        "gallery",
+    }
+    ranks = ranked["first_global"]
+    assert score["pooling"]["global"]["rank1"] == 100 * np.mean(ranks == 1)
+    assert score["pooling"]["lmp"]["mAP"] == pytest.approx(100 * ranked["ap_lmp"].mean(), rel=1e-6)
+    whole = open_dataset(manifest("dukemtmc")).manifest
+    for row, rank, top, right in zip(
+        ranked["query_rows"], ranks, ranked["top_global"], ranked["right_global"], strict=True
+    ):
+        shown = ranked["gallery_rows"][top[top >= 0]]
+        # the query's own camera shows its person once, which is removed
+        assert [whole.split[image] for image in shown] == ["gallery"] * 7
+        same = whole.pid[shown] == whole.pid[row]
+        assert same.tolist() == right[:7].tolist()
+        assert np.argmax(same) == rank - 1
     with open("d.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["iteration"] for row in rows] == ["1", "2", "3", "4"]

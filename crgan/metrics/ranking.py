@@ -61,6 +61,10 @@ class Ranking:
     """(Q,) average precision of each query in 0..1; NaN where the query was dropped."""
     first_match: Integers
     """(Q,) rank of the nearest true match, from 1; 0 where the query was dropped."""
+    nearest: Integers
+    """(Q, keep) rows of the gallery, nearest first; -1 past the end of a small gallery."""
+    nearest_right: NDArray[np.bool_]
+    """(Q, keep) whether that picture shows the query's person."""
     queries: int
     dropped_queries: int
     """Queries without a true match in another camera."""
@@ -109,6 +113,7 @@ def evaluate(
     ap: ApDefinition,
     topk: Sequence[int] = (1, 5, 10),
     metric: Metric = "euclidean",
+    keep: int = 0,
     chunk: int = 256,
     threads: int = 2,
 ) -> Ranking:
@@ -121,6 +126,7 @@ def evaluate(
         ap: the definition of average precision (see the module).
         topk: the ranks at which CMC is read.
         metric: ``cosine`` ranks by the angle between features.
+        keep: nearest gallery pictures listed for each query, as `top_matches` lists them.
         chunk: most queries in one block of scores; fewer are taken where the gallery is large.
         threads: blocks worked on at once, each with one BLAS thread and one block of memory.
 
@@ -128,11 +134,11 @@ def evaluate(
         UserError: shapes that do not fit, values that are not finite, a query without an identity
             (pid <= 0), an unlabelled gallery, no query with a true match.
     """
-    _check_request(ap, topk)
+    _check_request(ap, topk, keep)
     search = _Search(
         query_features, gallery_features, q_pid, q_camid, g_pid, g_camid, metric=metric
     )
-    tally = _Tally(search.labels, ap)
+    tally = _Tally(search.labels, ap, keep)
     search.visit(tally.add, chunk=chunk, threads=threads)
     return tally.ranking(topk, metric)
 
@@ -146,23 +152,24 @@ def evaluate_distances(
     *,
     ap: ApDefinition,
     topk: Sequence[int] = (1, 5, 10),
+    keep: int = 0,
 ) -> Ranking:
     """CMC and mAP of a gallery ranked by given distances, with `evaluate`'s protocol and tie rule.
 
     Args:
         distances: (Q, G) float32, read a row at a time and left as they are; may be memory-mapped.
-        q_pid, q_camid, g_pid, g_camid, ap, topk: as in `evaluate`.
+        q_pid, q_camid, g_pid, g_camid, ap, topk, keep: as in `evaluate`.
 
     Raises:
         UserError: as `evaluate`.
     """
-    _check_request(ap, topk)
+    _check_request(ap, topk, keep)
     given = np.asarray(distances)
     if given.ndim != 2 or 0 in given.shape or given.dtype.kind != "f":
         raise UserError(
             f"distances are {given.dtype} {given.shape}: expected float32 (queries, gallery)"
         )
-    tally = _Tally(_Labels(q_pid, q_camid, g_pid, g_camid, *given.shape), ap)
+    tally = _Tally(_Labels(q_pid, q_camid, g_pid, g_camid, *given.shape), ap, keep)
     for query, row in enumerate(given):
         scores = np.negative(row, dtype=np.float32)
         if not np.isfinite(scores).all():
@@ -211,22 +218,9 @@ def top_matches(
     search = _Search(
         query_features, gallery_features, q_pid, q_camid, g_pid, g_camid, metric=metric
     )
-    indices = np.full((search.queries, k), -1, dtype=np.int64)
-    is_right = np.zeros((search.queries, k), dtype=bool)
-
-    def list_nearest(query: int, scores: Scores) -> None:
-        removed, matches = search.labels.split(query)
-        scores[search.labels.junk] = -np.inf
-        scores[removed] = -np.inf
-        cut = np.partition(scores, -k)[-k] if len(scores) >= k else -np.inf
-        near = np.flatnonzero((scores >= cut) & (scores > -np.inf))
-        right = np.isin(near, matches)
-        order = np.lexsort((near, right, -scores[near]))[:k]
-        indices[query, : len(order)] = near[order]
-        is_right[query, : len(order)] = right[order]
-
-    search.visit(list_nearest, chunk=chunk, threads=threads)
-    return indices, is_right
+    nearest = _Nearest(search.labels, k)
+    search.visit(nearest.add, chunk=chunk, threads=threads)
+    return nearest.indices, nearest.is_right
 
 
 class _Labels:
@@ -271,16 +265,40 @@ class _Labels:
         return wrong_before + np.arange(1, len(right) + 1)
 
 
+class _Nearest:
+    """The first k gallery pictures, query by query."""
+
+    def __init__(self, labels: _Labels, k: int) -> None:
+        self._labels, self._k = labels, k
+        self.indices = np.full((labels.queries, k), -1, dtype=np.int64)
+        self.is_right = np.zeros((labels.queries, k), dtype=bool)
+
+    def add(self, query: int, scores: Scores) -> None:
+        """List a query's nearest; of `scores` (G,) those of removed pictures are overwritten."""
+        removed, matches = self._labels.split(query)
+        scores[self._labels.junk] = -np.inf
+        scores[removed] = -np.inf
+        cut = np.partition(scores, -self._k)[-self._k] if len(scores) >= self._k else -np.inf
+        near = np.flatnonzero((scores >= cut) & (scores > -np.inf))
+        right = np.isin(near, matches)
+        order = np.lexsort((near, right, -scores[near]))[: self._k]
+        self.indices[query, : len(order)] = near[order]
+        self.is_right[query, : len(order)] = right[order]
+
+
 class _Tally:
     """First match and average precision, query by query, and what they come to."""
 
-    def __init__(self, labels: _Labels, ap: ApDefinition) -> None:
-        self._labels, self._definition = labels, ap
+    def __init__(self, labels: _Labels, ap: ApDefinition, keep: int) -> None:
+        self._labels, self._definition, self._keep = labels, ap, keep
+        self._nearest = _Nearest(labels, keep)
         self._average = np.full(labels.queries, np.nan)
         self._first = np.zeros(labels.queries, dtype=np.int64)
 
     def add(self, query: int, scores: Scores) -> None:
         """Note a query's result; `scores` (G,), higher is nearer, are overwritten."""
+        if self._keep:
+            self._nearest.add(query, scores)
         ranks = self._labels.match_ranks(query, scores)
         if len(ranks):
             self._average[query] = average_precision(ranks, self._definition)
@@ -301,6 +319,8 @@ class _Tally:
             mAP=100.0 * float(self._average[evaluated].mean()),
             ap=self._average,
             first_match=self._first,
+            nearest=self._nearest.indices,
+            nearest_right=self._nearest.is_right,
             queries=self._labels.queries,
             dropped_queries=self._labels.queries - count,
             gallery=self._labels.gallery,
@@ -377,8 +397,10 @@ class _Search:
             products -= self._half_squares
 
 
-def _check_request(ap: str, topk: Sequence[int]) -> None:
+def _check_request(ap: str, topk: Sequence[int], keep: int) -> None:
     if ap not in get_args(ApDefinition):
         raise UserError(f"AP definition {ap!r}: choose one of {', '.join(get_args(ApDefinition))}")
     if not topk or min(topk) < 1:
         raise UserError(f"topk {tuple(topk)}: give at least one rank, each 1 or more")
+    if keep < 0:
+        raise UserError(f"keep {keep}: a number of gallery pictures, 0 for none")

@@ -42,6 +42,7 @@ class Protocol:
         metric: cosine or euclidean.
         lmp_parts: stripes of LMP, or "rows".
         feature: pooled or pooled_mirror (`features.extract`).
+        ranks_kept: nearest gallery pictures written down for each query.
         rerank: how each pooling is also re-ranked; None for not at all.
     """
 
@@ -49,6 +50,7 @@ class Protocol:
     metric: Metric
     lmp_parts: Parts
     feature: Feature
+    ranks_kept: int = 0
     rerank: Reranking | None = None
 
 
@@ -70,6 +72,9 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
     parts = section["lmp_parts"]
     if parts != "rows" and (not isinstance(parts, int) or parts < 1):
         raise UserError(f"evaluate.lmp_parts is {parts!r}; use `rows` or a number of stripes")
+    kept = section["ranks_kept"]
+    if not isinstance(kept, int) or kept < 0:
+        raise UserError(f"evaluate.ranks_kept is {kept!r}; give a number of pictures, 0 for none")
     if not isinstance(section["rerank"], Mapping):
         raise UserError(f"evaluate.rerank is {section['rerank']!r}; it has k1, k2, lambda_value")
     return Protocol(
@@ -110,6 +115,23 @@ class Scores:
             },
         }
 
+    def by_query(self) -> dict[str, NDArray[Any]]:
+        """Each query's own result by pooling P, for intervals, CMC curves and rank lists.
+
+        Returns:
+            ap_P: (Q,) float32 average precision in 0..1, NaN where the query was dropped.
+            first_P: (Q,) int32 rank of the first true match from 1, 0 where it was dropped.
+            top_P: (Q, ranks_kept) int32 rows of the gallery split, nearest first; -1 past its end.
+            right_P: (Q, ranks_kept) bool, whether that picture shows the query's person.
+        """
+        arrays: dict[str, NDArray[Any]] = {}
+        for pooling, ranking in self.by_pooling.items():
+            arrays[f"ap_{pooling}"] = ranking.ap.astype(np.float32)
+            arrays[f"first_{pooling}"] = ranking.first_match.astype(np.int32)
+            arrays[f"top_{pooling}"] = ranking.nearest.astype(np.int32)
+            arrays[f"right_{pooling}"] = ranking.nearest_right
+        return arrays
+
 
 def query_and_gallery(data: Dataset) -> tuple[Split, Split]:
     """The splits a ranking needs.
@@ -126,6 +148,12 @@ def query_and_gallery(data: Dataset) -> tuple[Split, Split]:
             "evaluated cells, or label a query and a gallery"
         )
     return query, gallery
+
+
+def rows_of(query: Split, gallery: Split) -> dict[str, NDArray[Any]]:
+    """Which pictures were ranked: their rows in the manifest, int32 (Q,) and (G,)."""
+    splits = {"query_rows": query, "gallery_rows": gallery}
+    return {name: split.rows.astype(np.int32) for name, split in splits.items()}
 
 
 def score(
@@ -198,10 +226,14 @@ def _rank(
     """Rank by each pooling's features of query and gallery."""
     labels = (query.pid, query.camid, gallery.pid, gallery.camid)
     ap, metric, again = protocol.average_precision, protocol.metric, protocol.rerank
+    keep = protocol.ranks_kept
     by_pooling = {}
     for pooling, (q, g) in features.items():
-        by_pooling[pooling] = evaluate(q, g, *labels, ap=ap, metric=metric, threads=threads)
+        by_pooling[pooling] = evaluate(
+            q, g, *labels, ap=ap, metric=metric, keep=keep, threads=threads
+        )
         if again:
             distances = rerank(q, g, **asdict(again), metric=metric, threads=threads)
-            by_pooling[pooling + RERANKED] = evaluate_distances(distances, *labels, ap=ap)
+            again_ranked = evaluate_distances(distances, *labels, ap=ap, keep=keep)
+            by_pooling[pooling + RERANKED] = again_ranked
     return Scores(by_pooling, parts, protocol)

@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crgan.run.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _BLOCK = 1 << 20
 
@@ -71,6 +74,33 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Named numpy arrays as .npz, atomic, and the same bytes every time."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+    """What `save_arrays` wrote; nothing is unpickled.
+
+    Raises:
+        UserError: missing or broken file.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise UserError(f"{path}: not a readable .npz ({error}); make it again") from None
 
 
 def save_torch(path: str | Path, value: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ class Run:
         self.inputs = _existing(_input_files(parser, args), parser.stage)
         self.outputs = [Path(getattr(args, name)) for name in parser.outputs]
         _check_profile(self.outputs, self.profile)
+        self._began = datetime.now(UTC)
         self._started = time.monotonic()
         self._seen = {path: stat_signature(path) for path in self.inputs}
         hashes = Hashes()
@@ -168,6 +170,7 @@ class Run:
             "python": platform.python_version(),
             "versions": _versions(),
             "image": os.environ.get("CRGAN_IMAGE"),
+            "started": self._began.isoformat(timespec="seconds"),
             "wall_seconds": round(time.monotonic() - self._started, 2),
             "peak_memory_mb": round(peak, 1),
         }

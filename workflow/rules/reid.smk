@@ -136,6 +136,7 @@ rule evaluate:
         code=exp.code("evaluate"),
     output:
         scores=f"{RES}/cells/{CELL}.json",
+        queries=f"{RES}/cells/{CELL}.npz",
         record=f"{RES}/cells/{CELL}.prov.json",
     log:
         f"logs/{RES}/cells/{CELL}.log",
@@ -154,7 +155,7 @@ rule evaluate:
         "python -m stages.evaluate --method {wildcards.method}"
         " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
         " --target-manifest {input.target_manifest} --reid {input.reid}"
-        " --out {output.scores} > {log} 2>&1"
+        " --out {output.scores} --queries {output.queries} > {log} 2>&1"
 
 
 use rule evaluate as evaluate_adapted with:
@@ -185,6 +186,7 @@ rule evaluate_features:
         code=exp.code("evaluate"),
     output:
         scores=f"{RES}/cells/{CELL}.json",
+        queries=f"{RES}/cells/{CELL}.npz",
         record=f"{RES}/cells/{CELL}.prov.json",
     log:
         f"logs/{RES}/cells/{CELL}.log",
@@ -201,4 +203,4 @@ rule evaluate_features:
         "python -m stages.evaluate --method {wildcards.method}"
         " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
         " --target-manifest {input.target_manifest} --features {input.features}"
-        " --out {output.scores} > {log} 2>&1"
+        " --out {output.scores} --queries {output.queries} > {log} 2>&1"
