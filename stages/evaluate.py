@@ -7,7 +7,7 @@ python -m stages.evaluate --method direct_transfer --source market1501 --target 
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
     --reid artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt \\
     --out results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.json \\
-    --queries results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.npz
+    --queries results/demo/queries/direct_transfer/market1501-dukemtmc/seed0.npz
 """
 
 from __future__ import annotations

@@ -136,7 +136,8 @@ rule evaluate:
         code=exp.code("evaluate"),
     output:
         scores=f"{RES}/cells/{CELL}.json",
-        queries=f"{RES}/cells/{CELL}.npz",
+        queries=f"{RES}/queries/{CELL}.npz",
+        queries_record=f"{RES}/queries/{CELL}.prov.json",
         record=f"{RES}/cells/{CELL}.prov.json",
     log:
         f"logs/{RES}/cells/{CELL}.log",
@@ -186,7 +187,8 @@ rule evaluate_features:
         code=exp.code("evaluate"),
     output:
         scores=f"{RES}/cells/{CELL}.json",
-        queries=f"{RES}/cells/{CELL}.npz",
+        queries=f"{RES}/queries/{CELL}.npz",
+        queries_record=f"{RES}/queries/{CELL}.prov.json",
         record=f"{RES}/cells/{CELL}.prov.json",
     log:
         f"logs/{RES}/cells/{CELL}.log",
