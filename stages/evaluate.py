@@ -66,7 +66,11 @@ def body(args: argparse.Namespace, run: Run) -> None:
             "target": args.target,
             "seed": run.seed,
             "profile": run.profile,
-            **({"backbone": file["backbone"]} if args.reid else {"system": file["system"]}),
+            **(
+                {"backbone": file["backbone"], "backbone_weights": file["origin"]}
+                if args.reid
+                else {"system": file["system"]}
+            ),
             **scores.to_dict(),
             "notes": file["notes"],
         },

@@ -41,7 +41,7 @@ parser.output("--out", help="the scores, JSON")
 def body(args: argparse.Namespace, run: Run) -> None:
     """Render, measure and write."""
     from crgan.gan.base import load_method, open_task, towards
-    from crgan.gan.visual import measure, settings_of
+    from crgan.gan.visual import Kept, measure, settings_of
     from crgan.metrics.measurement import weights_from
 
     seed_everything(run.seed, run.threads)
@@ -57,7 +57,11 @@ def body(args: argparse.Namespace, run: Run) -> None:
         "inception": load_torch(args.inception_weights),
     }
     files = {role: weights_from(file, run.scratch(f"{role}.pt")) for role, file in weights.items()}
-    measured = measure(task, renderer, files["lpips"], files["inception"], settings, run.device)
+    manifests = {"source": args.source_manifest, "target": args.target_manifest}
+    kept = Kept(run.kept("fid"), {role: run.hash_of(path) for role, path in manifests.items()})
+    measured = measure(
+        task, renderer, files["lpips"], files["inception"], settings, run.device, kept
+    )
     origins = {
         role: {"origin": file["origin"], "sha256": file["sha256"]} for role, file in weights.items()
     }

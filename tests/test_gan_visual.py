@@ -14,7 +14,8 @@ from torch import Tensor
 from crgan.data.batches import to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Task
-from crgan.gan.visual import measure, settings_of
+from crgan.gan.visual import Kept, measure, settings_of
+from crgan.metrics import fid_cache
 from crgan.metrics.measurement import weights_from
 from crgan.run.errors import UserError
 
@@ -104,3 +105,14 @@ def test_weights_come_by_name_or_by_file(tmp_path: Path) -> None:
     path = weights_from({"origin": "x", "state": {"a": torch.ones(1)}}, tmp_path / "w.pt")
     assert path == tmp_path / "w.pt"
     assert path.is_file()
+
+
+def test_kept_statistics_of_the_real_pictures_change_no_value(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, kept = settings_of(SETTINGS), Kept(tmp_path / "fid", {"source": "a", "target": "b"})
+    plain = measure(task, Nothing(), "random", "random", settings, "cpu")
+    first = measure(task, Nothing(), "random", "random", settings, "cpu", kept)
+    assert len(list(kept.folder.glob("*.npz"))) == 2
+    monkeypatch.setattr(fid_cache, "statistics", None)  # computing them again would fail
+    assert plain == first == measure(task, Nothing(), "random", "random", settings, "cpu", kept)

@@ -148,7 +148,8 @@ def test_mobilenetv2_from_weights_to_scores(project: Path) -> None:
     assert load_torch("d.pt")["origin"] == "mobilenetv2_imagenet"
     do_adapt("dukemtmc")
     do_evaluate("dukemtmc")
-    assert read_json("score.json")["backbone"] == "mobilenetv2"
+    score = read_json("score.json")
+    assert (score["backbone"], score["backbone_weights"]) == ("mobilenetv2", "mobilenetv2_imagenet")
 
 
 def test_unlabelled_target(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from crgan.data.batches import from_gan, to_gan
 from crgan.gan.base import Renderer, Task
 from crgan.metrics.fid import Dims, fid_between, load_inception, statistics
+from crgan.metrics.fid_cache import kept_statistics
 from crgan.metrics.lpips_distance import load_lpips, source_target_lpips, translation_lpips
 from crgan.metrics.measurement import WeightsFrom
 from crgan.run.errors import UserError
@@ -52,6 +54,19 @@ class Settings:
             raise UserError(f"visual.lpips_net is {self.lpips_net!r}; only alex is built")
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Where FID statistics of real pictures are kept, which every method and seed compares with.
+
+    Attributes:
+        folder: of the kept files; may be deleted at any time.
+        manifests: SHA-256 of the manifests of "source" and "target", part of the files' keys.
+    """
+
+    folder: Path
+    manifests: Mapping[str, str]
+
+
 def settings_of(section: Mapping[str, Any]) -> Settings:
     """Read the section strictly.
 
@@ -72,8 +87,12 @@ def measure(
     inception_weights: WeightsFrom,
     settings: Settings,
     device: str,
+    kept: Kept | None = None,
 ) -> dict[str, Any]:
-    """`lpips`, `fid`, their `reference` row and `settings`, of a renderer on its task."""
+    """`lpips`, `fid`, their `reference` row and `settings`, of a renderer on its task.
+
+    With or without `kept` the values are the same, bit for bit.
+    """
     seed = settings.pairs_seed
     rng = np.random.default_rng(seed)
     s_rows = _choose(len(task.source), settings.pictures, rng)
@@ -82,11 +101,16 @@ def measure(
     x_g = _render(renderer, x_s, s_rows, rng, device)
     lpips = load_lpips(lpips_weights, device=device)
     inception = load_inception(inception_weights, dims=settings.fid_dims, device=device)
-    target = statistics(inception, x_t)
+    source, target = (
+        kept_statistics(kept.folder, inception, x, kept.manifests[role])
+        if kept
+        else statistics(inception, x)
+        for role, x in (("source", x_s), ("target", x_t))
+    )
     moved = translation_lpips(lpips, x_s, x_g)
     fidelity = fid_between(statistics(inception, x_g), target)
     apart = source_target_lpips(lpips, x_s, x_t, pairs=len(x_s), seed=seed)
-    gap = fid_between(statistics(inception, x_s), target)
+    gap = fid_between(source, target)
     return {
         "lpips": moved.value,
         "fid": fidelity.value,

@@ -127,7 +127,8 @@ def _metrics(
 def _setting_notes(path: str, record: Mapping[str, Any]) -> list[str]:
     """What may deviate from the paper's own setting: ResNet50, masks by LIP-JPPNet."""
     backbone = record.get("backbone")
-    notes = [] if backbone in (None, "resnet50") else [f"backbone {backbone}"]
+    started = f" (started from: {weights})" if (weights := record.get("backbone_weights")) else ""
+    notes = [] if backbone in (None, "resnet50") else [f"backbone {backbone}{started}"]
     return [*notes, *(f"masks by {backend}" for backend in mask_backends(path))]
 
 

@@ -139,6 +139,15 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
+    def hash_of(self, path: Path) -> str:
+        """SHA-256 of one of the inputs."""
+        found: str = self.record["inputs"][relative(path)]
+        return found
+
+    def kept(self, name: str) -> Path:
+        """A folder that all jobs share, of files known by the hash of what they were made from."""
+        return SCRATCH / "kept" / name
+
     def finish(self) -> None:
         """Write the record beside the outputs; an output that is not there is our defect.
 
