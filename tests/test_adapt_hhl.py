@@ -12,7 +12,8 @@ import torch
 
 from crgan.adapt import hhl
 from crgan.adapt.hhl import Options, PeopleSampler, TripletBatches, batch_hard
-from crgan.adapt.joint import People, network
+from crgan.adapt.joint import People
+from crgan.adapt.start import begin
 from crgan.data.batches import Augmentation, from_gan
 from crgan.gan import stargan
 from crgan.reid.model_file import build_reid
@@ -43,7 +44,7 @@ def styled() -> np.ndarray[Any, np.dtype[np.uint8]]:
 def setting(**changes: Any) -> hhl.Training:
     torch.manual_seed(0)
     who = People(people())
-    net = network(fresh(), 0, SIZE)
+    net = begin(fresh(), SIZE, "HHL", pooling="mean")
     return hhl.Training(options(**changes), net, who, target(), styled(), 0, "cpu")
 
 

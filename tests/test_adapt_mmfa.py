@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from crgan.adapt import mmfa
-from crgan.adapt.joint import People, network
-from crgan.adapt.mmfa import Options, attribute_loss, attribute_targets, mmd
+from crgan.adapt.joint import People
+from crgan.adapt.mmfa import Options, attribute_loss, mmd
+from crgan.adapt.start import begin
 from crgan.reid.model_file import build_reid
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
@@ -33,7 +34,7 @@ def setting(**changes: Any) -> mmfa.Training:
     who = People(source)
     torch.manual_seed(0)
     o = settings_from(Options, {**OPTIONS, **changes}, "mmfa")
-    net = network(fresh(), who.classes, SIZE, o.pooling)
+    net = begin(fresh(), SIZE, "MMFA", classes=who.classes, pooling=o.pooling)
     return mmfa.Training(o, net, source, who, target(), 0, "cpu")
 
 
@@ -94,14 +95,6 @@ def test_descending_the_mmd_brings_samples_together() -> None:
         (slope,) = torch.autograd.grad(mmd(s, t + shift, WIDTHS), shift)
         shift = (shift - slope).detach().requires_grad_()
     assert shift.abs().max() < 0.6  # 2 before; the samples' means differ a little
-
-
-def test_attribute_targets() -> None:
-    values = {"hat": np.array([1, 2, 0]), "age": np.array([4, 0, 1])}
-    names, targets, known = attribute_targets(values)
-    assert names == ["age1", "age2", "age3", "age4", "hat"]
-    assert targets.tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
-    assert known.tolist() == [[True] * 5, [False] * 4 + [True], [True] * 4 + [False]]
 
 
 def test_attribute_loss_leaves_unknown_values_out() -> None:
@@ -165,7 +158,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match="this source has none"):
         mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0, device="cpu")
-    with pytest.raises(UserError, match=r"takes pictures of 64x32"):
+    with pytest.raises(UserError, match=r"learned pictures of 64x32"):
         mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0, device="cpu")
     with pytest.raises(UserError, match=r"mmfa.epochs"):
         adapted(epochs=3)

@@ -30,7 +30,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crgan.adapt.base import Target
-from crgan.adapt.joint import People, Solver, learn, network, picked, to_device
+from crgan.adapt.iterate import iterate
+from crgan.adapt.joint import People, Solver, picked, to_device
+from crgan.adapt.start import begin
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
@@ -230,7 +232,7 @@ class Training:
         o = self.options = options
         self.device = device
         self.labels = people.labels
-        self.net = net.to(device)
+        self.net = net.train().to(device).to(memory_format=torch.channels_last)
         self.heads = Heads(net.feature_dim, o, people.classes).to(device).train()
         self.sgd = o.sgd(net.backbone, self.heads)
         how = o.augmentation(people.images.shape[1])
@@ -298,9 +300,9 @@ def adapt(
     file = _learned_styles(target, of_gan, seed, device, checkpoint)
     styled = render(target.images, stargan.Styles(file, device))
     torch.manual_seed(seed)
-    net = network(start, 0, size)
+    net = begin(start, size, "HHL", pooling="mean")
     training = Training(o, net, people, target, styled, seed, device)
-    learn("HHL", training, o.iterations, checkpoint)
+    iterate("HHL", training, o.iterations, checkpoint)
     return reid_file(net, [], size, start["origin"], start["notes"])
 
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import trange
 
 from crgan.data.batches import Augmentation, class_labels
 from crgan.data.store import Split
-from crgan.nets.reid import Pooling, ReidNet
-from crgan.reid.model_file import build_reid
-from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
-
-_LOOK_EVERY = 20  # iterations; to read each loss would make the processor wait for the device
 
 
 @dataclass(frozen=True)
@@ -105,82 +97,6 @@ class People:
         self.images = source.images if everybody else source.images[self.rows]
         self.labels, self.classes = class_labels(source.pid[self.rows])
         self.pids = np.unique(source.pid[self.rows]).tolist()
-
-
-def network(
-    start: Mapping[str, Any], classes: int, size: tuple[int, ...], pooling: Pooling = "mean"
-) -> ReidNet:
-    """A re-id CNN with the backbone of a re-id file and a new classifier, in train mode.
-
-    Args:
-        classes: of the classifier; 0 for none.
-        size: (H, W) of the pictures to learn from.
-
-    Raises:
-        UserError: the file is of pictures of another size.
-    """
-    if (start["height"], start["width_px"]) != tuple(size):
-        raise UserError(
-            f"the CNN to start from takes pictures of {start['height']}x{start['width_px']}, these "
-            f"are {size[0]}x{size[1]}; make it again at this size"
-        )
-    old = build_reid(start, "the CNN to start from")
-    net = ReidNet(old.backbone_name, old.width, classes, old.last_stride, pooling)
-    net.backbone.load_state_dict(old.backbone.state_dict())
-    return net.train().to(memory_format=torch.channels_last)
-
-
-class Learning(Protocol):
-    """Networks, their optimizer and their batches, one iteration after the other."""
-
-    def step(self, t: int, /) -> dict[str, Tensor]:
-        """Iteration t, from 0; its losses by name."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that changes, random state included."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> None:
-        """Go on where `state_dict` was called."""
-        ...
-
-
-def learn(
-    name: str, learning: Learning, iterations: int, checkpoint: Checkpoint | None
-) -> list[dict[str, float]]:
-    """Run all iterations that are left, bit for bit as if none of them had been interrupted.
-
-    Returns:
-        The losses at every 20th iteration since the start or the resumption, and at the last.
-
-    Raises:
-        UserError: a loss is not finite.
-    """
-    first = 0
-    if checkpoint and (saved := checkpoint.load()):
-        first = saved["done"]
-        learning.load_state_dict(saved["learning"])
-    seen: list[dict[str, float]] = []
-    bar = trange(first, iterations, desc=name, initial=first, total=iterations)
-    for t in bar:
-        losses = learning.step(t)
-        last = t + 1 == iterations
-        due = bool(checkpoint and checkpoint.due() and not last)
-        if due or last or (t + 1) % _LOOK_EVERY == 0:
-            seen.append(_finite(name, t, losses))
-            bar.set_postfix({k: f"{v:.3g}" for k, v in seen[-1].items()}, refresh=False)
-        if checkpoint and due:
-            checkpoint.save({"done": t + 1, "learning": learning.state_dict()})
-    return seen
-
-
-def _finite(name: str, t: int, losses: Mapping[str, Tensor]) -> dict[str, float]:
-    values = {key: float(loss) for key, loss in losses.items()}
-    for key, value in values.items():
-        if not math.isfinite(value):
-            raise UserError(f"{name}: {key} is {value} at iteration {t + 1}; lower its lr")
-    return values
 
 
 def to_device(images: Tensor, device: str) -> Tensor:

@@ -21,13 +21,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from crgan.adapt.attribute_targets import attribute_targets
 from crgan.adapt.base import Target
-from crgan.adapt.joint import People, Solver, learn, network, picked, to_device
-from crgan.data.attributes import LARGEST
+from crgan.adapt.iterate import iterate
+from crgan.adapt.joint import People, Solver, picked, to_device
+from crgan.adapt.start import begin
 from crgan.data.batches import TrainBatches
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
@@ -69,37 +70,6 @@ class Options(Solver):
                             "and above 0")  # fmt: skip
         if min(self.lambda_attr, self.lambda_aal, self.lambda_mdal) < 0:
             raise UserError("mmfa: a lambda is below 0")
-
-
-def attribute_targets(
-    attributes: Mapping[str, NDArray[np.int64]],
-) -> tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]:
-    """Published attribute values of n pictures as binary targets.
-
-    1 and 2 become 0 and 1; an attribute of more values (age) becomes one target a value. Where a
-    value is unknown (0), nothing is learned.
-
-    Returns:
-        Names of the M targets, the targets (n, M), and which of them are known (n, M).
-
-    Raises:
-        UserError: no attributes.
-    """
-    if not attributes:
-        raise UserError(
-            "mmfa learns the attributes of the source's people, and this source has none; use "
-            "Market-1501 or DukeMTMC-reID with its attribute file, or a method without attributes"
-        )
-    names: list[str] = []
-    columns: list[NDArray[np.bool_]] = []
-    known: list[NDArray[np.bool_]] = []
-    for name in sorted(attributes):
-        values, top = attributes[name], LARGEST.get(name, 2)
-        wanted = [2] if top == 2 else range(1, top + 1)
-        names += [name] if top == 2 else [f"{name}{value}" for value in wanted]
-        columns += [values == value for value in wanted]
-        known += [values > 0] * len(wanted)
-    return names, np.stack(columns, axis=1).astype(np.float32), np.stack(known, axis=1)
 
 
 def attribute_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
@@ -151,9 +121,10 @@ class Training:
         self.device = device
         self.labels = people.labels
         attributes = {name: values[people.rows] for name, values in source.attributes.items()}
-        names, self.targets, self.known = attribute_targets(attributes)
-        self.net = net.to(device)
-        self.attributes = linear_classifier(net.feature_dim, len(names)).to(device)
+        found = attribute_targets(attributes, "MMFA")
+        self.targets, self.known = found.values, found.known
+        self.net = net.train().to(device).to(memory_format=torch.channels_last)
+        self.attributes = linear_classifier(net.feature_dim, len(found.names)).to(device)
         self.sgd = o.sgd(net.backbone, net.classifier, self.attributes)
         how = o.augmentation(people.images.shape[1])
         of_source, of_target = np.random.SeedSequence(seed).spawn(2)
@@ -224,7 +195,7 @@ def adapt(
     people = People(source)
     size = source.images.shape[1:3]
     torch.manual_seed(seed)
-    net = network(start, people.classes, size, o.pooling)
+    net = begin(start, size, "MMFA", classes=people.classes, pooling=o.pooling)
     training = Training(o, net, source, people, target, seed, device)
-    learn("MMFA", training, o.iterations, checkpoint)
+    iterate("MMFA", training, o.iterations, checkpoint)
     return reid_file(net, people.pids, size, start["origin"], start["notes"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crgan.nets.reid import ReidNet
+from crgan.nets.reid import Pooling, ReidNet
 from crgan.reid.model_file import build_reid
 from crgan.run.errors import UserError
 
@@ -17,6 +17,7 @@ def begin(
     *,
     classes: int = 0,
     embedding: int = 0,
+    pooling: Pooling | None = None,
 ) -> ReidNet:
     """A re-id CNN with the file's backbone; embedding and classifier are new, by torch's seed.
 
@@ -26,6 +27,7 @@ def begin(
         name: of the method, for messages.
         classes: of the new classifier; 0 for none.
         embedding: dimensions of the new embedding; 0 for none.
+        pooling: over the last map; the file's own for none.
 
     Raises:
         UserError: no re-id file, or one of pictures of another size.
@@ -37,6 +39,8 @@ def begin(
             f"{name}'s start learned pictures of {learned[0]}x{learned[1]}, these are "
             f"{size[0]}x{size[1]}; make it again"
         )
-    net = ReidNet(old.backbone_name, old.width, classes, old.last_stride, old.pooling, embedding)
+    net = ReidNet(
+        old.backbone_name, old.width, classes, old.last_stride, pooling or old.pooling, embedding
+    )
     net.backbone.load_state_dict(old.backbone.state_dict())
     return net

@@ -63,7 +63,7 @@ class History:
             row, column = bad[0].tolist()
             raise UserError(
                 f"iteration {self.iteration - len(values) + row + 1}: {self._names[column]} is "
-                f"{values[row, column].item()}; the training diverged. Lower gan.lr, and look at "
+                f"{values[row, column].item()}; the training diverged. Lower its lr, and look at "
                 "the input pictures"
             )
         return values
