@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -130,6 +131,8 @@ def test_mediapipe_masks_follow_the_person() -> None:
     assert backend.weights_sha256 is not None
     assert backend.weights_sha256.startswith("e9a5c5cb")
     np.testing.assert_array_equal(backend.masks(batch), found)
+    three = make_backend("mediapipe_pose", {"threshold": 0.5}, replace(resources, threads=3))
+    np.testing.assert_array_equal(three.masks(batch), found)  # each picture by whichever thread
     moved = Batch(np.roll(batch.images, 8, axis=2), batch.paths)
     shifted = np.roll(truth, 8, axis=2)
     assert intersection_over_union(backend.masks(moved), shifted).mean() > 0.5

@@ -6,8 +6,10 @@ person's mask. A person crop is that cut-out once it is made square.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import cv2
@@ -48,6 +50,9 @@ class MediaPipePose:
     def __init__(self, weights: Path, options: PoseOptions | None = None, threads: int = 1) -> None:
         """Load the .tflite file `weights`.
 
+        The model takes one picture at a time, so each thread has an interpreter of its own and
+        pictures are shared out among them; a picture's mask does not depend on `threads`.
+
         Raises:
             UserError: ai-edge-litert or the file is absent, or the file is no such model.
         """
@@ -67,21 +72,25 @@ class MediaPipePose:
         self.settings: dict[str, Any] = asdict(self.options)
         self.weights_sha256: str | None = sha256_file(weights)
         try:
-            self._network = Interpreter(model_path=str(weights), num_threads=threads)
-            self._network.allocate_tensors()
+            networks = [Interpreter(model_path=str(weights), num_threads=1) for _ in range(threads)]
+            for network in networks:
+                network.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise UserError(f"{weights}: not a TFLite model ({error})") from None
-        outputs = {o["name"]: o["index"] for o in self._network.get_output_details()}
+        outputs = {o["name"]: o["index"] for o in networks[0].get_output_details()}
         if _MASK_OUTPUT not in outputs:
             raise UserError(f"{weights}: has no output {_MASK_OUTPUT}; not a Pose Landmark model")
-        self._input = self._network.get_input_details()[0]["index"]
+        self._input = networks[0].get_input_details()[0]["index"]
         self._output = outputs[_MASK_OUTPUT]
+        self._pool = ThreadPoolExecutor(threads)
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for network in networks:
+            self._free.put(network)
 
     def masks(self, batch: Batch) -> NDArray[np.bool_]:
         """See `MaskBackend.masks`."""
-        return (
-            np.stack([self._probability(image) for image in batch.images]) > self.options.threshold
-        )
+        probabilities = list(self._pool.map(self._probability, batch.images))
+        return np.stack(probabilities) > self.options.threshold
 
     def _probability(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The person's probability, float32 (H, W) in [0, 1]."""
@@ -93,9 +102,13 @@ class MediaPipePose:
             image, top, side - height - top, left, side - width - left, cv2.BORDER_REPLICATE
         )
         scaled = _resized(square, _SIDE).astype(np.float32) / 255
-        self._network.set_tensor(self._input, scaled[None])
-        self._network.invoke()
-        probability = expit(self._network.get_tensor(self._output)[0, :, :, 0])
+        network = self._free.get()  # as many as the pool has threads: never waits
+        try:
+            network.set_tensor(self._input, scaled[None])
+            network.invoke()
+            probability = expit(network.get_tensor(self._output)[0, :, :, 0])
+        finally:
+            self._free.put(network)
         return _resized(probability, side)[top : top + height, left : left + width]
 
 
