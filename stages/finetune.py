@@ -56,8 +56,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Fine-tune and write."""
     from crgan.reid.finetune import FineTuning, finetune
     from crgan.reid.training import write_history
+    from crgan.run.precision import Compute
 
     seed_everything(run.seed, run.threads)
+    compute = Compute.of(run.params["run"], run.device)
     plan = FineTuning.from_params(run.params["finetune"])
     source, renderer, gan_notes = _opened(args, run)
     checkpoint = run.checkpoint()
@@ -70,7 +72,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
         name=str(args.d_id),
         device=run.device,
         checkpoint=checkpoint,
+        compute=compute,
     )
+    if not run.writes:
+        return
     notes = dict.fromkeys([*file["notes"], *gan_notes])  # each once
     save_torch(args.out, {**file, "notes": list(notes)})
     write_history(args.history, history)

@@ -25,9 +25,11 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import pretrain_cam
     from crgan.reid.training import Recipe, write_history
+    from crgan.run.precision import Compute
     from crgan.run.settings import settings_from
 
     seed_everything(run.seed, run.threads)
+    compute = Compute.of(run.params["run"], run.device)
     settings = dict(run.params["pretrain_cam"])
     width = settings.pop("width")
     recipe = settings_from(Recipe, settings, "pretrain_cam")
@@ -40,7 +42,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
         seed=run.seed,
         device=run.device,
         checkpoint=checkpoint,
+        compute=compute,
     )
+    if not run.writes:
+        return
     save_torch(args.out, file)
     write_history(args.history, history)
     checkpoint.remove()

@@ -27,8 +27,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
     from crgan.reid.training import write_history
+    from crgan.run.precision import Compute
 
     seed_everything(run.seed, run.threads)
+    compute = Compute.of(run.params["run"], run.device)
     cnn = run.params["cnn"]
     start = start_from(cnn, load_torch(args.weights), str(args.weights))
     recipe = id_recipe(cnn, run.params["pretrain_id"])
@@ -41,7 +43,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
         seed=run.seed,
         device=run.device,
         checkpoint=checkpoint,
+        compute=compute,
     )
+    if not run.writes:
+        return
     save_torch(args.out, file)
     write_history(args.history, history)
     checkpoint.remove()

@@ -42,8 +42,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.gan.history import History
     from crgan.gan.sheet import write_png
     from crgan.reid.model_file import build_camera, build_reid
+    from crgan.run.precision import Compute
 
     seed_everything(run.seed, run.threads)
+    compute = Compute.of(run.params["run"], run.device)
     task = open_task(
         args.source_manifest, args.target_manifest, args.source_masks, args.target_masks,
         run.params["image"]["train"],
@@ -65,7 +67,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
         device=run.device,
         checkpoint=checkpoint,
         report=report,
+        compute=compute,
     )
+    if not run.writes:
+        return
     save_torch(args.out, {**trained.file, "notes": d_id["notes"]})
     trained.history.write(args.history)
     write_png(args.samples, trained.samples)

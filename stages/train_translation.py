@@ -43,8 +43,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.gan.base import load_translation, open_task
     from crgan.gan.history import History
     from crgan.gan.sheet import write_png
+    from crgan.run.precision import Compute
 
     seed_everything(run.seed, run.threads)
+    compute = Compute.of(run.params["run"], run.device)
     task = open_task(
         args.a_manifest, args.b_manifest, args.a_masks, args.b_masks, run.params["image"]["train"]
     )
@@ -56,8 +58,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
 
     trained = load_translation(args.model).train(
         task, run.params["translation"],
-        seed=run.seed, device=run.device, checkpoint=checkpoint, report=report,
+        seed=run.seed, device=run.device, checkpoint=checkpoint, report=report, compute=compute,
     )  # fmt: skip
+    if not run.writes:
+        return
     save_torch(args.out, {**trained.file, "domains": [args.a, args.b]})
     trained.history.write(args.history)
     write_png(args.samples, trained.samples)

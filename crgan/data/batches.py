@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crgan.data.samplers import EpochSampler
+from crgan.run import distributed
 
 _MEAN_COLOUR = np.array([124, 116, 104], dtype=np.uint8)  # ImageNet's mean RGB
 _ERASE_ATTEMPTS = 10
@@ -131,7 +132,7 @@ class TrainBatches:
     Args:
         images: uint8 (N, H, W, 3), for example `Split.images`.
         labels: int64 (N,), classes from 0.
-        batch: images per batch.
+        batch: images per batch. Of several processes (`crgan.run.distributed`) each gets its share.
         how: the augmentation.
         seed: order and augmentation follow from it.
     """
@@ -153,14 +154,16 @@ class TrainBatches:
         self.how = how
         self.sampler = EpochSampler(len(images), batch, order)
         self._rng = np.random.default_rng(looks)
+        self._own = distributed.share(batch)
+        self._draws = distributed.draws(self._rng, batch, self._own)
 
     def __iter__(self) -> TrainBatches:
         return self
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         """float32 (batch, 3, H, W) in [-1, 1], which every network takes, and int64 (batch,)."""
-        picks = next(self.sampler)
-        batch = augment(self.images, picks, self.how, self._rng)
+        picks = next(self.sampler)[self._own]
+        batch = augment(self.images, picks, self.how, self._draws)
         return to_gan(batch), self.labels[torch.from_numpy(picks)]
 
     def state_dict(self) -> dict[str, Any]:

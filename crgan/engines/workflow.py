@@ -73,6 +73,9 @@ class Experiment:
         self.threads = int(settings["threads"])
         # On a CPU nothing is scarce but cores; where a GPU may be used, training jobs take one.
         self.gpu = 0 if settings["device"] == "cpu" else 1
+        # Jobs that train may be several processes, each with threads and a GPU of its own.
+        processes = int(self.params["run"]["processes"])
+        self.training_threads, self.training_gpus = processes * self.threads, processes * self.gpu
 
     def slice(self, stage: str, group: str | None = None) -> Callable[[Any], str]:
         """For `params:`. One value, since Snakemake compares parameters without their names.

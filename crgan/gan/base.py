@@ -2,12 +2,12 @@
 
 A method is one file `crgan/gan/<model>.py` with two functions, found by its name:
 
-    train(task, d_id, d_cam, loss, gan, *, seed, device, checkpoint, report) -> Trained
+    train(task, d_id, d_cam, loss, gan, *, seed, device, checkpoint, report, compute) -> Trained
     load_renderer(file, task, device) -> Renderer
 
 The CycleGAN family needs no judges and trains both directions of a pair at once (`Translation`):
 
-    train(task, options, *, seed, device, checkpoint, report) -> Trained
+    train(task, options, *, seed, device, checkpoint, report, compute) -> Trained
 
 Adding a method is that file and a line in the experiment matrix of `params.yaml`.
 """
@@ -31,6 +31,7 @@ from crgan.gan.history import History
 from crgan.parsing.store import MaskStore, open_masks, unpack
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute
 
 # (iteration, history so far, sample grid so far): called at every sample interval of a training
 Report = Callable[[int, History, NDArray[np.uint8]], None]
@@ -176,7 +177,9 @@ class Renderer(ABC):
         Args:
             x_s: pictures (B, 3, H, W) in [-1, 1].
             s_rows: their places in `task.source`, int64 (B,).
-            rng: decides what is random, such as the target instances; nothing else does.
+            rng: decides what is random, such as the target instances; nothing else does. Its
+                arrays have a row for each of the B pictures, so that several processes can draw
+                for a batch together (`crgan.run.distributed.draws`).
 
         Returns:
             X_G (B, 3, H, W) in [-1, 1], without gradients, on the device of `x_s`; and the camids
@@ -203,6 +206,7 @@ class Method(Protocol):
         device: str = "cpu",
         checkpoint: Checkpoint | None = None,
         report: Report | None = None,
+        compute: Compute = PLAIN,
     ) -> Trained:
         """Train on a task; `loss` and `gan` are those sections of the parameters."""
         ...
@@ -226,6 +230,7 @@ class Translation(Protocol):
         device: str = "cpu",
         checkpoint: Checkpoint | None = None,
         report: Report | None = None,
+        compute: Compute = PLAIN,
     ) -> Trained:
         """Train between the task's source, domain a, and its target, domain b.
 

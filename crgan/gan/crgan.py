@@ -29,7 +29,7 @@ from crgan.gan.base import (
     check_file,
 )
 from crgan.gan.history import History
-from crgan.gan.loop import descend, iterate, plain
+from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs, pictures
 from crgan.gan.sheet import Samples, input_rows, output_rows, parts, sample_pairs
 from crgan.nets.folding import frozen
@@ -37,6 +37,7 @@ from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, Generat
 from crgan.nets.patchgan import NORMS, PatchGAN, decisions
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute, descend
 from crgan.run.settings import settings_from
 
 MODEL = "crgan"
@@ -139,10 +140,17 @@ class Training:
         d_id, d_cam: pre-trained judges of identity and camera; copied, and never updated: part II
             of Algorithm 1 names D_d and G only.
         device: where.
+        compute: in what precision and order, and over how many processes.
     """
 
     def __init__(
-        self, options: Options, weights: Weights, d_id: nn.Module, d_cam: nn.Module, device: str
+        self,
+        options: Options,
+        weights: Weights,
+        d_id: nn.Module,
+        d_cam: nn.Module,
+        device: str,
+        compute: Compute = PLAIN,
     ) -> None:
         o = self.options = options
         self.weights = weights
@@ -155,6 +163,8 @@ class Training:
             torch.optim.Adam(net.parameters(), o.lr, o.adam_betas, fused=True)
             for net in (self.g, self.d_d)
         )
+        compute.prepare(self.g, self.d_d, self.d_id, self.d_cam)
+        self.scaler = compute.scaler()
 
     def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
         """Iteration t, from 0: D_d once, then G k times, all on the one mini-batch of pairs.
@@ -178,7 +188,7 @@ class Training:
 
     def _update_d_d(self, x_t: Tensor, x_g: Tensor) -> Tensor:
         loss_d = losses.adversarial_d(self.d_d(x_t), self.d_d(x_g))  # L_adv, eq. (4)
-        descend(self.adam_d, loss_d)
+        descend(self.adam_d, loss_d, self.scaler)
         return loss_d
 
     def _update_g(self, x_g: Tensor, p: Pairs) -> dict[str, Tensor]:
@@ -197,20 +207,20 @@ class Training:
             terms["con"] = losses.context(x_g, p.x_s, p.x_t, p.m_f, m_b, o.context_norm)  # eq. (6)
         weighted = [getattr(w, f"lambda_{name}") * term for name, term in terms.items()]
         loss_g = torch.stack(weighted).sum()  # L_GAN, eq. (8)
-        descend(self.adam_g, loss_g)
+        descend(self.adam_g, loss_g, self.scaler)
         return {**{f"loss_{name}": term for name, term in terms.items()}, "loss_g": loss_g}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that learns."""
-        return {name: getattr(self, name).state_dict() for name in _LEARNING}
+        return {name: getattr(self, name).state_dict() for name in self._learning()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
-        for name in _LEARNING:
+        for name in self._learning():
             getattr(self, name).load_state_dict(state[name])
 
-
-_LEARNING = ("g", "d_d", "adam_g", "adam_d")
+    def _learning(self) -> tuple[str, ...]:
+        return ("g", "d_d", "adam_g", "adam_d", *(("scaler",) if self.scaler else ()))
 
 
 def train(
@@ -224,6 +234,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Train the generator; see `crgan.gan.base.Method`.
 
@@ -240,7 +251,7 @@ def train(
         raise UserError("every loss.lambda_* is 0: there is nothing to learn")
     y_j, y_c = d_id.labels(task.source.pid), d_cam.labels(task.target.camid)
     torch.manual_seed(seed)
-    training = Training(options, weights, d_id.net, d_cam.net, device)
+    training = Training(options, weights, d_id.net, d_cam.net, device, compute)
     x_s, x_t, _, m_t = sample_pairs(task, device)
     samples = Samples(
         input_rows(x_s, x_t, m_t), lambda: output_rows(parts(training.g, x_s, x_t, m_t))
@@ -254,6 +265,7 @@ def train(
         options,
         checkpoint,
         report,
+        compute,
     )
     config = {**options.generator(), "flip": options.flip}
     size = {"height": task.height, "width_px": task.width}

@@ -27,14 +27,16 @@ from crgan.data.batches import from_gan
 from crgan.gan import losses
 from crgan.gan.base import Renderer, Report, Task, Trained, check_file
 from crgan.gan.history import History
-from crgan.gan.loop import descend, iterate, plain
+from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs
 from crgan.gan.pool import Pool
 from crgan.gan.sheet import Row, Samples, sample_pairs, sample_rows
 from crgan.nets.patchgan import PatchGAN, decisions
 from crgan.nets.resnet_generator import ResnetGenerator, initialise
 from crgan.run.checkpoint import Checkpoint
+from crgan.run.distributed import gathered, own_rows
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute, descend
 from crgan.run.settings import settings_from
 
 MODEL = "cyclegan"
@@ -114,6 +116,7 @@ class Training:
 
     losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")
     conditions = 0  # numbers in the code by which a subclass guides its generators
+    scaler: torch.amp.GradScaler | None = None
 
     def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
         o = self.options = options
@@ -194,22 +197,35 @@ class Training:
             same = l1(fakes.same_b, pairs.x_t) + l1(fakes.same_a, pairs.x_s)
             terms["identity"] = (o.lambda_identity, same)
         terms |= self.more_terms(pairs, fakes)
-        descend(self.adam_g, torch.stack([w * term for w, term in terms.values()]).sum())
+        descend(
+            self.adam_g, torch.stack([w * term for w, term in terms.values()]).sum(), self.scaler
+        )
         for d in (self.d_b, self.d_a):
             d.requires_grad_(True)
         return {f"loss_{name}": term for name, (_, term) in terms.items()}
 
     def _update_discriminators(self, pairs: Pairs, fakes: Fakes) -> Tensor:
-        old_b, old_a = self.pool_b.swap(fakes.b.detach()), self.pool_a.swap(fakes.a.detach())
+        # The history is of all processes' pictures, and each keeps the whole of it.
+        old_b, old_a = (
+            own_rows(pool.swap(gathered(x)))
+            for pool, x in ((self.pool_b, fakes.b), (self.pool_a, fakes.a))
+        )
         real_b, fake_b = self.d_b(torch.cat((pairs.x_t, old_b))).chunk(2)
         real_a, fake_a = self.d_a(torch.cat((pairs.x_s, old_a))).chunk(2)
         loss = losses.adversarial_d(real_b, fake_b) + losses.adversarial_d(real_a, fake_a)
-        descend(self.adam_d, loss)
+        descend(self.adam_d, loss, self.scaler)
         return loss
 
     def learning(self) -> tuple[str, ...]:
         """Names of everything that changes while training."""
-        return ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
+        scaler = ("scaler",) if self.scaler else ()
+        return ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d", *scaler)
+
+    def compute_as(self, compute: Compute) -> None:
+        """In what precision and order, and over how many processes; before the first step."""
+        parts = (getattr(self, name) for name in self.learning())
+        compute.prepare(*(part for part in parts if isinstance(part, nn.Module)))
+        self.scaler = compute.scaler()
 
     def adams(self) -> list[torch.optim.Adam]:
         """The optimizers, which share one learning rate."""
@@ -254,6 +270,7 @@ def fit(
     device: str,
     checkpoint: Checkpoint | None,
     report: Report | None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Train a method of the family on a task whose source is domain a and whose target is b.
 
@@ -262,6 +279,7 @@ def fit(
     options.check_size(task.height, task.width)
     torch.manual_seed(seed)
     training = kind(options, task, seed, device)
+    training.compute_as(compute)
     in_a, in_b = cameras(task)
     y_a, y_b = np.searchsorted(in_a, task.source.camid), np.searchsorted(in_b, task.target.camid)
     batches = PairBatches(
@@ -271,7 +289,7 @@ def fit(
     rows = [("a", from_gan(shown.x_s)), ("b", from_gan(shown.x_t))]
     samples = Samples(rows, lambda: training.shown(shown))
     history = History(training.losses, options.history_every)
-    iterate(model, training, batches, history, samples, options, checkpoint, report)
+    iterate(model, training, batches, history, samples, options, checkpoint, report, compute)
     config = {
         "width": options.width, "blocks": options.blocks, "conditions": training.conditions,
         "height": task.height, "width_px": task.width,
@@ -302,6 +320,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
 
@@ -310,7 +329,7 @@ def train(
     """
     return fit(
         MODEL, Training, settings_from(Options, options, "cyclegan"), task,
-        seed=seed, device=device, checkpoint=checkpoint, report=report,
+        seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
     )  # fmt: skip
 
 

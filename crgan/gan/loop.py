@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -12,7 +11,9 @@ from crgan.gan.base import Report
 from crgan.gan.history import History
 from crgan.gan.pairs import PairBatches, Pairs
 from crgan.gan.sheet import Samples
+from crgan.run import distributed
 from crgan.run.checkpoint import Checkpoint
+from crgan.run.precision import PLAIN, Compute
 
 
 class Learning(Protocol):
@@ -53,10 +54,12 @@ def iterate(
     schedule: Schedule,
     checkpoint: Checkpoint | None,
     report: Report | None,
+    compute: Compute = PLAIN,
 ) -> History:
     """Run all iterations that are left; the history is also returned.
 
-    Everything that moves is in a checkpoint, so that a run goes on bit for bit where it stopped.
+    Everything that moves is in a checkpoint, so that a run goes on bit for bit where it stopped. Of
+    several processes one draws samples and reports; all know the losses of the whole batch.
     """
     state: dict[str, Any] = {
         "training": training, "batches": batches, "history": history, "samples": samples,
@@ -65,28 +68,26 @@ def iterate(
         for key, part in state.items():
             part.load_state_dict(saved[key])
     first, total = history.iteration, schedule.iterations
-    bar = tqdm(range(first, total), name, total, initial=first, mininterval=1)
+    distributed.check_same_iteration(first, batches.device)
+    watched = distributed.writer()
+    bar = tqdm(
+        range(first, total), name, total, initial=first, mininterval=1, **distributed.bar_options()
+    )
     for t in bar:
-        history.add(schedule.lr_at(t), training.step(t, next(batches)))
+        compute.begin()
+        history.add(schedule.lr_at(t), distributed.mean_losses(training.step(t, next(batches))))
         done, last = t + 1, t + 1 == total
         if last:
             history.close(schedule.lr_at(t))
         if done % schedule.history_every == 0:
             bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
-        if done % schedule.sample_every == 0 or last:
+        if watched and (done % schedule.sample_every == 0 or last):
             samples.add(done)
             if report:
                 report(done, history, samples.latest())
         if checkpoint and checkpoint.due() and not last:
             checkpoint.save({key: part.state_dict() for key, part in state.items()})
     return history
-
-
-def descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of an optimizer down a loss."""
-    adam.zero_grad(set_to_none=True)
-    loss.backward()
-    adam.step()
 
 
 def plain(net: nn.Module) -> dict[str, Tensor]:

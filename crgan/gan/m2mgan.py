@@ -32,11 +32,11 @@ from torch.nn import functional as F
 from crgan.gan import cyclegan
 from crgan.gan.base import Renderer, Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, cameras, fit, load_generator
-from crgan.gan.loop import descend
 from crgan.gan.pairs import Pairs
 from crgan.nets.camera import CameraNet
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute, descend
 from crgan.run.settings import settings_from
 
 MODEL = "m2mgan"
@@ -95,7 +95,7 @@ class Training(cyclegan.Training):
     def more_updates(self, t: int, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
         """V_b and V_a on the real pictures."""
         loss = self._views(pairs, pairs.x_t, pairs.x_s)
-        descend(self.adam_v, loss)
+        descend(self.adam_v, loss, self.scaler)
         return {"loss_classifier": loss}
 
     def _views(self, pairs: Pairs, b: Tensor, a: Tensor) -> Tensor:
@@ -126,6 +126,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
 
@@ -134,7 +135,7 @@ def train(
     """
     return fit(
         MODEL, Training, settings_from(Options, options, MODEL), task,
-        seed=seed, device=device, checkpoint=checkpoint, report=report,
+        seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from crgan.data.batches import to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan.base import Masks, Task
+from crgan.run import distributed
 from crgan.run.checkpoint import rng_state, set_rng_state
 
 
@@ -46,7 +47,7 @@ class PairBatches:
     Args:
         task: the two domains.
         y_j: class of each source picture, int64 (n,); y_c: of each target picture, int64 (m,).
-        batch: pairs in a batch.
+        batch: pairs in a batch. Of several processes (`crgan.run.distributed`) each gets its share.
         seed: order, mirroring and cropping follow from it.
         device: of the tensors.
         flip: mirror each picture, with its mask, half of the time.
@@ -69,23 +70,25 @@ class PairBatches:
         self._task = task
         self._y_j, self._y_c = torch.from_numpy(y_j), torch.from_numpy(y_c)
         self._flip, self._enlarge = flip, enlarge
-        self._device = device
+        self.device = device
         source, target, flips = np.random.SeedSequence(seed).spawn(3)
         self._source = EpochSampler(len(task.source), batch, source)
         self._target = EpochSampler(len(task.target), batch, target)
         self._rng = np.random.default_rng(flips)
+        self._own = distributed.share(batch)
+        self._draws = distributed.draws(self._rng, batch, self._own)
 
     def __next__(self) -> Pairs:
-        s, t = next(self._source), next(self._target)
+        s, t = next(self._source)[self._own], next(self._target)[self._own]
         x_s, m_f = self._varied(self._task.source, self._task.source_masks, s)
         x_t, m_t = self._varied(self._task.target, self._task.target_masks, t)
         tensors = (x_s, x_t, m_f, m_t, self._y_j[s], self._y_c[t])
-        return Pairs(*(tensor.to(self._device) for tensor in tensors))
+        return Pairs(*(tensor.to(self.device) for tensor in tensors))
 
     def _varied(self, split: Split, masks: Masks, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        flips = self._rng.random(len(rows)) < 0.5 if self._flip else None
+        flips = self._draws.random(len(rows)) < 0.5 if self._flip else None
         x, m = pictures(split, masks, rows, flips)
-        return (x, m) if self._enlarge == 1 else enlarged_crop(x, m, self._enlarge, self._rng)
+        return (x, m) if self._enlarge == 1 else enlarged_crop(x, m, self._enlarge, self._draws)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which `load_state_dict` goes on exactly here; torch's state as well."""

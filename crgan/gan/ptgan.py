@@ -34,6 +34,7 @@ from crgan.gan.history import History
 from crgan.gan.pairs import Pairs
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute
 from crgan.run.settings import settings_from
 
 MODEL = "ptgan"
@@ -82,6 +83,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
 
@@ -91,9 +93,10 @@ def train(
     o = settings_from(Options, options, MODEL)
     if not o.per_camera:
         return fit(
-            MODEL, Training, o, task, seed=seed, device=device, checkpoint=checkpoint, report=report
-        )
-    return _train_cameras(o, task, seed, device, checkpoint, report)
+            MODEL, Training, o, task,
+            seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
+        )  # fmt: skip
+    return _train_cameras(o, task, seed, device, checkpoint, report, compute)
 
 
 def _train_cameras(
@@ -103,6 +106,7 @@ def _train_cameras(
     device: str,
     checkpoint: Checkpoint | None,
     report: Report | None,
+    compute: Compute,
 ) -> Trained:
     """One training a camera of either domain; a finished one is not repeated after a kill."""
     in_a, in_b = cameras(task)
@@ -117,7 +121,7 @@ def _train_cameras(
             part = fit(
                 MODEL, Training, share, _towards_camera(task, end, camid), seed=seed + i,
                 device=device, checkpoint=checkpoint.part(f"{i}") if checkpoint else None,
-                report=report,
+                report=report, compute=compute,
             )  # fmt: skip
             sheet = torch.from_numpy(part.samples)
             found = {"file": part.file, "history": part.history.state_dict(), "sheet": sheet}

@@ -27,11 +27,11 @@ from torch import Tensor
 from crgan.gan import cyclegan
 from crgan.gan.base import Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, Translator, fit, load_generator
-from crgan.gan.loop import descend
 from crgan.gan.pairs import Pairs
 from crgan.nets.sianet import SiaNet
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute, descend
 from crgan.run.settings import settings_from
 
 MODEL = "spgan"
@@ -112,7 +112,7 @@ class Training(cyclegan.Training):
         if not self._reached(self.options.siamese_from):
             return {"loss_siamese": pairs.x_s.new_zeros(())}
         loss = self._contrast(pairs, fakes.b.detach(), fakes.a.detach())
-        descend(self.adam_m, loss)
+        descend(self.adam_m, loss, self.scaler)
         return {"loss_siamese": loss}
 
     def _contrast(self, pairs: Pairs, fake_b: Tensor, fake_a: Tensor) -> Tensor:
@@ -152,6 +152,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     report: Report | None = None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
 
@@ -160,7 +161,7 @@ def train(
     """
     return fit(
         MODEL, Training, settings_from(Options, options, MODEL), task,
-        seed=seed, device=device, checkpoint=checkpoint, report=report,
+        seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
     )  # fmt: skip
 
 

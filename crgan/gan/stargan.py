@@ -31,12 +31,13 @@ from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Report, Task, Trained, check_file
 from crgan.gan.history import History
-from crgan.gan.loop import descend, iterate, plain
+from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs
 from crgan.gan.sheet import Row, Samples, sample_rows
 from crgan.nets.stargan import StarDiscriminator, StarGenerator
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import descend
 
 MODEL = "stargan"
 _BATCH = 32  # pictures restyled at once

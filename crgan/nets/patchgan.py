@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from crgan.nets.generator import InstanceNorm
 from crgan.nets.resnet_generator import PlainInstanceNorm
+from crgan.run.distributed import normal_like
 
 _WIDEST = 8  # channels stop doubling at 8 x width, as in pix2pix
 
@@ -38,7 +38,7 @@ class GaussianNoise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.std == 0:
             return x
-        return x + self.std * torch.randn_like(x)
+        return x + self.std * normal_like(x)
 
 
 class PatchGAN(nn.Module):

@@ -22,8 +22,10 @@ from crgan.gan.base import Renderer
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid, reid_file
 from crgan.reid.training import Recipe, Row, train
+from crgan.run import distributed
 from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute
 from crgan.run.settings import settings_from
 
 BatchNorm: TypeAlias = Literal["train", "frozen"]
@@ -67,7 +69,8 @@ class RenderedBatches:
         source: the split the renderer was made for; its rows are what the renderer is told.
         labels: int64 (N,), class of each source row; rows of class -1 are never drawn.
         renderer: renders a batch, drawing target instances from the generator it is given.
-        plan: batch size, augmentation and share of real pictures.
+        plan: batch size, augmentation and share of real pictures. Of several processes
+            (`crgan.run.distributed`) each gets its share of the rendered and of the real ones.
         seed: order, target instances and augmentation follow from it.
         device: where the renderer works.
     """
@@ -86,17 +89,23 @@ class RenderedBatches:
         self._rows = np.flatnonzero(labels >= 0)
         self._how = plan.recipe.augmentation(source.images.shape[1])
         self._sampler = EpochSampler(len(self._rows), plan.recipe.batch, order)
-        self._rendered = plan.recipe.batch - round(plan.real_share * plan.recipe.batch)
+        batch = plan.recipe.batch
+        rendered = batch - round(plan.real_share * batch)
         self._rng = np.random.default_rng(looks)
+        self._own = distributed.share(rendered, batch - rendered)
+        own_rendered = self._own[self._own < rendered]
+        self._rendered = len(own_rendered)
+        self._targets = distributed.draws(self._rng, rendered, own_rendered)
+        self._looks = distributed.draws(self._rng, batch, self._own)
         self._device = device
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        rows = self._rows[next(self._sampler)]
+        rows = self._rows[next(self._sampler)[self._own]]
         images = to_gan(self._source.images[rows]).to(self._device)
         n = self._rendered
         with torch.no_grad():
-            x_g = self._renderer.render(images[:n], rows[:n], self._rng)
-            images = mirror_and_shift(torch.cat((x_g, images[n:])), self._how, self._rng)
+            x_g = self._renderer.render(images[:n], rows[:n], self._targets)
+            images = mirror_and_shift(torch.cat((x_g, images[n:])), self._how, self._looks)
         return images, torch.from_numpy(self._labels[rows])
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,6 +144,7 @@ def finetune(
     name: str,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> tuple[dict[str, Any], list[Row]]:
     """Fine-tune a pre-trained D_id on renderings of its own source.
 
@@ -145,7 +155,7 @@ def finetune(
         source: the split the renderer was made for.
         renderer: a trained GAN.
         plan: the recipe.
-        seed, device, checkpoint: as in `training.train`.
+        seed, device, checkpoint, compute: as in `training.train`.
 
     Returns:
         A re-id file like the one it started from, and the history.
@@ -161,8 +171,9 @@ def finetune(
     if plan.batch_norm == "frozen":
         _freeze_batch_norm(net)
     history = train(
-        net, batches, plan.recipe, device=device, checkpoint=checkpoint, description="fine-tuning"
-    )
+        net, batches, plan.recipe, device=device, checkpoint=checkpoint, description="fine-tuning",
+        compute=compute,
+    )  # fmt: skip
     size = (d_id["height"], d_id["width_px"])
     return reid_file(net, d_id["pids"], size, d_id["origin"], d_id["notes"]), history
 

@@ -17,6 +17,7 @@ from crgan.reid.model_file import camera_file, reid_file
 from crgan.reid.training import Recipe, Row, train
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.precision import PLAIN, Compute
 from crgan.run.settings import settings_from
 
 NO_WEIGHTS = ("none", "random")  # origins that say: start from scratch, on purpose
@@ -86,6 +87,7 @@ def pretrain_id(
     seed: int,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> tuple[dict[str, Any], list[Row]]:
     """Train D_id on the labelled persons of the source's train split.
 
@@ -105,7 +107,8 @@ def pretrain_id(
     net = start.build(len(pids)).train()
     batches = _batches(source, rows, source.pid, recipe, seed)
     history = train(
-        net, batches, recipe, device=device, checkpoint=checkpoint, description="D_id"
+        net, batches, recipe, device=device, checkpoint=checkpoint, description="D_id",
+        compute=compute,
     )  # fmt: skip
     size = source.images.shape[1:3]
     return reid_file(net, pids.tolist(), size, start.origin, start.notes()), history
@@ -119,6 +122,7 @@ def pretrain_cam(
     seed: int,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> tuple[dict[str, Any], list[Row]]:
     """Train D_cam on the cameras of the target's train split; identities are not looked at.
 
@@ -135,7 +139,8 @@ def pretrain_cam(
     net = CameraNet(width, len(camids)).train()
     batches = _batches(target, np.arange(len(target)), target.camid, recipe, seed)
     history = train(
-        net, batches, recipe, device=device, checkpoint=checkpoint, description="D_cam"
+        net, batches, recipe, device=device, checkpoint=checkpoint, description="D_cam",
+        compute=compute,
     )  # fmt: skip
     return camera_file(net, camids.tolist()), history
 

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from crgan.data.batches import Augmentation
+from crgan.run import distributed
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path
+from crgan.run.precision import PLAIN, Compute, descend
 
 Schedule: TypeAlias = Literal["linear_half", "step", "constant"]
 
@@ -128,6 +130,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     description: str = "",
+    compute: Compute = PLAIN,
 ) -> list[Row]:
     """Train `net` in place, as it is: the caller chooses what is in train mode.
 
@@ -138,6 +141,7 @@ def train(
         device: where to train.
         checkpoint: saved into when due, and resumed from when it holds something.
         description: name on the progress bar and in messages.
+        compute: in what precision, and over how many processes.
 
     Returns:
         About 50 rows of history, the last at the last iteration.
@@ -147,6 +151,8 @@ def train(
     """
     # Convolutions are faster in this order, and fused Adam is one pass over each weight.
     net.to(device).to(memory_format=torch.channels_last)
+    compute.prepare(net)
+    scaler = compute.scaler()
     optimizer = torch.optim.Adam(
         [p for p in net.parameters() if p.requires_grad],
         lr=recipe.lr,
@@ -161,21 +167,23 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         batches.load_state_dict(state["batches"])
         progress.load_state_dict(state["progress"])
+        if scaler:
+            scaler.load_state_dict(state["scaler"])
+    distributed.check_same_iteration(progress.step, device)
     every = max(1, recipe.iterations // _HISTORY_ROWS)
     bar = trange(
         progress.step, recipe.iterations, initial=progress.step, total=recipe.iterations,
-        desc=description,
+        desc=description, **distributed.bar_options(),
     )  # fmt: skip
     for step in bar:
+        compute.begin()
         lr = recipe.lr_at(step)
         for group in optimizer.param_groups:
             group["lr"] = lr
         images, labels = (t.to(device, non_blocking=True) for t in next(batches))
         logits = net(images.contiguous(memory_format=torch.channels_last))
         loss = criterion(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        descend(optimizer, loss, scaler)
         progress.add(loss, logits, labels)
         last = step + 1 == recipe.iterations
         if last or (step + 1) % every == 0:
@@ -188,6 +196,7 @@ def train(
                     "optimizer": optimizer.state_dict(),
                     "batches": batches.state_dict(),
                     "progress": progress.state_dict(),
+                    **({"scaler": scaler.state_dict()} if scaler else {}),
                 }
             )
     return progress.history
@@ -207,8 +216,10 @@ class _Progress:
     @torch.no_grad()
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         right = (logits.argmax(1) == labels).sum()
-        self._sums += torch.stack((loss.double(), right.double()))
-        self.pictures += len(labels)
+        processes = distributed.world()  # the whole batch is counted, the same in all of them
+        sums = torch.stack((loss.double(), processes * right.double()))
+        self._sums += distributed.mean(sums)
+        self.pictures += processes * len(labels)
         self.step += 1
 
     def close_row(self, lr: float, description: str) -> Row:

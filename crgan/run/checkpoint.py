@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from crgan.run import distributed
 from crgan.run.errors import UserError
 from crgan.run.io import load_torch, save_torch
 
@@ -35,7 +36,8 @@ class Checkpoint:
         try:
             return load_torch(self.path)
         except UserError:
-            self.path.rename(self.path.with_suffix(".damaged"))
+            if distributed.writer():
+                self.path.rename(self.path.with_suffix(".damaged"))
             return None
 
     def due(self) -> bool:
@@ -43,8 +45,9 @@ class Checkpoint:
         return time.monotonic() - self._last >= self.every
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the state atomically."""
-        save_torch(self.path, state)
+        """Write the state atomically. Of several processes, which are all in it, one writes."""
+        if distributed.writer():
+            save_torch(self.path, state)
         self._last = time.monotonic()
 
     def part(self, name: str) -> Checkpoint:
@@ -75,4 +78,7 @@ def set_rng_state(rng: np.random.Generator, state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     rng.bit_generator.state = state["numpy"]
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        if distributed.world() > 1:  # each draws on its own GPU what process 0 drew on the first
+            torch.cuda.set_rng_state(state["cuda"][0])
+        else:
+            torch.cuda.set_rng_state_all(state["cuda"])

@@ -27,6 +27,7 @@ SNAPSHOTS = Path(".snakemake/params")
 
 _IMAGE = ["profiles.{profile}.image.train"]
 _RUN = ["profiles.{profile}.run"]
+_TRAINING = ["run", *_RUN]  # how many processes, in which precision: of the jobs that train
 _OPTIONED = (
     "loss",
     "gan",
@@ -42,17 +43,17 @@ SLICES: dict[str, list[str]] = {
         "profiles.{profile}.image.store", "data.{dataset}", "profiles.{profile}.data.{dataset}",
     ],
     "extract_masks": [*_RUN, "masks", "profiles.{profile}.masks"],
-    "pretrain_id": [*_CNN, "pretrain_id", "profiles.{profile}.pretrain_id"],
-    "pretrain_cam": [*_IMAGE, *_RUN, "pretrain_cam", "profiles.{profile}.pretrain_cam"],
+    "pretrain_id": ["run", *_CNN, "pretrain_id", "profiles.{profile}.pretrain_id"],
+    "pretrain_cam": [*_IMAGE, *_TRAINING, "pretrain_cam", "profiles.{profile}.pretrain_cam"],
     "train_gan": [
-        *_IMAGE, *_RUN, "loss", "gan", "profiles.{profile}.gan", "methods.{method}.options",
+        *_IMAGE, *_TRAINING, "loss", "gan", "profiles.{profile}.gan", "methods.{method}.options",
     ],
     "train_translation": [
-        *_IMAGE, *_RUN, "cyclegan", "translators.{model}", "profiles.{profile}.cyclegan",
+        *_IMAGE, *_TRAINING, "cyclegan", "translators.{model}", "profiles.{profile}.cyclegan",
         "profiles.{profile}.translators.{model}", "methods.{method}.options",
     ],
     "render_set": [*_IMAGE, *_RUN, "render_set"],
-    "finetune": [*_IMAGE, *_RUN, "finetune", "profiles.{profile}.finetune"],
+    "finetune": [*_IMAGE, *_TRAINING, "finetune", "profiles.{profile}.finetune"],
     "fresh_cnn": [*_IMAGE, *_RUN, "cnn", "profiles.{profile}.cnn"],
     "adapt": [
         *_IMAGE, *_RUN, "adaptation.{model}", "profiles.{profile}.adaptation.{model}",

@@ -30,6 +30,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from crgan.run import distributed
 from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.code import code_digest, code_of
@@ -91,7 +92,9 @@ class Run:
         params: the stage's slice of the parameters, by section.
         seed: the cell's seed (0 where the stage has none).
         device: "cpu" or "cuda".
-        threads: CPU threads this job may use.
+        threads: CPU threads each of its processes may use.
+        processes: that train together; 1 for a stage that has no such parameter.
+        writes: whether this is the process that writes the outputs.
     """
 
     def __init__(self, parser: StageParser, args: argparse.Namespace) -> None:
@@ -107,6 +110,7 @@ class Run:
         self.seed = int(cell.get("seed", 0))
         settings = self.params.get("run", {})
         self.threads = int(settings.get("threads", 1))
+        self.processes = int(settings.get("processes", 1))
         self.device = _device(settings.get("device", "cpu"))
         for name, pattern in parser.inside.items():
             setattr(args, name, _expanded(getattr(args, name), pattern, self.params["matrix"]))
@@ -127,11 +131,22 @@ class Run:
         hashes.save()
         self.key = key_of(self.record)
 
+    @property
+    def writes(self) -> bool:
+        return distributed.writer()
+
     def checkpoint(self) -> Checkpoint:
-        """The resume file of this very computation (same parameters, inputs, code, seed)."""
+        """The resume file of this very computation (same parameters, inputs, code, seed).
+
+        Any number of processes may go on with it, so that is left out of its name.
+        """
+        params = dict(self.params)
+        if "processes" in params.get("run", {}):
+            params["run"] = {k: v for k, v in params["run"].items() if k != "processes"}
+        key = key_of({**self.record, "params": params})
         folder = SCRATCH / self.profile / self.record["stage"]
         every = float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
-        return Checkpoint(folder / f"{self.key[:24]}.pt", every)
+        return Checkpoint(folder / f"{key[:24]}.pt", every)
 
     def scratch(self, name: str) -> Path:
         """A file for looking at while the stage runs (sample grids, histories so far)."""
@@ -175,6 +190,7 @@ class Run:
             "commit": _commit(),
             "device": self.device,
             "threads": self.threads,
+            **({"processes": self.processes} if self.processes > 1 else {}),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "python": platform.python_version(),
             "versions": _versions(),
@@ -202,11 +218,36 @@ def run_stage(
         run = Run(parser, args)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(run.threads)  # before the first import of a numeric library
+        _join(run, sys.argv[1:] if argv is None else argv)
         body(args, run)
-        run.finish()
+        if run.writes:
+            run.finish()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    finally:
+        distributed.stop()
+
+
+def _join(run: Run, argv: list[str]) -> None:
+    """Train with the processes `torchrun` started; where it did not, and `run.processes` asks for
+    several, become `torchrun`.
+
+    The engines' command lines stay the same so, and their signals reach it. A record names the
+    number of processes, hence a number other than the parameter's is refused.
+    """
+    started = distributed.launched()
+    if started == 1 and run.processes > 1:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        stage = ["--nproc_per_node", str(run.processes), "-m", f"stages.{run.record['stage']}"]
+        sys.stdout.flush()
+        os.execv(sys.executable, [*torchrun, *stage, *argv])
+    if started != run.processes:
+        raise UserError(
+            f"torchrun started {started} processes, but run.processes is {run.processes} for this "
+            "stage; set both to the same number (stages that do not train run in one)"
+        )
+    distributed.start(run.device)
 
 
 def seed_everything(seed: int, threads: int) -> None:

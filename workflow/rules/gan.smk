@@ -22,9 +22,9 @@ rule train_gan:
         method=exp.methods("gan"),
     conda:
         "../envs/crgan.yaml"
-    threads: exp.threads
+    threads: exp.training_threads
     resources:
-        gpu=exp.gpu,
+        gpu=exp.training_gpus,
     params:
         slice=exp.slice("train_gan"),
         model=exp.model("gan"),
@@ -60,9 +60,9 @@ rule train_translation:
         method=exp.methods("translators"),
     conda:
         "../envs/crgan.yaml"
-    threads: exp.threads
+    threads: exp.training_threads
     resources:
-        gpu=exp.gpu,
+        gpu=exp.training_gpus,
     params:
         slice=exp.slice("train_translation", "translators"),
         model=exp.model("translators"),

@@ -14,9 +14,9 @@ rule pretrain_id:
         f"logs/{ART}/d_id/{{source}}/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
-    threads: exp.threads
+    threads: exp.training_threads
     resources:
-        gpu=exp.gpu,
+        gpu=exp.training_gpus,
     params:
         slice=exp.slice("pretrain_id"),
     shell:
@@ -60,9 +60,9 @@ rule pretrain_cam:
         f"logs/{ART}/d_cam/{{target}}/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
-    threads: exp.threads
+    threads: exp.training_threads
     resources:
-        gpu=exp.gpu,
+        gpu=exp.training_gpus,
     params:
         slice=exp.slice("pretrain_cam"),
     shell:

@@ -21,9 +21,9 @@ rule finetune:
         method=exp.methods("gan"),
     conda:
         "../envs/crgan.yaml"
-    threads: exp.threads
+    threads: exp.training_threads
     resources:
-        gpu=exp.gpu,
+        gpu=exp.training_gpus,
     params:
         slice=exp.slice("finetune"),
         model=exp.model("gan"),
@@ -55,9 +55,9 @@ rule finetune_set:
         method=exp.methods("rendered"),
     conda:
         "../envs/crgan.yaml"
-    threads: exp.threads
+    threads: exp.training_threads
     resources:
-        gpu=exp.gpu,
+        gpu=exp.training_gpus,
     params:
         slice=exp.slice("finetune"),
     shell:

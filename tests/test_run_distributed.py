@@ -1,0 +1,180 @@
+"""Two processes on the CPU (gloo) against one: the same trainings give the same networks.
+
+Tolerance: a tensor may differ by this share of its largest value, after 6 iterations. In float64
+what is left is the order of sums; in float32 Adam enlarges it where a gradient is next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from crgan.data.batches import Augmentation, TrainBatches
+from crgan.gan.pairs import PairBatches
+from crgan.run import distributed
+from crgan.run.checkpoint import Checkpoint
+from crgan.run.errors import UserError
+from tests import distributed_worker as worker
+from tests.gan_fakes import task
+
+ROOT = Path(__file__).resolve().parents[1]
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+TRAININGS = ("gan", "gan, batch norm", "m2mgan", "d_id", "finetune", "finetune, half real")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where one process has stopped and two have trained, gone on and stopped."""
+    path = tmp_path_factory.mktemp("two")
+    for name, train in (("gan", worker.gan), ("d_id", worker.d_id)):
+        with pytest.raises(worker.Stopped):
+            train(worker.Stopping(path / f"{name}-by-one.pt", 0))  # type: ignore[operator]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "tests.distributed_worker", str(path)]
+    started = [
+        subprocess.Popen(
+            command, cwd=ROOT, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    ends = [process.communicate(timeout=300)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(ends)
+    return path
+
+
+@pytest.fixture(scope="module")
+def by_two(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(folder / "found.pt", weights_only=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_one() -> dict[str, Any]:
+    found = {"float32": worker.trainings()}
+    with worker.doubles():
+        found["float64"] = worker.trainings()
+    return found
+
+
+def apart(a: dict[str, Any], b: dict[str, Any]) -> float:
+    """The largest difference of two results' tensors, relative to each tensor's largest value."""
+    assert a["state"].keys() == b["state"].keys()
+    return max(_apart(tensor.double(), b["state"][k].double()) for k, tensor in a["state"].items())
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max() / a.abs().max().clamp(min=1e-12))
+
+
+@pytest.mark.parametrize("number", TOLERANCE)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_do_what_one_does(
+    name: str, number: str, by_one: dict[str, Any], by_two: dict[str, Any]
+) -> None:
+    one, two = by_one[number][name], by_two[number][name]
+    assert apart(one, two) < TOLERANCE[number]
+    assert len(one["losses"]) == len(two["losses"]) > 0
+    for row, other in zip(one["losses"], two["losses"], strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+
+
+def test_local_batch_norm_is_another_training(
+    by_one: dict[str, Any], by_two: dict[str, Any]
+) -> None:
+    assert apart(by_one["float32"]["d_id"], by_two["local"]) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["gan", "d_id"])
+def test_one_goes_on_where_two_stopped_and_the_other_way_round(
+    name: str, folder: Path, by_one: dict[str, Any], by_two: dict[str, Any]
+) -> None:
+    whole = by_one["float32"][name]
+    assert apart(whole, by_two["resumed"][name]) < TOLERANCE["float32"]
+    path = folder / f"{name}-by-two.pt"
+    assert path.is_file()
+    if name == "gan":
+        resumed = worker._of_gan(worker.gan(Checkpoint(path, 1e9)))
+    else:
+        resumed = worker._of_reid(*worker.d_id(Checkpoint(path, 1e9)))
+    assert apart(whole, resumed) < TOLERANCE["float32"]
+    for row, other in zip(whole["losses"], resumed["losses"], strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+
+
+# Shares, without processes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Take the place of process `rank` of `world`."""
+
+    def take(rank: int, world: int) -> None:
+        monkeypatch.setattr(distributed, "_place", distributed._Place(rank, world))
+
+    return take
+
+
+def test_shares_are_the_whole_batch_once(place: Any) -> None:
+    found = []
+    for rank in range(4):
+        place(rank, 4)
+        found.append(distributed.share(8, 4).tolist())
+    assert found == [[0, 1, 8], [2, 3, 9], [4, 5, 10], [6, 7, 11]]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(place: Any) -> None:
+    place(0, 2)
+    with pytest.raises(UserError, match="5 pictures of a batch cannot be shared equally by 2"):
+        PairBatches(task(), np.zeros(9, int), np.zeros(10, int), 5, 0, "cpu", flip=True)
+
+
+def test_processes_see_one_process_pictures(place: Any) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (10, 16, 8, 3), dtype=np.uint8)
+    how = Augmentation(flip=0.5, pad=2, erase=0.5)
+
+    def batches() -> list[tuple[Tensor, Tensor]]:
+        made = TrainBatches(images, np.arange(10), 6, how, seed=4)
+        return [next(made) for _ in range(4)]
+
+    whole, parts = batches(), []
+    for rank in range(3):
+        place(rank, 3)
+        parts.append(batches())
+    for i, (pictures, labels) in enumerate(whole):
+        assert torch.equal(torch.cat([part[i][0] for part in parts]), pictures)
+        assert torch.equal(torch.cat([part[i][1] for part in parts]), labels)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_noise_is_that_of_the_whole_batch(order: torch.memory_format, place: Any) -> None:
+    x = torch.zeros(6, 3, 8, 4).to(memory_format=order)
+    torch.manual_seed(0)
+    whole, parts = distributed.normal_like(x), []
+    for rank in range(2):
+        place(rank, 2)
+        torch.manual_seed(0)
+        parts.append(distributed.normal_like(x[3 * rank : 3 * rank + 3]))
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_numbers_for_another_number_of_pictures_are_a_defect(place: Any) -> None:
+    place(1, 2)
+    rng = distributed.draws(np.random.default_rng(0), 8, distributed.share(8))
+    assert rng.random(4).tolist() == np.random.default_rng(0).random(8)[4:].tolist()
+    with pytest.raises(ValueError, match="numbers for 8 pictures, this process has 4"):
+        rng.random(8)
