@@ -85,18 +85,36 @@ def tuned(real_share: float) -> Any:
     return fine_tuning.finetune(file, whole.source, renderer, plan, seed=3, name="d_id.pt")
 
 
+def translated() -> Any:
+    """M2M-GAN, of the CycleGAN family the one with batch norm; its history of pictures overflows.
+
+    Its generators' biases are left out: an instance norm behind them takes them away again, so that
+    rounding alone moves them.
+    """
+    trained = m2mgan.train(task(), CYCLEGAN, seed=3)
+    state = {
+        f"{way}.{name}": value
+        for way in ("ab", "ba")
+        for name, value in trained.file[way]["state"].items()
+        if not name.endswith("bias")
+    }
+    return {"state": state, "losses": trained.history.rows}
+
+
 def trainings() -> dict[str, dict[str, Any]]:
-    """What each training ends with: tensors and losses, by its name."""
-    cycle = m2mgan.train(task(), CYCLEGAN, seed=3)
-    ab, ba = (
-        {f"{way}.{k}": v for k, v in cycle.file[way]["state"].items()} for way in ("ab", "ba")
-    )
+    """What the three kinds of training end with: tensors and losses, by their names."""
     return {
         "gan": _of_gan(gan()),
-        "gan, batch norm": _of_gan(gan(discriminator_norm="batch")),
-        "m2mgan": {"state": ab | ba, "losses": cycle.history.rows},
         "d_id": _of_reid(*d_id()),
         "finetune": _of_reid(*tuned(0.0)),
+    }
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """The same of some more."""
+    return {
+        "gan, batch norm": _of_gan(gan(discriminator_norm="batch")),
+        "m2mgan": translated(),
         "finetune, half real": _of_reid(*tuned(0.5)),
     }
 
@@ -131,7 +149,7 @@ def main(folder: Path) -> None:
         checkpoints.save_torch = lambda path, state: pytest.fail("a second writer")
     found: dict[str, Any] = {"float32": trainings()}
     with doubles():
-        found["float64"] = trainings()
+        found["float64"] = trainings() | variants()
     found["local"] = _of_reid(*d_id(compute=Compute(batch_norm="local")))
     # checkpoints that one process left, and checkpoints for one process
     found["resumed"] = {

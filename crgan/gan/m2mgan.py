@@ -110,8 +110,9 @@ def guidance(start: Tensor, n_start: int, end: Tensor, n_end: int, rows: int) ->
         rows: B, or 2 B, of which the second half are pictures of the domain it goes to: they come
             from no camera of the other one, so their first part is 0.
     """
-    ends = F.one_hot(end, n_end).float()
-    codes = torch.cat((F.one_hot(start, n_start).float(), ends), dim=1)
+    kind = torch.get_default_dtype()
+    ends = F.one_hot(end, n_end).to(kind)
+    codes = torch.cat((F.one_hot(start, n_start).to(kind), ends), dim=1)
     if rows == len(start):
         return codes
     stays = torch.cat((torch.zeros(len(end), n_start, device=end.device), ends), dim=1)

@@ -7,11 +7,11 @@ proved against one, the same numbers are computed here.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn import functional as collectives
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -38,14 +38,35 @@ def _forward(norm: _BatchNorm, x: Tensor) -> Tensor:
     shape = [1, -1, *(1 for _ in dims[1:])]
     wide = x if x.dtype == torch.float64 else x.float()
     # Mean first, then squares about it: the difference of two large sums would lose digits.
-    mean = collectives.all_reduce(wide.mean(dims)) / processes
+    mean = _sum(wide.mean(dims)) / processes
     centred = wide - mean.view(shape)
-    variance = collectives.all_reduce(centred.square().mean(dims)) / processes
+    variance = _sum(centred.square().mean(dims)) / processes
     _note(norm, mean.detach(), variance.detach(), processes * x.numel() // x.shape[1])
     y = centred * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:
         y = y * norm.weight.view(shape) + norm.bias.view(shape)
     return y.to(x.dtype)
+
+
+def _sum(x: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(x)
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes. Each one's loss depends on all terms, so gradients add up too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 @torch.no_grad()

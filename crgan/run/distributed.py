@@ -178,17 +178,14 @@ class _Draws:
 
 
 def normal_like(x: Tensor) -> Tensor:
-    """Standard normal numbers in the shape of a share (b, ...), drawn for the whole batch."""
+    """Standard normal numbers in the shape of a share (b, ...), drawn for the whole batch.
+
+    They do not depend on the order in memory of `x`.
+    """
     import torch
 
-    if world() == 1:
-        return torch.randn_like(x)
-    order = torch.contiguous_format
-    if x.dim() == 4 and not x.is_contiguous():
-        order = torch.channels_last  # numbers are drawn in the order of memory
     shape = (len(x) * world(), *x.shape[1:])
-    whole = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order).normal_()
-    return whole[rank() * len(x) : (rank() + 1) * len(x)]
+    return own_rows(torch.randn(shape, dtype=x.dtype, device=x.device))
 
 
 # What all processes agree on --------------------------------------------------------------------
