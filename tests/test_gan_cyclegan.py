@@ -95,9 +95,9 @@ def test_terms_are_weighed_and_added(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
     descend = cyclegan.descend
 
-    def noting(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+    def noting(adam: torch.optim.Optimizer, loss: Tensor, scaler: None) -> None:
         seen.append(loss)
-        descend(adam, loss)
+        descend(adam, loss, scaler)
 
     monkeypatch.setattr(cyclegan, "descend", noting)
     n = training.step(0, pairs)
