@@ -222,11 +222,10 @@ def run_stage(
         body(args, run)
         if run.writes:
             run.finish()
+        distributed.stop()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    finally:
-        distributed.stop()
 
 
 def _join(run: Run, argv: list[str]) -> None:
