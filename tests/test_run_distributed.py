@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for rank in range(2)
     ]  # fmt: skip
-    ends = [process.communicate(timeout=300)[1] for process in started]
+    ends = [process.communicate(timeout=900)[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], "\n".join(ends)
     return path
 
@@ -210,7 +210,7 @@ def test_a_stage_trains_in_the_processes_it_starts(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = subprocess.run(
         [sys.executable, "-m", "stages.train_gan", *argv],
-        cwd=project, capture_output=True, text=True, timeout=300,
+        cwd=project, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (project / "two").iterdir()) == sorted(

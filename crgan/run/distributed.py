@@ -249,7 +249,9 @@ def same_start(net: nn.Module) -> None:
         import torch.distributed as dist
 
         for tensor in (*net.parameters(), *net.buffers()):
-            dist.broadcast(tensor.detach(), 0)
+            whole = tensor.detach().contiguous()  # NCCL wants it in plain order
+            dist.broadcast(whole, 0)
+            tensor.detach().copy_(whole)
 
 
 def check_same_iteration(first: int, device: str) -> None:
