@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from crgan.gan.base import Report
 from crgan.gan.history import History
 from crgan.gan.pairs import PairBatches, Pairs
 from crgan.gan.sheet import Samples
 from crgan.run.checkpoint import Checkpoint
+from crgan.run.progress import bar_range
 
 
 class Learning(Protocol):
@@ -65,14 +65,16 @@ def iterate(
         for key, part in state.items():
             part.load_state_dict(saved[key])
     first, total = history.iteration, schedule.iterations
-    bar = tqdm(range(first, total), name, total, initial=first, mininterval=1)
-    for t in bar:
+    progress = bar_range(
+        first, total, desc=name, total=total, initial=first, mininterval=1, pictures=batches.batch
+    )
+    for t in progress:
         history.add(schedule.lr_at(t), training.step(t, next(batches)))
         done, last = t + 1, t + 1 == total
         if last:
             history.close(schedule.lr_at(t))
         if done % schedule.history_every == 0:
-            bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
+            progress.note(done, history.rows[-1])
         if done % schedule.sample_every == 0 or last:
             samples.add(done)
             if report:

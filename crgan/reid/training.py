@@ -15,12 +15,12 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from tqdm import trange
 
 from crgan.data.batches import Augmentation
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path
+from crgan.run.progress import bar_range
 
 Schedule: TypeAlias = Literal["linear_half", "step", "constant"]
 
@@ -162,9 +162,9 @@ def train(
         batches.load_state_dict(state["batches"])
         progress.load_state_dict(state["progress"])
     every = max(1, recipe.iterations // _HISTORY_ROWS)
-    bar = trange(
+    bar = bar_range(
         progress.step, recipe.iterations, initial=progress.step, total=recipe.iterations,
-        desc=description,
+        desc=description, pictures=recipe.batch,
     )  # fmt: skip
     for step in bar:
         lr = recipe.lr_at(step)
@@ -180,7 +180,7 @@ def train(
         last = step + 1 == recipe.iterations
         if last or (step + 1) % every == 0:
             row = progress.close_row(lr, description)
-            bar.set_postfix(loss=f"{row.loss:.3f}", accuracy=f"{row.accuracy:.1f}")
+            bar.note(step + 1, {"loss": row.loss, "accuracy": row.accuracy})
         if checkpoint and checkpoint.due() and not last:
             checkpoint.save(
                 {
