@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from crgan.report.names import picture_note, profile_warning
+from crgan.report.names import profile_warning
 from crgan.report.page import charts
 from crgan.report.page.album import Album
 from crgan.report.page.embeddings import embeddings
@@ -100,8 +100,7 @@ def _render(project: Project, album: Album) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
-        profile=project.profile, warning=profile_warning(project.profile),
-        pictures_are=picture_note(project.profile), seeds=project.seeds,
+        profile=project.profile, warning=profile_warning(project.profile), seeds=project.seeds,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         tables=views, claims=claims(project), figures=shown, galleries=gallery, grids=grids,
         masks=sheets, ranks=ranks, rank_command=rank_command(project), curves=curves, cmc=cmc,

@@ -30,7 +30,7 @@ def script() -> str:
 
     path = _CACHE / f"vega-{version('vl-convert-python')}-{VEGA_LITE}.js"
     if not path.is_file():
-        text = vl_convert.javascript_bundle(None, vl_version=VEGA_LITE)
+        text = vl_convert.javascript_bundle(None, VEGA_LITE)  # type: ignore[arg-type]  # its stub forgets the default
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     text = path.read_text(encoding="utf-8")
@@ -64,10 +64,11 @@ def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
                 "value": [{"method": name} for name in shown],
             }
         ],
-        "mark": {"type": "line", "interpolate": "monotone"},
+        "mark": {"type": "line", "point": {"size": 14}},
         "encoding": {
             "x": {
-                "field": "rank", "type": "quantitative", "title": "rank", "scale": {"zero": False},
+                "field": "rank", "type": "quantitative", "title": "rank",
+                "scale": {"zero": False, "nice": False},
             },
             "y": {
                 "field": "percent", "type": "quantitative", "title": "queries answered, %",

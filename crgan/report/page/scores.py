@@ -51,7 +51,7 @@ class TableView:
     number: int
     title: str
     made: bool
-    command: str
+    output: str
     metrics: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     directions: tuple[Direction, ...] = ()
@@ -67,9 +67,9 @@ def tables(project: Project) -> list[TableView]:
 
 def _table(project: Project, number: int) -> TableView:
     rows = project.table(number)
-    command = project.command(f"results/table{number}.csv")
+    output = f"results/table{number}.csv"
     if not rows:
-        return TableView(number, f"Table {number}", made=False, command=command)
+        return TableView(number, f"Table {number}", made=False, output=output)
     metrics = tuple(name for name in rows[0] if f"{name}_paper" in rows[0])
     anchors: dict[str, dict[str, Any]] = {}
     directions = []
@@ -95,7 +95,7 @@ def _table(project: Project, number: int) -> TableView:
         name = f"{dataset_label(source)} → {dataset_label(target)}"
         directions.append(Direction(name, tuple(lines)))
     return TableView(
-        number, project.title(number), True, command, metrics,
+        number, project.title(number), True, output, metrics,
         tuple(_LOWER.get(metric, "") for metric in metrics), tuple(directions),
         "type" in rows[0], "uses" in rows[0], anchors,
     )  # fmt: skip

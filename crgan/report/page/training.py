@@ -11,6 +11,7 @@ from typing import Any
 
 from crgan.gan.sheet import layout
 from crgan.report.curves import read_history
+from crgan.report.names import dataset_label
 from crgan.report.page.album import Album, Picture, Pixels, read_pixels
 from crgan.report.page.project import Project
 
@@ -41,7 +42,11 @@ class Grid:
 
 def job_name(project: Project, cell: Mapping[str, Any], stage: str) -> str:
     """A job's name for people: method, direction and seed, or what else its cell says."""
-    ends = [str(cell[k]) for k in ("source", "target", "a", "b", "dataset", "role") if k in cell]
+    ends = [
+        dataset_label(str(cell[k]))
+        for k in ("source", "target", "a", "b", "dataset", "role")
+        if k in cell
+    ]
     method = project.label(cell["method"]) if "method" in cell else stage
     seed = f", seed {cell['seed']}" if "seed" in cell else ""
     table = f" {cell['table']}" if "table" in cell else ""

@@ -41,7 +41,7 @@
     const words = { labelColor: text, titleColor: text };
     return {
       background: null, font: "system-ui, sans-serif", view: { stroke: line }, title: { color: text },
-      axis: { ...words, gridColor: line, domainColor: line, tickColor: line }, legend: words,
+      axis: { ...words, gridColor: line, domainColor: line, tickColor: line }, legend: { ...words, unselectedOpacity: 0.7 },
       header: words, mark: { color: style.getPropertyValue("--link").trim() },
     };
   };
