@@ -79,7 +79,7 @@ def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
             "strokeDash": {
                 "condition": {"param": "picked", "value": [1, 0]}, "value": [2, 3],
             },
-            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.15},
+            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.4},
             "size": {"condition": {"param": "picked", "value": 2.5}, "value": 1},
             "tooltip": [
                 {"field": "method"}, {"field": "rank"},
@@ -108,7 +108,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> Spec:
                 },
             },
         },
-        "resolve": {"scale": {"y": "independent"}},
+        "resolve": {"scale": {"y": "independent"}, "axis": {"x": "independent"}},
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def jobs(project: Project) -> dict[str, dict[str, Any]]:
 
 def _job(project: Project, record: Record, stale: str) -> dict[str, Any]:
     run = record["run"]
+    before = set(lineage(project, record["key"])) - {record["key"]}
     made = {name: project.key_of(name)[:ID] for name in record["inputs"] if name in project.records}
     return {
         "name": job_name(project, record["cell"], record["stage"]),
@@ -40,7 +41,7 @@ def _job(project: Project, record: Record, stale: str) -> dict[str, Any]:
             {"name": name, "sha256": out["sha256"][:16], "bytes": out["bytes"]}
             for name, out in sorted(record["outputs"].items())
         ],
-        "lineage": [key[:ID] for key in lineage(project, record["key"])[1:]],
+        "lineage": [key[:ID] for key in project.jobs if key in before],
         "command": " ".join(run["argv"]),
         "stale": stale,
         "run": {key: run.get(key) for key in (

@@ -82,7 +82,8 @@
       row.map((value, i) => ({ iteration: entry.iteration[i], series, value }))
         .filter((point) => point.value !== null));
     const spec = structuredClone(filled("curves", values));
-    spec.columns = Math.max(1, Math.floor(where.clientWidth / 300));
+    const most = Math.max(1, Math.floor(where.clientWidth / 300));
+    spec.columns = Math.min(most, Object.keys(entry.series).length);
     spec.spec.width = Math.min(320, Math.floor(where.clientWidth / spec.columns) - 75);
     return spec;
   };
