@@ -29,8 +29,8 @@ tables: env ## all seven tables
 figures: env ## Figures 5, 6 and 7 and the rank lists
 	snakemake --cores $(CORES) figures
 
-report: env ## everything in one file, results/report.html, from what is there
-	python -m crgan.report html
+report: env ## all that was measured in one file, results/report.html (PROFILE=paper for another)
+	python -m crgan.report html $(if $(PROFILE),--profile $(PROFILE))
 
 .venv-browser/.installed: requirements-browser.txt
 	"$(PYTHON)" -m venv .venv-browser
