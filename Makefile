@@ -6,7 +6,7 @@ CORES ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint format lock tables figures smoke clean-results check-jppnet FORCE
+.PHONY: help env test lint format lock tables figures report check-report smoke clean-results check-jppnet FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z%/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -28,6 +28,17 @@ tables: env ## all seven tables
 
 figures: env ## Figures 5, 6 and 7 and the rank lists
 	snakemake --cores $(CORES) figures
+
+report: env ## all that was measured in one file, results/report.html (PROFILE=paper for another)
+	python -m crgan.report html $(if $(PROFILE),--profile $(PROFILE))
+
+.venv-browser/.installed: requirements-browser.txt
+	"$(PYTHON)" -m venv .venv-browser
+	.venv-browser/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-browser.txt
+	touch $@
+
+check-report: report .venv-browser/.installed ## the report in a real browser (needs Debian's chromium, chromium-driver)
+	.venv-browser/bin/python -m tests.browser.check_report results/report.html
 
 lint: env ## style, types and workflow checks
 	ruff check .

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import trange
 
 from crgan.data.batches import Augmentation, augment, to_gan
 from crgan.data.samplers import EpochSampler
@@ -28,6 +27,7 @@ from crgan.nets.reid import ReidNet
 from crgan.reid.training import Batches
 from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
 from crgan.run.errors import UserError
+from crgan.run.progress import bar_range
 
 Update: TypeAlias = Literal["all", "hardest"]
 
@@ -131,7 +131,7 @@ def learn(
         set_rng_state(other, state["random"])
         done = state["done"]
         total.copy_(state["total"])
-    for step in trange(done, len(rates), initial=done, total=len(rates), desc=description):
+    for step in bar_range(done, len(rates), initial=done, total=len(rates), desc=description):
         for group in optimizer.param_groups:
             group["lr"] = rates[step] * group.get("scale", 1.0)
         images, labels = (t.to(device, non_blocking=True) for t in next(batches))

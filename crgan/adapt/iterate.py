@@ -6,10 +6,10 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
-from tqdm import trange
 
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.progress import bar_range
 
 Row: TypeAlias = dict[str, float]
 
@@ -55,7 +55,7 @@ def iterate(
         learning.load_state_dict(saved["learning"])
         done, rows, pending = saved["done"], saved["rows"], list(saved["pending"])
     every = max(1, iterations // _ROWS)
-    bar = trange(done, iterations, initial=done, total=iterations, desc=name, mininterval=1)
+    bar = bar_range(done, iterations, initial=done, total=iterations, desc=name, mininterval=1)
     for t in bar:
         losses = learning.step(t)
         # They stay on the device: to read one every iteration is to wait for it every iteration.
@@ -64,7 +64,7 @@ def iterate(
         if last or (t + 1) % every == 0:
             rows.append(_row(name, t + 1, tuple(losses), pending))
             pending = []
-            bar.set_postfix({k: f"{v:.3g}" for k, v in rows[-1].items()}, refresh=False)
+            bar.note(t + 1, rows[-1])
         if checkpoint and checkpoint.due() and not last:
             saved = {"learning": learning.state_dict(), "done": t + 1, "rows": rows}
             checkpoint.save({**saved, "pending": [p.cpu() for p in pending]})

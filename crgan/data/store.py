@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from crgan.data.entries import Listing, Pixels
 from crgan.data.integrity import BadImage, Checks, Fault, decode, fault_report, resize
 from crgan.data.manifest import Manifest, read_manifest
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path, sha256_bytes
+from crgan.run.progress import Bar
 
 IMAGES = "images.npy"
 _CHUNK = 32  # images per task: one at a time, handing tasks over costs as much as decoding
@@ -58,7 +58,7 @@ def write_store(
         }
         np.lib.format.write_array_header_1_0(file, header)
         done = _decoded(listing.pixels, paths, height, width, checks, workers)
-        for result in tqdm(done, total=len(paths), desc=f"{listing.dataset} images", unit="img"):
+        for result in Bar(done, total=len(paths), desc=f"{listing.dataset} images", unit="img"):
             if isinstance(result, Fault):
                 faults.append(result)
             elif not faults:  # after the first fault only the report matters

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from crgan.gan.base import Report
 from crgan.gan.history import History
@@ -14,6 +13,7 @@ from crgan.gan.sheet import Samples
 from crgan.run import distributed
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.precision import PLAIN, Compute
+from crgan.run.progress import bar_range
 
 
 class Learning(Protocol):
@@ -70,9 +70,10 @@ def iterate(
     first, total = history.iteration, schedule.iterations
     distributed.check_same_iteration(first, batches.device)
     watched = distributed.writer()
-    bar = tqdm(
-        range(first, total), name, total, initial=first, mininterval=1, **distributed.bar_options()
-    )
+    bar = bar_range(
+        first, total, desc=name, total=total, initial=first, mininterval=1, pictures=batches.batch,
+        **distributed.bar_options(),
+    )  # fmt: skip
     for t in bar:
         compute.begin()
         history.add(schedule.lr_at(t), distributed.mean_losses(training.step(t, next(batches))))
@@ -80,7 +81,7 @@ def iterate(
         if last:
             history.close(schedule.lr_at(t))
         if done % schedule.history_every == 0:
-            bar.set_postfix({k: f"{v:.3g}" for k, v in history.rows[-1].items()}, refresh=False)
+            bar.note(done, history.rows[-1])
         if watched and (done % schedule.sample_every == 0 or last):
             samples.add(done)
             if report:

@@ -68,6 +68,7 @@ class PairBatches:
         enlarge: float = 1.0,
     ) -> None:
         self._task = task
+        self.batch = batch
         self._y_j, self._y_c = torch.from_numpy(y_j), torch.from_numpy(y_c)
         self._flip, self._enlarge = flip, enlarge
         self.device = device

@@ -13,13 +13,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Renderer
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path, sha256_file
+from crgan.run.progress import bar_range
 
 _FORMAT = "crgan rendered set 1"
 _BATCH = 32
@@ -63,7 +63,7 @@ def write_set(
         file.attrs["format"] = _FORMAT
         file.attrs["manifest_sha256"] = sha256_file(Path(manifest))
         images = file.create_dataset("images", (n, copies, height, width, 3), dtype=np.uint8)
-        for start in tqdm(range(0, n, _BATCH), desc="rendering", unit="batch"):
+        for start in bar_range(0, n, _BATCH, desc="rendering", unit="batch", pictures=_BATCH):
             rows = np.arange(start, min(start + _BATCH, n))
             x_s = to_gan(source.images[rows]).to(device)
             for copy in range(copies):

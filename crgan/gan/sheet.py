@@ -56,8 +56,8 @@ def draw(rows: Sequence[Row]) -> Picture:
         uint8 (height, width, 3) RGB on white.
     """
     n, height, width, _ = rows[0][1].shape
-    scale = max(1, round(_TALL / height))
-    tall, wide = height * scale + _GAP, width * scale + _GAP
+    scale = _scale(height)
+    tall, wide = layout(height)[0], width * scale + _GAP
     sheet = np.full((len(rows) * tall + _GAP, _MARGIN + n * wide + _GAP, 3), 255, np.uint8)
     for i, (name, row) in enumerate(rows):
         top = _GAP + i * tall
@@ -70,6 +70,15 @@ def draw(rows: Sequence[Row]) -> Picture:
             big = picture.repeat(scale, axis=0).repeat(scale, axis=1)
             sheet[top : top + tall - _GAP, left : left + wide - _GAP] = big
     return sheet
+
+
+def layout(height: int) -> tuple[int, int]:
+    """Of a sheet of pictures of a height: pixels from one row to the next, and above the first."""
+    return height * _scale(height) + _GAP, _GAP
+
+
+def _scale(height: int) -> int:
+    return max(1, round(_TALL / height))
 
 
 def sample_rows(n: int, count: int = 8) -> NDArray[np.int64]:

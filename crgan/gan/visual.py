@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from crgan.data.batches import from_gan, to_gan
 from crgan.gan.base import Renderer, Task
@@ -21,6 +20,7 @@ from crgan.metrics.fid_cache import kept_statistics
 from crgan.metrics.lpips_distance import load_lpips, source_target_lpips, translation_lpips
 from crgan.metrics.measurement import WeightsFrom
 from crgan.run.errors import UserError
+from crgan.run.progress import bar_range
 
 _BATCH = 32
 
@@ -134,7 +134,7 @@ def _render(
 ) -> NDArray[np.uint8]:
     """One rendering of each source picture, as bytes: what LPIPS and FID see of any picture."""
     x_g = np.empty_like(x_s)
-    for start in tqdm(range(0, len(x_s), _BATCH), desc="rendering", unit="batch"):
+    for start in bar_range(0, len(x_s), _BATCH, desc="rendering", unit="batch", pictures=_BATCH):
         some = slice(start, start + _BATCH)
         x_g[some] = from_gan(renderer.render(to_gan(x_s[some]).to(device), s_rows[some], rng))
     return x_g

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
+
+from crgan.run.progress import Bar
 
 Features = NDArray[np.float32]
 Pictures = NDArray[np.uint8]
@@ -42,8 +43,8 @@ def in_chunks(
         result[start : start + chunk] = describe(part)
         return len(part)
 
-    bar = tqdm(total=len(images), desc=description, unit="img")
-    with bar, ThreadPoolExecutor(threads) as pool:
+    progress = Bar(total=len(images), desc=description, unit="img")
+    with progress, ThreadPoolExecutor(threads) as pool:
         for done in pool.map(work, range(0, len(images), chunk)):
-            bar.update(done)
+            progress.update(done)
     return result

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from tqdm import tqdm
+
+from crgan.run.progress import bar_range
 
 Matrix = NDArray[Any]  # float32 where it is as long as the pictures, float64 where it is small
 
@@ -121,12 +122,12 @@ def learn(problem: Problem, d: Dictionaries, codes: Codes, iterations: int, name
     """Alternate between codes and dictionaries, both changed in place; the objective after each
     iteration goes to `problem.objective`.
     """
-    bar = tqdm(range(iterations), desc=name, unit="it")
-    for _ in bar:
+    progress = bar_range(iterations, desc=name, unit="it")
+    for step in progress:
         update_codes(problem, d, codes)
         update_dictionaries(problem, d, codes)
         problem.objective.append(objective(problem, d, codes))
-        bar.set_postfix(objective=f"{problem.objective[-1]:.4g}")
+        progress.note(step + 1, {"objective": problem.objective[-1]})
 
 
 def update_codes(problem: Problem, d: Dictionaries, codes: Codes) -> None:

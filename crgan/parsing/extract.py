@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from crgan.data.store import Dataset, open_dataset
 from crgan.parsing.backend import NAMES, Batch, MaskBackend, Resources, make_backend
 from crgan.parsing.store import write_masks
 from crgan.run.errors import UserError
 from crgan.run.io import sha256_file
+from crgan.run.progress import Bar
 
 _BATCH = 64  # images handed to a backend at a time; bounds memory whatever the data set's size
 
@@ -52,7 +52,7 @@ def extract_masks(manifest_path: str | Path, backend: MaskBackend, out: str | Pa
 
 def _masks(dataset: Dataset, backend: MaskBackend) -> Iterator[NDArray[np.bool_]]:
     paths = dataset.manifest.paths
-    with tqdm(total=len(paths), desc=f"{backend.name} masks", unit="img") as progress:
+    with Bar(total=len(paths), desc=f"{backend.name} masks", unit="img") as progress:
         for start in range(0, len(paths), _BATCH):
             batch = Batch(
                 np.ascontiguousarray(dataset.store[start : start + _BATCH]),

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from crgan.data.batches import in_order
 from crgan.nets.folding import frozen
 from crgan.nets.reid import ReidNet
 from crgan.run.errors import UserError
+from crgan.run.progress import Bar
 
 Feature: TypeAlias = Literal["pooled", "pooled_mirror"]
 Parts: TypeAlias = int | Literal["rows"]
@@ -86,7 +86,7 @@ def extract(
     fast = frozen(net).to(device)
     pooled = lmp = np.empty((0, 0), dtype=np.float32)
     done = 0
-    with torch.inference_mode(), tqdm(total=len(images), desc=description, unit="img") as bar:
+    with torch.inference_mode(), Bar(total=len(images), desc=description, unit="img") as progress:
         for batch in in_order(images, _BATCH):
             x = batch.to(device).contiguous(memory_format=torch.channels_last)
             views = [x] if feature == "pooled" else [x, x.flip(3)]
@@ -100,5 +100,5 @@ def extract(
             pooled[done : done + len(batch)] = means.cpu().numpy()
             lmp[done : done + len(batch)] = nn.functional.normalize(maxima).cpu().numpy()
             done += len(batch)
-            bar.update(len(batch))
+            progress.update(len(batch))
     return Features(pooled, lmp, stripes)

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
@@ -31,6 +30,7 @@ from crgan.reid.pretrain import Start, pretrain_cam, pretrain_id
 from crgan.reid.training import Recipe
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
+from crgan.run.progress import bar_range
 
 _BATCH = 32
 _TARGET = 1000  # added to the target's camids, so that the cameras of both sets are told apart
@@ -191,7 +191,7 @@ def _render(
     pictures, meant = [], []
     for _ in range(renderings):
         done, camids = [], []
-        for i in tqdm(range(0, len(x_s), _BATCH), desc="rendering", unit="batch"):
+        for i in bar_range(0, len(x_s), _BATCH, desc="rendering", unit="batch", pictures=_BATCH):
             x = to_gan(x_s[i : i + _BATCH]).to(device)
             x_g, c = renderer.render_to(x, rows[i : i + _BATCH], rng)
             done.append(from_gan(x_g))

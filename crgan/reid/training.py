@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from tqdm import trange
 
 from crgan.data.batches import Augmentation
 from crgan.run import distributed
@@ -23,6 +22,7 @@ from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path
 from crgan.run.precision import PLAIN, Compute, descend
+from crgan.run.progress import bar_range
 
 Schedule: TypeAlias = Literal["linear_half", "step", "constant"]
 
@@ -171,9 +171,9 @@ def train(
             scaler.load_state_dict(state["scaler"])
     distributed.check_same_iteration(progress.step, device)
     every = max(1, recipe.iterations // _HISTORY_ROWS)
-    bar = trange(
+    bar = bar_range(
         progress.step, recipe.iterations, initial=progress.step, total=recipe.iterations,
-        desc=description, **distributed.bar_options(),
+        desc=description, pictures=recipe.batch, **distributed.bar_options(),
     )  # fmt: skip
     for step in bar:
         compute.begin()
@@ -188,7 +188,7 @@ def train(
         last = step + 1 == recipe.iterations
         if last or (step + 1) % every == 0:
             row = progress.close_row(lr, description)
-            bar.set_postfix(loss=f"{row.loss:.3f}", accuracy=f"{row.accuracy:.1f}")
+            bar.note(step + 1, {"loss": row.loss, "accuracy": row.accuracy})
         if checkpoint and checkpoint.due() and not last:
             checkpoint.save(
                 {

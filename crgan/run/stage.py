@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,6 +38,7 @@ from crgan.run.code import code_digest, code_of
 from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes, stat_signature
 from crgan.run.io import sha256_file, write_json
+from crgan.run.progress import heartbeat
 from crgan.run.provenance import MADE, key_of, record_path, relative
 
 SCRATCH = Path(".scratch")
@@ -150,7 +152,7 @@ class Run:
 
     def scratch(self, name: str) -> Path:
         """A file for looking at while the stage runs (sample grids, histories so far)."""
-        folder = SCRATCH / self.profile / self.record["stage"] / self.key[:24]
+        folder = self.scratch_folder()
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
@@ -162,6 +164,10 @@ class Run:
     def kept(self, name: str) -> Path:
         """A folder that all jobs share, of files known by the hash of what they were made from."""
         return SCRATCH / "kept" / name
+
+    def scratch_folder(self) -> Path:
+        """Where `scratch` puts its files; made when there is one."""
+        return SCRATCH / self.profile / self.record["stage"] / self.key[:24]
 
     def finish(self) -> None:
         """Write the record beside the outputs; an output that is not there is our defect.
@@ -219,9 +225,12 @@ def run_stage(
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(run.threads)  # before the first import of a numeric library
         _join(run, sys.argv[1:] if argv is None else argv)
-        body(args, run)
-        if run.writes:
-            run.finish()
+        about = {"stage": parser.stage, "cell": run.cell, "scratch": str(run.scratch_folder())}
+        name = f"{parser.stage}-{run.key[:16]}"
+        with heartbeat(run.profile, name, about) if run.writes else nullcontext():
+            body(args, run)
+            if run.writes:
+                run.finish()
         distributed.stop()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -1,0 +1,91 @@
+"""Bars, the heartbeat behind them, and the logs one may ask for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from crgan.run import progress
+from crgan.run.errors import UserError
+from crgan.run.progress import bar_range, heartbeat
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(progress.LOG, raising=False)
+
+
+def test_a_beat_says_where_a_stage_is_and_goes_with_it() -> None:
+    with heartbeat("demo", "train_gan-k", {"stage": "train_gan", "cell": {"seed": 3}}) as beating:
+        assert json.loads(beating.path.read_text())["stage"] == "train_gan"
+        steps = bar_range(4, desc="GAN", pictures=8)
+        for step in steps:
+            steps.note(step + 1, {"iteration": step + 1, "loss_G": 0.5 + step})
+        found = json.loads(Path(".scratch/live/demo/train_gan-k.json").read_text())
+        assert (found["loop"], found["done"], found["total"]) == ("GAN", 4, 4)
+        assert found["losses"] == {"loss_G": 3.5}
+        assert found["pictures_per_second"] == pytest.approx(8 * found["rate"])
+        assert found["cell"] == {"seed": 3}
+        assert found["seconds_left"] == 0
+    assert not beating.path.exists()
+
+
+def test_beats_are_at_least_a_second_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written = [100.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "write_json", lambda path, value: written.append(value["done"]))
+    beating = progress.Heartbeat(Path("x.json"), {})
+    for done, seconds in ((1, 0.0), (2, 0.4), (3, 0.5), (4, 0.2)):
+        now[0] += seconds
+        beating.beat({"done": done})
+    assert written == [1, 4]
+
+
+def test_without_a_stage_a_bar_writes_nothing() -> None:
+    assert list(bar_range(3)) == [0, 1, 2]
+    assert not Path(".scratch").exists()
+
+
+def test_a_stage_that_fails_leaves_no_beat() -> None:
+    with pytest.raises(ZeroDivisionError), heartbeat("demo", "x", {}):
+        raise ZeroDivisionError
+    assert not list(Path(".scratch").rglob("*.json"))
+
+
+def test_an_unknown_log_and_one_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(progress.LOG, "wandb")
+    with (
+        pytest.raises(UserError, match="'wandb'; use tensorboard or dvclive"),
+        heartbeat("demo", "x", {}),
+    ):
+        pass
+    monkeypatch.setenv(progress.LOG, "dvclive")
+    monkeypatch.setitem(sys.modules, "dvclive", None)  # as if it were not installed
+    with pytest.raises(UserError, match="pip install dvclive"), heartbeat("demo", "x", {}):
+        pass
+
+
+def test_noted_values_go_to_the_log_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Live:
+        step = 0
+        seen: list[tuple[int, str, float]] = []  # noqa: RUF012
+
+        def __init__(self, *args: object, **options: object) -> None: ...
+
+        def log_metric(self, name: str, value: float) -> None:
+            self.seen.append((self.step, name, value))
+
+        def end(self) -> None:
+            self.seen.append((-1, "end", 0.0))
+
+    monkeypatch.setenv(progress.LOG, "dvclive")
+    monkeypatch.setitem(sys.modules, "dvclive", type("module", (), {"Live": Live}))
+    with heartbeat("demo", "x", {}):
+        steps = bar_range(2, desc="D_id")
+        for step in steps:
+            steps.note(step + 1, {"loss": step / 2})
+    assert Live.seen == [(1, "D_id/loss", 0.0), (2, "D_id/loss", 0.5), (-1, "end", 0.0)]
