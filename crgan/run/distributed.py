@@ -62,7 +62,7 @@ def writer() -> bool:
     return _place.rank == 0
 
 
-def bar_options() -> dict[str, bool]:
+def bar_options() -> dict[str, Any]:
     """For tqdm: one bar for all processes. (`disable=False` would overrule TQDM_DISABLE.)"""
     return {} if writer() else {"disable": True}
 
