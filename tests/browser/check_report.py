@@ -29,6 +29,7 @@ THEMES = ("light", "dark")
 SECTIONS = ("tables", "claims", "figures", "gallery", "samples", "curves", "cmc", "ranks",
             "embeddings", "masks", "runs")  # fmt: skip
 _DRAWN = 60.0  # seconds that charts may take on a slow machine
+_PATIENCE = 900  # seconds for one answer of the browser; axe looks at every element
 
 Problems = list[str]
 
@@ -71,7 +72,8 @@ def _browser(size: str) -> Chrome:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    browser.set_script_timeout(300)
+    browser.command_executor.client_config.timeout = _PATIENCE
+    browser.set_script_timeout(_PATIENCE)
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.execute_cdp_cmd("Network.enable", {})
