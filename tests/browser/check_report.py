@@ -29,6 +29,7 @@ THEMES = ("light", "dark")
 SECTIONS = ("tables", "claims", "figures", "gallery", "samples", "curves", "cmc", "ranks",
             "embeddings", "masks", "runs")  # fmt: skip
 _DRAWN = 60.0  # seconds that charts may take on a slow machine
+_PATIENCE = 900  # seconds for one answer of the browser; axe looks at every element
 
 Problems = list[str]
 
@@ -71,7 +72,8 @@ def _browser(size: str) -> Chrome:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    browser.set_script_timeout(300)
+    browser.command_executor.client_config.timeout = _PATIENCE
+    browser.set_script_timeout(_PATIENCE)
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.execute_cdp_cmd("Network.enable", {})
@@ -126,17 +128,18 @@ def _marks(browser: Chrome, chart: Any) -> int:
     return int(browser.execute_script(script, chart))
 
 
-def _axe(browser: Chrome) -> Problems:
+def _axe(browser: Chrome, where: str = "body") -> Problems:
+    """Violations below an element."""
     browser.execute_script((files("axe_playwright_python") / "axe.min.js").read_text())
     run = """
       const done = arguments[arguments.length - 1];
-      axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+      axe.run(arguments[0], {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
         .then((found) => done(found.violations), (error) => done([{id: String(error), nodes: []}]));
     """
     return [
         f"axe: {found['id']}: {found.get('help', '')}: "
         + json.dumps([node["target"] for node in found["nodes"][:3]])
-        for found in browser.execute_async_script(run)
+        for found in browser.execute_async_script(run, where)
     ]
 
 
@@ -198,7 +201,7 @@ def _panel(browser: Chrome, shot: Path) -> Problems:
     if not panel.is_displayed() or not panel.find_elements(By.CSS_SELECTOR, 'a[href^="#job-"]'):
         return ["a number does not lead to its provenance"]
     browser.save_screenshot(str(shot))
-    problems = _axe(browser)
+    problems = _axe(browser, "#panel")
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     time.sleep(0.5)
     if panel.is_displayed():

@@ -114,9 +114,10 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> Spec:
 
 def scatter(points: Sequence[Mapping[str, Any]], colour: str) -> Spec:
     """Places of pictures in the plane, in colours and shapes by camera or by person."""
+    inside = {"zero": False, "padding": 12}
     encoding: Spec = {
-        "x": {"field": "x", "type": "quantitative", "axis": None},
-        "y": {"field": "y", "type": "quantitative", "axis": None},
+        "x": {"field": "x", "type": "quantitative", "axis": None, "scale": inside},
+        "y": {"field": "y", "type": "quantitative", "axis": None, "scale": inside},
         "color": {"field": colour, "type": "nominal", "scale": {"scheme": "tableau10"}},
         "tooltip": [{"field": "person"}, {"field": "camera"}],
     }
@@ -127,7 +128,7 @@ def scatter(points: Sequence[Mapping[str, Any]], colour: str) -> Spec:
         "data": {"values": list(points)},
         "width": "container",
         "height": 340,
-        "mark": {"type": "point", "filled": True, "size": 32, "opacity": 0.8},
+        "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.85},
         "encoding": encoding,
     }
 

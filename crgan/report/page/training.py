@@ -143,4 +143,7 @@ def _place(project: Project, key: str) -> tuple[Any, ...]:
     methods = list(project.params["methods"])
     method = cell.get("method")
     rank = methods.index(method) if method in methods else len(methods)
-    return (method not in _FIRST, record["stage"] != "train_gan", rank, str(sorted(cell.items())))
+    ends = [cell.get("source", cell.get("a")), cell.get("target", cell.get("b"))]
+    sets = list(project.params["matrix"]["datasets"])
+    way = [sets.index(end) if end in sets else len(sets) for end in ends]
+    return (method not in _FIRST, record["stage"] != "train_gan", rank, way, str(cell.get("seed")))

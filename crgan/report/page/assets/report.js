@@ -208,7 +208,7 @@
       query = 0;
       const { views, queries } = here();
       const at = (name, otherwise) => {
-        const index = views.findIndex((view) => view.label.startsWith(name));
+        const index = views.findIndex(({ label }) => label === name || label.startsWith(`${name} from `));
         return index < 0 ? otherwise : index;
       };
       const chosen = { "g-a": at("Direct Transfer", 0), "g-b": at("CR-GAN", views.length - 1) };
