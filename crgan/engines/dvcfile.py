@@ -17,7 +17,15 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
 from crgan.engines.sources import FOLDER
-from crgan.engines.workflow import direction_cells, rendering_arguments, score_arguments
+from crgan.engines.workflow import (
+    claim_arguments,
+    direction_cells,
+    interval_arguments,
+    printed_tables,
+    rendering_arguments,
+    score_arguments,
+)
+from crgan.report.claims import PATH as CLAIMS
 from crgan.report.printed import TABLES, printed_inputs
 from crgan.run.params import DEFAULT, keys_of, load
 
@@ -25,6 +33,13 @@ PATH = Path("dvc.yaml")
 _PROFILE = "${profile}"
 _TABLE = "make_table_"
 _METHODS = "draw_methods_"
+_BOUND = "bound_table_"
+# Columns of the histories that all GANs of a part of the matrix have.
+_LOSSES = {
+    "gan": ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con"),
+    "translators": ("loss_d", "loss_adv", "loss_cycle"),
+}
+_DERIVED = (_TABLE, _METHODS, _BOUND, "tabulate_renderings", "weigh_claims")
 
 
 def fresh(path: Path = PATH) -> str:
@@ -36,7 +51,7 @@ def fresh(path: Path = PATH) -> str:
     document = yaml.load(path.read_text())
     params = load(DEFAULT)
     stages = document["stages"]
-    for name in [n for n in stages if n.startswith((_TABLE, _METHODS, "tabulate_renderings"))]:
+    for name in [n for n in stages if n.startswith(_DERIVED)]:
         del stages[name]
     _fill_draw_datasets(stages["draw_datasets"], params["matrix"]["datasets"])
     for stage in stages.values():
@@ -47,9 +62,13 @@ def fresh(path: Path = PATH) -> str:
     }
     derived |= {f"{_TABLE}{table}": _table_stage(table, params) for table in TABLES}
     derived["tabulate_renderings"] = _renderings_stage(params)
+    derived |= {f"{_BOUND}{table}": _intervals_stage(table, params) for table in TABLES}
+    derived["weigh_claims"] = _claims_stage(params)
     for name, stage in derived.items():
         stages[name] = stage
         stages.yaml_set_comment_before_after_key(name, before="\n")
+    document["plots"] = _plots(params["matrix"])
+    document.yaml_set_comment_before_after_key("plots", before="\n")
     text = io.StringIO()
     yaml.dump(document, text)
     # The blank line before the first table belongs, to the parser, to the stage above it.
@@ -123,19 +142,63 @@ def _methods_stage(source: str, target: str, params: dict[str, Any]) -> Commente
 
 
 def _renderings_stage(params: dict[str, Any]) -> CommentedMap:
-    scores = rendering_arguments(params, _PROFILE)
-    folders = [word for word in scores.split() if not word.startswith("--")]
-    out = "results/renderings"
-    command = _folded(
-        "python -m stages.tabulate_renderings", scores, f"--out {out}.csv --readable {out}.md"
+    return _readable_stage(
+        "tabulate_renderings",
+        "The extra table of renderings (not in the paper)",
+        ("python -m stages.tabulate_renderings", rendering_arguments(params, _PROFILE)),
+        [],
+        "results/renderings",
     )
+
+
+def _intervals_stage(table: int, params: dict[str, Any]) -> CommentedMap:
+    printed = [str(path) for path in printed_inputs(table)]
+    command = f"python -m stages.bound_table --table {table} --printed {' '.join(printed)}"
+    return _readable_stage(
+        "bound_table",
+        f"Table {table} with intervals",
+        (command, interval_arguments(table, params, _PROFILE)),
+        printed,
+        f"results/table{table}.intervals",
+    )
+
+
+def _claims_stage(params: dict[str, Any]) -> CommentedMap:
+    printed = [str(path) for path in printed_tables()]
+    command = f"python -m stages.weigh_claims --claims {CLAIMS} --printed {' '.join(printed)}"
+    return _readable_stage(
+        "weigh_claims",
+        "The paper's claims, weighed",
+        (command, claim_arguments(params, _PROFILE)),
+        [str(CLAIMS), *printed],
+        "results/claims",
+    )
+
+
+def _readable_stage(
+    program: str, desc: str, command: tuple[str, str], files: list[str], out: str
+) -> CommentedMap:
+    """A stage that reads folders of scores and some files, and writes a CSV and Markdown."""
+    folders = [word for word in command[1].split() if not word.startswith("--")]
     return CommentedMap(
-        desc="The extra table of renderings (not in the paper)",
-        cmd=command,
-        deps=_sequence([*folders, _listing("tabulate_renderings")]),
-        params=_sequence(keys_of("tabulate_renderings")),
+        desc=desc,
+        cmd=_folded(*command, f"--out {out}.csv --readable {out}.md"),
+        deps=_sequence([*files, *folders, _listing(program)]),
+        params=_sequence(keys_of(program)),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
+
+
+def _plots(matrix: dict[str, Any]) -> CommentedSeq:
+    """For `dvc plots`, the losses of each GAN with the first seed, in one diagram each."""
+    plots = CommentedSeq()
+    for group, losses in _LOSSES.items():
+        for cell in matrix[group]:
+            start, end = cell.get("source", cell.get("a")), cell.get("target", cell.get("b"))
+            place = f"{cell['method']}/{start}-{end}/seed{matrix['seeds'][0]}.csv"
+            diagram = {"x": "iteration", "y": {f"artifacts/{_PROFILE}/gan/{place}": list(losses)}}
+            plots.append({f"Losses, {cell['method']}, {start} to {end}": diagram})
+    return plots
 
 
 def _listing(program: str) -> str:

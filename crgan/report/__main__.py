@@ -1,12 +1,22 @@
-"""Commands about what was measured.
+"""Questions about what was measured, answered off the results and the records beside them.
 
 python -m crgan.report html     everything in one file, results/report.html
 python -m crgan.report live     what runs now: iteration, losses, pictures a second, time left
+python -m crgan.report trace results/table6.csv --cell "CR-GAN+LMP" \\
+    --source market1501 --target dukemtmc       all that made a cell of a table
+python -m crgan.report verify results/table6.csv --cell "CR-GAN+LMP" \\
+    --source market1501 --target dukemtmc       make it again, and compare
+python -m crgan.report compare --first crgan --second direct_transfer \\
+    --source market1501 --target dukemtmc       two methods on the same queries
+python -m crgan.report select                   DVC experiments by a label-free criterion
+python -m crgan.report orders results           measured order of methods beside the printed one
+python -m crgan.report shares artifacts/demo results/demo [--by stage]     what each cell cost
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -21,7 +31,10 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_html, _add_live):
+    for add in (
+        _add_html, _add_live, _add_trace, _add_verify, _add_compare, _add_select, _add_orders,
+        _add_shares,
+    ):  # fmt: skip
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -29,6 +42,140 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("trace", help="all that made a cell of a table")
+    _add_cell(command)
+    command.add_argument("--metric", help="one column, such as R1; default: all")
+    command.add_argument("--brief", action="store_true", help="leave parameters out")
+    command.add_argument("--json", action="store_true", help="the tree with whole records")
+    command.set_defaults(run=_trace)
+
+
+def _add_cell(command: argparse.ArgumentParser) -> None:
+    command.add_argument("table", type=Path, help="such as results/table6.csv")
+    command.add_argument("--cell", required=True, help="the method as the table names it")
+    command.add_argument("--source", help="may be left out where one row bears the name")
+    command.add_argument("--target")
+    command.add_argument("--seed", type=int, help="default: every seed")
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from crgan.report.trace import find_cell, lineage, seeds_of
+    from crgan.report.trace_text import show
+
+    cell = find_cell(args.table, args.cell, args.source, args.target)
+    if args.metric and args.metric not in cell.columns:
+        raise UserError(
+            f"{args.table}: no metric {args.metric!r}; it has {', '.join(cell.columns)}"
+        )
+    trees = {score: lineage(score) for score in seeds_of(cell, args.seed)}
+    if args.json:
+        found = {"row": cell.row, "scores": {score: n.to_dict() for score, n in trees.items()}}
+        print(json.dumps(found, indent=1))
+    else:
+        show(Console(highlight=False), cell, trees, args.metric, params=not args.brief)
+    return 0
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("verify", help="make a cell again, and compare with its record")
+    _add_cell(command)
+    command.add_argument(
+        "--deep", action="store_true", help="all jobs behind it, not only the scoring"
+    )
+    command.add_argument("--keep", action="store_true", help="leave what was made in .scratch")
+    command.set_defaults(run=_verify)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from crgan.report.trace import find_cell, seeds_of
+    from crgan.report.verify import report, verify
+
+    cell = find_cell(args.table, args.cell, args.source, args.target)
+    found = verify(seeds_of(cell, args.seed), deep=args.deep, keep=args.keep)
+    print(report(cell, found), end="")
+    return 0 if all(check.equal for check in found) else 1
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("compare", help="two methods on the same queries")
+    for flag in ("--first", "--second"):
+        command.add_argument(
+            flag, required=True, help="key of `methods`, or a printed name such as CR-GAN+LMP"
+        )
+    command.add_argument("--source", required=True)
+    command.add_argument("--target", required=True)
+    command.add_argument("--queries", type=Path, help="default: results/<profile>/queries")
+    command.add_argument("--stale", action="store_true", help="take results of other parameters")
+    command.add_argument("--json", action="store_true")
+    command.set_defaults(run=_compare)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from crgan.metrics.bootstrap import Settings
+    from crgan.report.paired import compare, report
+    from crgan.run.params import load
+    from crgan.run.provenance import Judge
+    from crgan.run.settings import settings_from
+
+    params = load()
+    found = compare(
+        (args.first, args.second), args.source, args.target,
+        folder=args.queries or Path("results") / params["profile"] / "queries",
+        params=params,
+        settings=settings_from(Settings, params["intervals"], "intervals"),
+        why_stale=None if args.stale else Judge(params).why_stale,
+    )  # fmt: skip
+    print(json.dumps(found.to_dict(), indent=1) if args.json else report(found).rstrip())
+    return 0
+
+
+def _add_select(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from crgan.report.experiments import CRITERIA
+
+    command = commands.add_parser("select", help="DVC experiments by a label-free criterion")
+    command.add_argument("--by", choices=CRITERIA, default="camera_mixing")
+    command.add_argument("--cell", default="", help="such as crgan/market1501-dukemtmc")
+    command.set_defaults(run=_select)
+
+
+def _select(args: argparse.Namespace) -> int:
+    from crgan.report.experiments import dvc_show, experiments, report
+
+    print(report(experiments(dvc_show(), args.by, args.cell), args.by), end="")
+    return 0
+
+
+def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("orders", help="measured order of methods beside the printed one")
+    command.add_argument("folder", type=Path, help="where table5.csv to table7.csv stand")
+    command.set_defaults(run=_orders)
+
+
+def _orders(args: argparse.Namespace) -> int:
+    from crgan.report.orders import orders, report_orders
+
+    print(report_orders(orders(args.folder)), end="")
+    return 0
+
+
+def _add_shares(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("shares", help="what each cell of the matrix cost")
+    command.add_argument("folders", type=Path, nargs="+", help="such as artifacts/demo")
+    command.add_argument("--by", choices=("cell", "stage"), default="cell")
+    command.set_defaults(run=_shares)
+
+
+def _shares(args: argparse.Namespace) -> int:
+    from crgan.report.shares import by_cell, by_stage, report, shares
+
+    group = by_cell if args.by == "cell" else by_stage
+    print(report(shares(args.folders, group)), end="")
+    return 0
 
 
 def _add_html(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

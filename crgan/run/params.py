@@ -64,6 +64,7 @@ SLICES: dict[str, list[str]] = {
         "methods.{method}.options",
     ],
     "evaluate": [*_IMAGE, *_RUN, "evaluate"],
+    "select": [*_RUN, "evaluate", "selection"],
     "measure_images": [*_IMAGE, *_RUN, "visual", "profiles.{profile}.visual"],
     "train_judges": [
         *_CNN, "pretrain_id", "profiles.{profile}.pretrain_id", "pretrain_cam",
@@ -75,7 +76,9 @@ SLICES: dict[str, list[str]] = {
     "draw_methods": ["profile", *_IMAGE, *_RUN, "figures", "matrix.visual", "methods"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
     "tabulate_renderings": ["profile", "matrix.seeds", "methods"],
-    "make_table": ["profile", "matrix.seeds", "methods"],
+    "make_table": ["profile", "matrix.seeds", "methods", "chosen"],
+    "bound_table": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
+    "weigh_claims": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
 }  # fmt: skip
 
 
@@ -123,6 +126,10 @@ def check(params: dict[str, Any], origin: str = "params.yaml") -> None:
         known = ", ".join(params["profiles"])
         raise UserError(f"{origin}: profile is {params.get('profile')!r}; known profiles: {known}")
     _check_matrix(params, origin)
+    for entry in params.get("chosen") or []:
+        for name in entry["methods"]:
+            if name not in params["methods"]:
+                raise UserError(f"{origin}: chosen has method {name!r}, which methods lacks")
     banned = {"size", "nfiles"} & set(_all_keys(params))
     if banned:  # DVC's run cache ignores parameters of these names (treeverse/dvc#10296)
         raise UserError(f"{origin}: rename the key {sorted(banned)[0]!r}; DVC overlooks that name")
@@ -142,7 +149,16 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
-    groups = ("gan", "adapt", "rendered", "handcrafted", "visual", "judges", "renderings")
+    groups = (
+        "gan",
+        "adapt",
+        "rendered",
+        "handcrafted",
+        "visual",
+        "judges",
+        "renderings",
+        "selected",
+    )
     for group, start, end in [
         *((g, "source", "target") for g in groups),
         ("translators", "a", "b"),
@@ -190,6 +206,12 @@ def _check_trained(matrix: dict[str, Any], origin: str) -> None:
             raise UserError(
                 f"{origin}: matrix.visual has {' '.join(cell_key(cell))}, and matrix.judges lacks "
                 "judges of that direction"
+            )
+    for cell in matrix["selected"]:
+        if homes.get(cell_key(cell), "handcrafted") == "handcrafted":
+            raise UserError(
+                f"{origin}: matrix.selected has {' '.join(cell_key(cell))}, which is no cell of a "
+                "re-id CNN in matrix.gan, adapt or rendered"
             )
     starts = {f"d_id/{source}" for source in matrix["sources"]} | {"fresh"}
     starts |= {f"reid/{'{}/{}-{}'.format(*key)}" for key in homes if homes[key] != "handcrafted"}
