@@ -1,0 +1,170 @@
+"""The smoke profile's Table 4 through the Slurm profile, with jobs killed, against a local run.
+
+    python -m tests.cluster.prove_slurm        (make prove-slurm)
+
+On copies of this checkout, and a Slurm of one node that is started for it (slurm_node.py: root and
+four Debian packages). Once it has left a checkpoint, one GAN's job is cancelled by Slurm and the
+other GAN's process is killed with -9. The profile's `retries` must try both again, they must go on
+from their checkpoints, and the table must be, byte for byte, the one a local run makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from crgan.run.errors import UserError
+from tests.cluster.slurm_node import slurm_node
+from tests.stub_project import clean_environment, make, run
+
+TABLE = "results/table4.csv"
+ITERATIONS = 1500  # of a GAN, so that it can be killed in the middle
+SETTINGS = {
+    "profile": "smoke",
+    # Jobs ask Slurm for a GPU; there is none, so they compute on the CPU, one after the other.
+    "profiles.smoke.run.device": "auto",
+    "profiles.smoke.gan.iterations": ITERATIONS,
+    "profiles.smoke.gan.sample_every": 500,
+}
+OFTEN = {"CRGAN_CHECKPOINT_SECONDS": "1"}
+# What this node needs beside the profile: no accounts, no sacct (that takes a database).
+HERE = (
+    "--slurm-no-account", "--slurm-status-command", "squeue",
+    "--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "2",
+    "--latency-wait", "10", "--default-resources", "slurm_partition=main",
+)  # fmt: skip
+COMMAND = ("snakemake", TABLE, "--profile", "workflow/profiles/slurm", *HERE)
+
+
+class Victim:
+    """The training of a GAN that is ended once it has left a checkpoint."""
+
+    def __init__(self, project: Path, source: str, target: str, how: str) -> None:
+        self.how = how
+        self.name = f"crgan {source} to {target}"
+        self.words = ("stages.train_gan", "--source", source, "--target", target)
+        self.log = project / f"logs/artifacts/smoke/gan/crgan/{source}-{target}/seed0.log"
+        self.checkpoints = project / ".scratch/smoke/train_gan"
+        self.ended = False
+
+    def end_when_ready(self) -> None:
+        """End it, if it runs and has saved; only one runs at a time, on the node's one GPU."""
+        if self.ended or (pid := _process(*self.words)) is None:
+            return
+        began = Path(f"/proc/{pid}").stat().st_mtime
+        if not any(file.stat().st_mtime > began for file in self.checkpoints.glob("*.pt")):
+            return
+        at = self.iterations()[-1]
+        job = _variable(pid, "SLURM_JOB_ID")
+        if self.how == "scancel":
+            subprocess.run(["scancel", job], check=True)
+        else:
+            os.kill(pid, signal.SIGKILL)
+        self.ended = True
+        print(f"  {self.how}: {self.name}, Slurm job {job}, at iteration {at}", flush=True)
+
+    def iterations(self) -> list[int]:
+        """What the bar in the present attempt's log has shown."""
+        shown = re.findall(rf"(\d+)/{ITERATIONS} ", self.log.read_text(errors="replace"))
+        return [int(number) for number in shown] or [0]
+
+    def check(self) -> None:
+        """It was ended, and the attempt after that began where the checkpoint was."""
+        if not self.ended:
+            raise UserError(f"{self.name} was over before it could be ended: nothing is proved")
+        first = self.iterations()[0]
+        if first == 0:
+            raise UserError(f"{self.name} began anew after {self.how}; see {self.log}")
+        print(f"  after {self.how}, {self.name} went on from iteration {first}")
+
+
+def _process(*words: str) -> int | None:
+    """The Python process with these words on its command line, not a shell around it."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue  # ended meanwhile
+            if argv[0].endswith("python") and set(words) <= set(argv):
+                return int(entry.name)
+    return None
+
+
+def _variable(pid: int, name: str) -> str:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    return dict(line.partition("=")[::2] for line in variables)[name]
+
+
+def by_slurm(project: Path, victims: list[Victim]) -> str:
+    """Run the workflow through the profile, ending the victims; Snakemake's messages."""
+    with open(project / "slurm.out", "w+") as out:
+        engine = subprocess.Popen(
+            COMMAND, cwd=project, env=clean_environment(project, **OFTEN), text=True,
+            stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        while engine.poll() is None:
+            for victim in victims:
+                victim.end_when_ready()
+            time.sleep(0.1)
+        out.seek(0)
+        messages = out.read()
+    if engine.returncode:
+        raise UserError(f"{' '.join(COMMAND)} ended with {engine.returncode}:\n{messages[-6000:]}")
+    return messages
+
+
+def prove(folder: Path) -> None:
+    """Both runs and what must hold of them."""
+    started = time.monotonic()
+    local = make(folder / "local", SETTINGS, stubbed=False)
+    run(local, "snakemake", "--cores", "all", TABLE)
+    print(f"local run: {TABLE} in {time.monotonic() - started:.0f} s", flush=True)
+    project = make(folder / "slurm", SETTINGS, stubbed=False)
+    victims = [
+        Victim(project, "market1501", "dukemtmc", "scancel"),
+        Victim(project, "dukemtmc", "market1501", "kill -9"),
+    ]
+    with slurm_node():
+        started = time.monotonic()
+        print(" ".join(COMMAND), flush=True)
+        messages = by_slurm(project, victims)
+        print(f"Slurm run: {TABLE} in {time.monotonic() - started:.0f} s", flush=True)
+        for victim in victims:
+            victim.check()
+        jobs = len(re.findall(r"has been submitted with SLURM jobid", messages))
+        again = run(project, *COMMAND)
+    if "Nothing to be done" not in again:
+        raise UserError(f"a second run through Slurm is not idle:\n{again[-3000:]}")
+    print(f"  {jobs} Slurm jobs, killed attempts included; a second run has nothing to do")
+    if (project / TABLE).read_bytes() != (local / TABLE).read_bytes():
+        raise UserError(f"{TABLE} differs between {local} and {project}")
+    print(f"  {TABLE} is byte for byte the local run's")
+
+
+def main() -> None:
+    """Prove it in a temporary folder, or in --keep FOLDER."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster.prove_slurm",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--keep", type=Path, help="an empty folder for both runs, kept for a look")
+    args = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="prove-slurm-") as temporary:
+            prove(args.keep or Path(temporary))
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
