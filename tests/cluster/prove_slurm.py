@@ -2,10 +2,11 @@
 
     python -m tests.cluster.prove_slurm        (make prove-slurm)
 
-On copies of this checkout, and a Slurm of one node that is started for it (slurm_node.py: root and
-four Debian packages). Once it has left a checkpoint, one GAN's job is cancelled by Slurm and the
-other GAN's process is killed with -9. The profile's `retries` must try both again, they must go on
-from their checkpoints, and the table must be, byte for byte, the one a local run makes.
+On copies of this checkout with one direction and CR-GAN alone, and a Slurm of one node that is
+started for it (slurm_node.py: root and four Debian packages). Once it has left a checkpoint, the
+GAN's job is cancelled by Slurm; the second attempt's process is killed with -9. The profile's
+`retries` must try a third time, each attempt must go on from the checkpoint, and the table must be,
+byte for byte, the one a local run makes.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from pathlib import Path
 
 from crgan.run.errors import UserError
 from tests.cluster.slurm_node import slurm_node
-from tests.stub_project import clean_environment, make, run
+from tests.stub_project import PAIR, SMALL, clean_environment, make, run
 
 TABLE = "results/table4.csv"
+TABLES = (4,)
 ITERATIONS = 1500  # of a GAN, so that it can be killed in the middle
 SETTINGS = {
     "profile": "smoke",
@@ -32,7 +34,10 @@ SETTINGS = {
     "profiles.smoke.run.device": "auto",
     "profiles.smoke.gan.iterations": ITERATIONS,
     "profiles.smoke.gan.sample_every": 500,
+    **SMALL,
 }
+DIRECTION = f"{PAIR['source']}-{PAIR['target']}"
+ENDS = ("scancel", "kill -9")  # of the first and the second attempt; the third is let be
 OFTEN = {"CRGAN_CHECKPOINT_SECONDS": "1"}
 # What this node needs beside the profile: no accounts, no sacct (that takes a database).
 HERE = (
@@ -44,31 +49,37 @@ COMMAND = ("snakemake", TABLE, "--profile", "workflow/profiles/slurm", *HERE)
 
 
 class Victim:
-    """The training of a GAN that is ended once it has left a checkpoint."""
+    """The training of the GAN, which is ended each time it has left a checkpoint."""
 
-    def __init__(self, project: Path, source: str, target: str, how: str) -> None:
-        self.how = how
-        self.name = f"crgan {source} to {target}"
-        self.words = ("stages.train_gan", "--source", source, "--target", target)
-        self.log = project / f"logs/artifacts/smoke/gan/crgan/{source}-{target}/seed0.log"
+    def __init__(self, project: Path) -> None:
+        self.log = project / f"logs/artifacts/smoke/gan/crgan/{DIRECTION}/seed0.log"
         self.checkpoints = project / ".scratch/smoke/train_gan"
-        self.ended = False
+        self.pids: list[int] = []
 
-    def end_when_ready(self) -> None:
-        """End it, if it runs and has saved; only one runs at a time, on the node's one GPU."""
-        if self.ended or (pid := _process(*self.words)) is None:
+    def look(self) -> None:
+        """End the present attempt in the next of the ways, if it runs and has saved."""
+        pid = _process("stages.train_gan")
+        if pid is None or pid in self.pids or len(self.pids) == len(ENDS):
             return
         began = Path(f"/proc/{pid}").stat().st_mtime
         if not any(file.stat().st_mtime > began for file in self.checkpoints.glob("*.pt")):
             return
-        at = self.iterations()[-1]
-        job = _variable(pid, "SLURM_JOB_ID")
-        if self.how == "scancel":
+        job, how = _variable(pid, "SLURM_JOB_ID"), ENDS[len(self.pids)]
+        memory = re.search(r"MinMemoryNode=(\S+)", _output("scontrol", "show", "job", job))
+        shown = self.iterations()
+        if how == "scancel":
             subprocess.run(["scancel", job], check=True)
         else:
             os.kill(pid, signal.SIGKILL)
-        self.ended = True
-        print(f"  {self.how}: {self.name}, Slurm job {job}, at iteration {at}", flush=True)
+        self.pids.append(pid)
+        print(
+            f"  Slurm job {job}, {memory[1] if memory else '?'} of memory, on GPU "
+            f"{_variable(pid, 'CUDA_VISIBLE_DEVICES')}: iterations {shown[0]} to {shown[-1]}, "
+            f"then {how}",
+            flush=True,
+        )
+        if len(self.pids) > 1 and shown[0] == 0:
+            raise UserError(f"attempt {len(self.pids)} began anew; see {self.log}")
 
     def iterations(self) -> list[int]:
         """What the bar in the present attempt's log has shown."""
@@ -76,13 +87,13 @@ class Victim:
         return [int(number) for number in shown] or [0]
 
     def check(self) -> None:
-        """It was ended, and the attempt after that began where the checkpoint was."""
-        if not self.ended:
-            raise UserError(f"{self.name} was over before it could be ended: nothing is proved")
+        """It was ended in every way, and the last attempt began where the checkpoint was."""
+        if len(self.pids) < len(ENDS):
+            raise UserError("the GAN was trained before it could be ended: nothing is proved")
         first = self.iterations()[0]
         if first == 0:
-            raise UserError(f"{self.name} began anew after {self.how}; see {self.log}")
-        print(f"  after {self.how}, {self.name} went on from iteration {first}")
+            raise UserError(f"the last attempt began anew; see {self.log}")
+        print(f"  the last attempt went on from iteration {first}")
 
 
 def _process(*words: str) -> int | None:
@@ -103,17 +114,23 @@ def _variable(pid: int, name: str) -> str:
     return dict(line.partition("=")[::2] for line in variables)[name]
 
 
-def by_slurm(project: Path, victims: list[Victim]) -> str:
-    """Run the workflow through the profile, ending the victims; Snakemake's messages."""
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def by_slurm(project: Path, victim: Victim) -> str:
+    """Run the workflow through the profile, ending the victim; Snakemake's messages."""
     with open(project / "slurm.out", "w+") as out:
         engine = subprocess.Popen(
             COMMAND, cwd=project, env=clean_environment(project, **OFTEN), text=True,
             stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        while engine.poll() is None:
-            for victim in victims:
-                victim.end_when_ready()
-            time.sleep(0.1)
+        try:
+            while engine.poll() is None:
+                victim.look()
+                time.sleep(0.1)
+        finally:
+            engine.terminate()
         out.seek(0)
         messages = out.read()
     if engine.returncode:
@@ -124,21 +141,17 @@ def by_slurm(project: Path, victims: list[Victim]) -> str:
 def prove(folder: Path) -> None:
     """Both runs and what must hold of them."""
     started = time.monotonic()
-    local = make(folder / "local", SETTINGS, stubbed=False)
+    local = make(folder / "local", SETTINGS, TABLES, stubbed=False)
     run(local, "snakemake", "--cores", "all", TABLE)
     print(f"local run: {TABLE} in {time.monotonic() - started:.0f} s", flush=True)
-    project = make(folder / "slurm", SETTINGS, stubbed=False)
-    victims = [
-        Victim(project, "market1501", "dukemtmc", "scancel"),
-        Victim(project, "dukemtmc", "market1501", "kill -9"),
-    ]
+    project = make(folder / "slurm", SETTINGS, TABLES, stubbed=False)
+    victim = Victim(project)
     with slurm_node():
         started = time.monotonic()
         print(" ".join(COMMAND), flush=True)
-        messages = by_slurm(project, victims)
+        messages = by_slurm(project, victim)
         print(f"Slurm run: {TABLE} in {time.monotonic() - started:.0f} s", flush=True)
-        for victim in victims:
-            victim.check()
+        victim.check()
         jobs = len(re.findall(r"has been submitted with SLURM jobid", messages))
         again = run(project, *COMMAND)
     if "Nothing to be done" not in again:
