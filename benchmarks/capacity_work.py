@@ -1,14 +1,16 @@
 """What one job of a profile computes and holds: operations, memory and bytes, counted, not run.
 
-Steps are the stages' own `Training.step`s on fake tensors (shapes without contents), under torch's
-operation counter and hooks on what autograd keeps for the backward pass. What runs over pictures is
-multiplied out from the parameters. Rates of processor work are measured ones (docs/measurements.md).
+Steps are the stages' own `Training.step`s on the meta device (shapes without contents), under
+torch's operation counter and hooks on what autograd keeps for the backward pass. What runs over
+pictures is multiplied out from the parameters. Rates of processor work are measured ones
+(docs/measurements.md).
 """
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -16,7 +18,6 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -79,20 +80,35 @@ class _Kept:
             self.now -= size
 
 
+@contextlib.contextmanager
+def _shapes_alone() -> Iterator[None]:
+    """All tensors made within are shapes without contents, and stay so; nothing is learnt."""
+    begin = torch.optim.Adam.__init__
+
+    def plain(self: torch.optim.Adam, *args: Any, fused: bool = False, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)  # the fused kernel knows no such device
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.device("meta"))
+        for owner, name, instead in (
+            (nn.Module, "to", lambda net, *_, **__: net),
+            (torch.optim.Adam, "__init__", plain),
+            (torch.optim.Adam, "step", lambda *_: None),
+        ):
+            stack.enter_context(mock.patch.object(owner, name, instead))
+        yield
+
+
 class _Holder:
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
 
 
 def counted(step: Callable[[], object], *nets: nn.Module) -> Count:
-    """Run one step on fake tensors; optimizers do not move."""
+    """Count one step, which runs on shapes alone."""
     kept = _Kept(*nets)
-    still = [
-        mock.patch.object(optimizer, "step", lambda self, closure=None: None)
-        for optimizer in (torch.optim.Adam, torch.optim.SGD)
-    ]
     with (
-        still[0], still[1], FlopCounterMode(display=False) as counter,
+        FlopCounterMode(display=False) as counter,
         torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda holder: holder.tensor),
     ):  # fmt: skip
         step()
@@ -154,8 +170,7 @@ class Counts:
     def once(self, key: Any, count: Callable[[], Count]) -> Count:
         """Count a thing the first time it is asked for."""
         if key not in self._memory:
-            # fake parameters cannot be moved, and need not be
-            with FakeTensorMode(), mock.patch.object(nn.Module, "to", lambda net, *_, **__: net):
+            with _shapes_alone():
                 self._memory[key] = count()
         return self._memory[key]
 
@@ -198,7 +213,7 @@ class Counts:
         )  # fmt: skip
 
     def pairs(self, batch: int) -> Pairs:
-        """A fake mini-batch."""
+        """A mini-batch."""
         x, m = torch.randn(batch, 3, *self.size), torch.ones(batch, 1, *self.size)
         y = torch.zeros(batch, dtype=torch.int64)
         return Pairs(x, x, m, m, y, y)
@@ -223,7 +238,11 @@ class Counts:
             section = self.section("train_translation", method=model, model=model)
             o = settings_from(module.Options, section["translation"], model)
             training: cyclegan.Training = module.Training(o, self._task(), 0, "cpu")
-            nets = [part for n in training.learning() if isinstance(part := getattr(training, n), nn.Module)]
+            nets = [
+                part
+                for n in training.learning()
+                if isinstance(part := getattr(training, n), nn.Module)
+            ]
             return counted(lambda: training.step(o.iterations - 1, self.pairs(o.batch)), *nets)
 
         return self.once(model, count)
@@ -231,7 +250,8 @@ class Counts:
     def _task(self) -> Task:
         height, width = self.size
         numbers = np.arange(8)
-        images, masks = np.zeros((8, 1, 1, 3), np.uint8), np.zeros((8, 1, 1), np.bool_)
+        images = np.zeros((8, height, width, 3), np.uint8)
+        masks = np.zeros((8, height, width), np.bool_)
         split = Split(images, numbers, numbers, numbers)
         return Task(split, split, masks, masks, height, width)
 
@@ -244,9 +264,7 @@ class Counts:
             o = settings_from(stargan.Options, rest, "stargan")
             training = stargan.Training(o, 8, self.size, "cpu")
             t = o.n_critic - 1 if late else 0
-            return counted(
-                lambda: training.step(t, self.pairs(o.batch)), training.g, training.d
-            )
+            return counted(lambda: training.step(t, self.pairs(o.batch)), training.g, training.d)
 
         return self.once(("stargan", late), count)
 
@@ -335,7 +353,9 @@ class Counts:
         work.cpu += cpu
         if model == "hhl":
             early, late = self.stargan(False), self.stargan(True)
-            each = late.flops / s["stargan_n_critic"] + early.flops * (1 - 1 / s["stargan_n_critic"])
+            each = late.flops / s["stargan_n_critic"] + early.flops * (
+                1 - 1 / s["stargan_n_critic"]
+            )
             work.flops += s["stargan_iterations"] * each
             work.memory = max(work.memory, late.memory)
         return work
@@ -343,7 +363,11 @@ class Counts:
 
 def _pul(s: Mapping[str, Any], n: int) -> tuple[float, float, float]:
     lloyd = 30 * 2 * n * (n / s["pictures_per_cluster"]) * 2048  # 30 iterations of k-means
-    return s["rounds"] * s["epochs"] * n, s["rounds"] * n, s["rounds"] * lloyd / NEIGHBOURS_FLOPS * 8
+    return (
+        s["rounds"] * s["epochs"] * n,
+        s["rounds"] * n,
+        s["rounds"] * lloyd / NEIGHBOURS_FLOPS * 8,
+    )
 
 
 def _buc(s: Mapping[str, Any], n: int) -> tuple[float, float, float]:
