@@ -66,7 +66,7 @@ prove-slurm: env-cluster ## Table 4 at smoke scale on a one-node Slurm, jobs kil
 prove-remotes: env-cluster ## DVC: push, fresh clone, pull, nothing to rerun; a folder and an S3 server
 	python -m tests.cluster.prove_remotes
 
-prove-kubernetes: env-cluster ## jobs as Kubernetes gets them, against its schema; results in an S3 server
+prove-kubernetes: env-cluster ## each rule's job as Kubernetes would get it, against its schema
 	python -m tests.cluster.prove_kubernetes
 
 COMPILE = uv pip compile --universal --python-version 3.11 \
