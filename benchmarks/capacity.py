@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.capacity_work import ANY_JOB_SECONDS, Counts, Work
+from benchmarks.capacity_work import ANY_JOB_SECONDS, Count, Counts, Work
 from crgan.run import params as parameters
 
 _AXES = ("method", "model", "source", "target", "a", "b", "dataset", "gan", "features")
@@ -50,10 +50,11 @@ class Job:
 
     def seconds(self, tflops: float, cores: int) -> float:
         """From start to end; processor work spreads over `cores`."""
-        return ANY_JOB_SECONDS + self.work.flops / (tflops * 1e12) + self.work.cpu / cores
+        work = self.work
+        return ANY_JOB_SECONDS + work.flops / (tflops * 1e12) + work.cpu / cores + work.serial
 
 
-def graph(profile: str, seeds: int) -> list[Job]:
+def graph(profile: str, seeds: int, known: dict[Any, Count]) -> list[Job]:
     """The workflow's jobs for every table and figure."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import (
@@ -66,7 +67,7 @@ def graph(profile: str, seeds: int) -> list[Job]:
 
     config = {"profile": profile, "set": [f"matrix.seeds={list(range(seeds))}"]}
     params = parameters.effective(config)
-    counts = Counts(params)
+    counts = Counts(params, known)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=8),
@@ -211,9 +212,10 @@ def plan(jobs: list[Job], args: argparse.Namespace) -> Iterable[str]:
         )
 
 
-def disk(params: Mapping[str, Any], seeds: int) -> Iterable[str]:
+def disk(counts: Counts, seeds: int) -> Iterable[str]:
     """What the results of a profile take."""
-    counts, matrix = Counts(params), params["matrix"]
+    params: Mapping[str, Any] = counts.params
+    matrix = params["matrix"]
     height, width = params["profiles"][params["profile"]]["image"]["store"]
     picture = 3 * height * width
     stores = sum(counts.pictures(name) for name in matrix["datasets"]) * picture
@@ -251,12 +253,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cores", type=int, default=8, help="processor cores beside each GPU")
     parser.add_argument("--price", type=float, default=2.0, help="$ an hour of one GPU")
     args = parser.parse_args(argv)
+    params = parameters.effective({"profile": args.profile})
+    known: dict[Any, Count] = {}
     for seeds in args.seeds:
         print(f"\n### {seeds} seed{'s' if seeds > 1 else ''}\n")
-        jobs = graph(args.profile, seeds)
-        print("\n".join(plan(jobs, args)))
-        params = parameters.effective({"profile": args.profile})
-        print("\n".join(disk(params, seeds)), flush=True)
+        print("\n".join(plan(graph(args.profile, seeds, known), args)))
+        print("\n".join(disk(Counts(params, known), seeds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ MASKS_A_SECOND = 31.0  # MediaPipe Pose, one thread (776 pictures in 25 s)
 DESCRIBED_A_SECOND = 680.0  # LOMO, one thread; BoW is near
 UMDL_SECONDS = 540.0
 PREPARED_A_SECOND = 2000.0
-NEIGHBOURS_FLOPS = 1e11  # of numpy's products on 8 threads; for distances that stay on the CPU
+THREAD_FLOPS = 8e10  # of numpy's products on one thread (3,368 x 19,732 x 2048 on two in 1.7 s)
 ANY_JOB_SECONDS = 30.0  # Python, torch, CUDA, reading and writing
 TRANSLATORS: dict[str, Any] = {"ptgan": ptgan, "spgan": spgan, "m2mgan": m2mgan}
 
@@ -122,13 +122,15 @@ class Work:
 
     Attributes:
         flops: on the GPU.
-        cpu: seconds of one core beside it.
+        cpu: seconds of one core beside it, which more cores shorten.
         memory: bytes on the GPU.
+        serial: seconds of one core that more of them do not shorten.
     """
 
     flops: float = 0.0
     cpu: float = 0.0
     memory: float = 0.0
+    serial: float = 0.0
 
 
 @dataclass
@@ -137,10 +139,11 @@ class Counts:
 
     Args:
         params: all parameters; `profile` names the scale.
+        known: what was counted before with the same scale.
     """
 
     params: Mapping[str, Any]
-    _memory: dict[Any, Count] = field(default_factory=dict)
+    known: dict[Any, Count] = field(default_factory=dict)
 
     def section(self, stage: str, **cell: str) -> dict[str, Any]:
         """The stage's slice of the parameters."""
@@ -169,10 +172,10 @@ class Counts:
 
     def once(self, key: Any, count: Callable[[], Count]) -> Count:
         """Count a thing the first time it is asked for."""
-        if key not in self._memory:
+        if key not in self.known:
             with _shapes_alone():
-                self._memory[key] = count()
-        return self._memory[key]
+                self.known[key] = count()
+        return self.known[key]
 
     def reid(self, batch: int, classes: int = 751) -> Count:
         """Forward and backward of the re-id CNN."""
@@ -322,7 +325,7 @@ class Counts:
 
     def _evaluate(self, cell: Mapping[str, str]) -> Work:
         n = self.pictures(cell["target"], "query", "gallery")
-        cpu = 2 * n**2 * 2048 / NEIGHBOURS_FLOPS * 8
+        cpu = 2 * n**2 * 2048 / THREAD_FLOPS  # re-ranking: everyone's neighbours
         return Work(0 if "features" in cell else n * self.look(), cpu)
 
     def _measure_images(self, cell: Mapping[str, str]) -> Work:
@@ -347,10 +350,10 @@ class Counts:
             return Work()
         s = self.section("adapt", method=cell["method"], model=model)["adaptation"]
         n = self.pictures(cell["target"], "train")
-        trained, looked, cpu = SHARES[model](s, n)
-        work = self._train_reid(trained, s["batch"])
+        trained, looked, serial = SHARES[model](s, n)
+        work = self._train_reid(trained, HELD[model](s) if model in HELD else s["batch"])
         work.flops += looked * self.look()
-        work.cpu += cpu
+        work.serial += serial
         if model == "hhl":
             early, late = self.stargan(False), self.stargan(True)
             each = late.flops / s["stargan_n_critic"] + early.flops * (
@@ -362,30 +365,25 @@ class Counts:
 
 
 def _pul(s: Mapping[str, Any], n: int) -> tuple[float, float, float]:
-    lloyd = 30 * 2 * n * (n / s["pictures_per_cluster"]) * 2048  # 30 iterations of k-means
-    return (
-        s["rounds"] * s["epochs"] * n,
-        s["rounds"] * n,
-        s["rounds"] * lloyd / NEIGHBOURS_FLOPS * 8,
-    )
+    lloyd = 30 * 2 * n * (n / s["pictures_per_cluster"]) * 2048  # 30 iterations, on one thread
+    rounds = s["rounds"]
+    return rounds * s["epochs"] * n, rounds * n, rounds * lloyd / THREAD_FLOPS
 
 
 def _buc(s: Mapping[str, Any], n: int) -> tuple[float, float, float]:
     rounds = s["rounds"]
-    return (
-        (s["first_epochs"] + (rounds - 1) * s["epochs"]) * n,
-        rounds * n,
-        rounds * n**2 * 2048 / NEIGHBOURS_FLOPS * 8,
-    )
+    trained = (s["first_epochs"] + (rounds - 1) * s["epochs"]) * n
+    return trained, rounds * n, rounds * 2 * n**2 * 2048 / THREAD_FLOPS  # on one thread
 
 
 def _cluster_contrast(s: Mapping[str, Any], n: int) -> tuple[float, float, float]:
-    neighbours = s["rounds"] * 2 * n**2 * 2048 / NEIGHBOURS_FLOPS * 8
-    return s["rounds"] * s["iterations"] * s["batch"], s["rounds"] * n, neighbours
+    rounds = s["rounds"]
+    neighbours = 2 * n**2 * 2048 / (8 * THREAD_FLOPS)  # on eight threads
+    return rounds * s["iterations"] * s["batch"], rounds * n, rounds * neighbours
 
 
 # model: (options, the target's training pictures) -> pictures trained on, pictures looked at, and
-# seconds of one core. PUL counts every picture as trusted, so it is an upper bound.
+# seconds on the processor. PUL counts every picture as trusted, so it is an upper bound.
 SHARES: dict[str, Callable[[Mapping[str, Any], int], tuple[float, float, float]]] = {
     "pul": _pul,
     "buc": _buc,
@@ -404,4 +402,11 @@ SHARES: dict[str, Callable[[Mapping[str, Any], int], tuple[float, float, float]]
         0,
         0,
     ),
+}
+
+# Pictures whose activations are kept at once, where that is not the batch.
+HELD: dict[str, Callable[[Mapping[str, Any]], int]] = {
+    "tjaidl": lambda s: 2 * s["batch"],
+    "mmfa": lambda s: 2 * s["batch"],
+    "hhl": lambda s: s["batch"] + s["people"] * s["pictures"] + 9 * s["target_batch"],
 }

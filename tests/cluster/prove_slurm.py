@@ -1,12 +1,13 @@
-"""The smoke profile's Table 4 through the Slurm profile, with jobs killed, against a local run.
+"""The smoke profile through the Slurm profile, with jobs killed, against a local run.
 
-    python -m tests.cluster.prove_slurm        (make prove-slurm)
+    python -m tests.cluster.prove_slurm            Table 4 (make prove-slurm)
+    python -m tests.cluster.prove_slurm --short    a camera classifier, two jobs
 
-On copies of this checkout with one direction and CR-GAN alone, and a Slurm of one node that is
+On a copy of this checkout with one direction and CR-GAN alone, and a Slurm of one node that is
 started for it (slurm_node.py: root and four Debian packages). Once it has left a checkpoint, the
-GAN's job is cancelled by Slurm; the second attempt's process is killed with -9. The profile's
-`retries` must try a third time, each attempt must go on from the checkpoint, and the table must be,
-byte for byte, the one a local run makes.
+job of the victim (the GAN; the classifier in short) is cancelled by Slurm; the second attempt's
+process is killed with -9. The profile's `retries` must try a third time, each attempt must go on
+from the checkpoint, and the result must be, byte for byte, the one a local run makes.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from crgan.run.errors import UserError
 from tests.cluster.slurm_node import slurm_node
 from tests.stub_project import PAIR, SMALL, clean_environment, make, run
 
-TABLE = "results/table4.csv"
 TABLES = (4,)
-ITERATIONS = 1500  # of a GAN, so that it can be killed in the middle
+ITERATIONS = 1500  # of the victim, so that it can be killed in the middle
 SETTINGS = {
     "profile": "smoke",
     # Jobs ask Slurm for a GPU; there is none, so they compute on the CPU, one after the other.
     "profiles.smoke.run.device": "auto",
     "profiles.smoke.gan.iterations": ITERATIONS,
     "profiles.smoke.gan.sample_every": 500,
+    "profiles.smoke.pretrain_cam.iterations": ITERATIONS,
     **SMALL,
 }
-DIRECTION = f"{PAIR['source']}-{PAIR['target']}"
 ENDS = ("scancel", "kill -9")  # of the first and the second attempt; the third is let be
 OFTEN = {"CRGAN_CHECKPOINT_SECONDS": "1"}
 # What this node needs beside the profile: no accounts, no sacct (that takes a database).
@@ -45,20 +46,46 @@ HERE = (
     "--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "2",
     "--latency-wait", "10", "--default-resources", "slurm_partition=main",
 )  # fmt: skip
-COMMAND = ("snakemake", TABLE, "--profile", "workflow/profiles/slurm", *HERE)
+PROFILE = ("--profile", "workflow/profiles/slurm", *HERE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is made, and the job that is ended meanwhile.
+
+    Attributes:
+        target: of Snakemake.
+        stage: the victim's.
+        log: the victim's, below logs/artifacts/smoke.
+    """
+
+    target: str
+    stage: str
+    log: str
+
+
+FULL = Case(
+    "results/table4.csv", "train_gan", f"gan/crgan/{PAIR['source']}-{PAIR['target']}/seed0.log"
+)
+SHORT = Case(
+    f"artifacts/smoke/d_cam/{PAIR['target']}/seed0.pt",
+    "pretrain_cam",
+    f"d_cam/{PAIR['target']}/seed0.log",
+)
 
 
 class Victim:
-    """The training of the GAN, which is ended each time it has left a checkpoint."""
+    """A training that is ended each time it has left a checkpoint."""
 
-    def __init__(self, project: Path) -> None:
-        self.log = project / f"logs/artifacts/smoke/gan/crgan/{DIRECTION}/seed0.log"
-        self.checkpoints = project / ".scratch/smoke/train_gan"
+    def __init__(self, project: Path, case: Case) -> None:
+        self.stage = f"stages.{case.stage}"
+        self.log = project / "logs/artifacts/smoke" / case.log
+        self.checkpoints = project / ".scratch/smoke" / case.stage
         self.pids: list[int] = []
 
     def look(self) -> None:
         """End the present attempt in the next of the ways, if it runs and has saved."""
-        pid = _process("stages.train_gan")
+        pid = _process(self.stage)
         if pid is None or pid in self.pids or len(self.pids) == len(ENDS):
             return
         began = Path(f"/proc/{pid}").stat().st_mtime
@@ -89,7 +116,7 @@ class Victim:
     def check(self) -> None:
         """It was ended in every way, and the last attempt began where the checkpoint was."""
         if len(self.pids) < len(ENDS):
-            raise UserError("the GAN was trained before it could be ended: nothing is proved")
+            raise UserError("the training was over before it could be ended: nothing is proved")
         first = self.iterations()[0]
         if first == 0:
             raise UserError(f"the last attempt began anew; see {self.log}")
@@ -118,11 +145,11 @@ def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def by_slurm(project: Path, victim: Victim) -> str:
+def by_slurm(project: Path, command: tuple[str, ...], victim: Victim) -> str:
     """Run the workflow through the profile, ending the victim; Snakemake's messages."""
     with open(project / "slurm.out", "w+") as out:
         engine = subprocess.Popen(
-            COMMAND, cwd=project, env=clean_environment(project, **OFTEN), text=True,
+            command, cwd=project, env=clean_environment(project, **OFTEN), text=True,
             stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -134,32 +161,34 @@ def by_slurm(project: Path, victim: Victim) -> str:
         out.seek(0)
         messages = out.read()
     if engine.returncode:
-        raise UserError(f"{' '.join(COMMAND)} ended with {engine.returncode}:\n{messages[-6000:]}")
+        raise UserError(f"{' '.join(command)} ended with {engine.returncode}:\n{messages[-6000:]}")
     return messages
 
 
-def prove(folder: Path) -> None:
+def prove(folder: Path, case: Case) -> None:
     """Both runs and what must hold of them."""
+    project = make(folder / "project", SETTINGS, TABLES, stubbed=False)
     started = time.monotonic()
-    local = make(folder / "local", SETTINGS, TABLES, stubbed=False)
-    run(local, "snakemake", "--cores", "all", TABLE)
-    print(f"local run: {TABLE} in {time.monotonic() - started:.0f} s", flush=True)
-    project = make(folder / "slurm", SETTINGS, TABLES, stubbed=False)
-    victim = Victim(project)
+    run(project, "snakemake", "--cores", "all", case.target)
+    expected = (project / case.target).read_bytes()
+    print(f"local run: {case.target} in {time.monotonic() - started:.0f} s", flush=True)
+    run(project, "git", "clean", "-qfdx")
+    victim = Victim(project, case)
+    command = ("snakemake", case.target, *PROFILE)
     with slurm_node():
         started = time.monotonic()
-        print(" ".join(COMMAND), flush=True)
-        messages = by_slurm(project, victim)
-        print(f"Slurm run: {TABLE} in {time.monotonic() - started:.0f} s", flush=True)
+        print(" ".join(command), flush=True)
+        messages = by_slurm(project, command, victim)
+        print(f"Slurm run: {case.target} in {time.monotonic() - started:.0f} s", flush=True)
         victim.check()
         jobs = len(re.findall(r"has been submitted with SLURM jobid", messages))
-        again = run(project, *COMMAND)
+        again = run(project, *command)
     if "Nothing to be done" not in again:
         raise UserError(f"a second run through Slurm is not idle:\n{again[-3000:]}")
     print(f"  {jobs} Slurm jobs, killed attempts included; a second run has nothing to do")
-    if (project / TABLE).read_bytes() != (local / TABLE).read_bytes():
-        raise UserError(f"{TABLE} differs between {local} and {project}")
-    print(f"  {TABLE} is byte for byte the local run's")
+    if (project / case.target).read_bytes() != expected:
+        raise UserError(f"{case.target} in {project} is not the local run's")
+    print(f"  {case.target} is byte for byte the local run's")
 
 
 def main() -> None:
@@ -169,11 +198,12 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--keep", type=Path, help="an empty folder for both runs, kept for a look")
+    parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept for a look")
+    parser.add_argument("--short", action="store_true", help="two jobs in place of a table")
     args = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="prove-slurm-") as temporary:
-            prove(args.keep or Path(temporary))
+            prove(args.keep or Path(temporary), SHORT if args.short else FULL)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
