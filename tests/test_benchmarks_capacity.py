@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import capacity_million
 from benchmarks.capacity import Job, before, critical, schedule
 from benchmarks.capacity_work import Counts, Work, counted
 from crgan.run import params as parameters
@@ -54,3 +55,14 @@ def test_the_smoke_profiles_gan_is_counted_by_its_own_step() -> None:
     iterations = params["profiles"]["smoke"]["gan"]["iterations"]
     expected = iterations / 2 * (early.flops + late.flops)
     assert counts.work("train_gan", cell).flops == expected
+
+
+def test_a_million_pictures_end_what_needs_all_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    capacity_million.main(["--pictures", "16522", "1e6"])
+    rows = {
+        line.split("|")[1].split(":")[0].strip(): line
+        for line in capsys.readouterr().out.splitlines()
+    }
+    assert "stops" in rows["BUC"].split("|")[3]
+    assert "stops" not in rows["BUC"].split("|")[2]
+    assert "stops" not in rows["PUL"]
