@@ -78,14 +78,14 @@ class Victim:
     """A training that is ended each time it has left a checkpoint."""
 
     def __init__(self, project: Path, case: Case) -> None:
-        self.stage = f"stages.{case.stage}"
+        self.project, self.stage = project.resolve(), f"stages.{case.stage}"
         self.log = project / "logs/artifacts/smoke" / case.log
         self.checkpoints = project / ".scratch/smoke" / case.stage
         self.pids: list[int] = []
 
     def look(self) -> None:
         """End the present attempt in the next of the ways, if it runs and has saved."""
-        pid = _process(self.stage)
+        pid = _process(self.project, self.stage)
         if pid is None or pid in self.pids or len(self.pids) == len(ENDS):
             return
         began = Path(f"/proc/{pid}").stat().st_mtime
@@ -123,15 +123,19 @@ class Victim:
         print(f"  the last attempt went on from iteration {first}")
 
 
-def _process(*words: str) -> int | None:
-    """The Python process with these words on its command line, not a shell around it."""
+def _process(project: Path, word: str) -> int | None:
+    """The Python process of the project with this word on its command line, not a shell around it.
+
+    By its folder too: others may run the same stage on this machine, and are not to be ended.
+    """
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                here = (entry / "cwd").resolve() == project
             except OSError:
-                continue  # ended meanwhile
-            if argv[0].endswith("python") and set(words) <= set(argv):
+                continue  # ended meanwhile, or not ours
+            if here and argv[0].endswith("python") and word in argv:
                 return int(entry.name)
     return None
 
