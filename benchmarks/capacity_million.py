@@ -13,11 +13,11 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.capacity_shares import MASKS_A_SECOND, THREAD_FLOPS
+
 PICTURE = 3 * 256 * 128  # bytes in the store
 MASK = 256 * 128 / 8  # bytes, one bit a pixel, before compression
 FEATURE = 2048 * 4
-MASKS_A_SECOND = 31.0  # MediaPipe Pose, one thread
-THREAD_FLOPS = 8e10  # of numpy's products on one thread, measured
 CNN_FLOPS = 5.34e9  # of one picture forward, counted by benchmarks.capacity_work
 CAMERAS = 8
 
