@@ -6,7 +6,8 @@ CORES ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint format lock tables figures report check-report smoke clean-results check-jppnet FORCE
+.PHONY: help env env-cluster test lint format lock tables figures report check-report smoke \
+  clean-results check-jppnet prove-slurm prove-remotes prove-kubernetes FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z%/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -64,8 +65,25 @@ test: lint ## lint and the whole test suite, both engines end to end at smoke sc
 check-jppnet: env .venv-tf/.installed ## our JPPNet against TensorFlow (2 GB in .venv-tf; 10 minutes)
 	python -m tests.exactness.jppnet_tf --tensorflow .venv-tf/bin/python $(if $(AUTHORS),--authors "$(AUTHORS)")
 
-lock: env ## requirements.in -> requirements.lock
-	uv pip compile requirements.in --universal --python-version 3.11 \
-	  --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+env-cluster: .venv/.cluster ## add to .venv what clusters and object stores need (docs/clusters.md)
+
+.venv/.cluster: .venv/.installed requirements-cluster.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.lock
+	touch $@
+
+prove-slurm: env-cluster ## Table 4 at smoke scale on a one-node Slurm, jobs killed (root; not in `make test`)
+	python -m tests.cluster.prove_slurm
+
+prove-remotes: env-cluster ## DVC: push, fresh clone, pull, nothing to rerun; a folder and an S3 server
+	python -m tests.cluster.prove_remotes
+
+prove-kubernetes: env-cluster ## each rule's job as Kubernetes would get it, against its schema
+	python -m tests.cluster.prove_kubernetes
+
+COMPILE = uv pip compile --universal --python-version 3.11 \
+  --no-emit-index-url --no-header --no-annotate --quiet
+lock: env ## requirements*.in -> requirements*.lock
+	$(COMPILE) requirements.in -o requirements.lock
+	$(COMPILE) requirements-cluster.in -c requirements.lock -o requirements-cluster.lock
 
 FORCE:
