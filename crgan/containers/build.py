@@ -186,3 +186,7 @@ def _run(command: Sequence[str], hint: str) -> None:
         raise UserError(f"{command[0]}: no such program on PATH; install it") from None
     if done.returncode:
         raise UserError(f"{' '.join(command)} ended with {done.returncode}; {hint}")
+
+
+if __name__ == "__main__":
+    main()

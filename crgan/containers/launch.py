@@ -254,3 +254,7 @@ def _become(command: Sequence[str], environment: Mapping[str, str]) -> None:
         raise UserError(f"{command[0]}: no such program on PATH")
     sys.stdout.flush()
     os.execve(program, list(command), dict(environment))
+
+
+if __name__ == "__main__":
+    main()
