@@ -1,4 +1,4 @@
-"""The lock file of images: what enters records, what makes them stale, and what the recipes hold."""
+"""The lock file of images: what enters records, what makes them stale, what recipes hold."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_lock_file_says_what_each_image_was_built_from() -> None:
 
 def test_a_damaged_lock_file_is_named(project: Path) -> None:
     (project / images.LOCK).write_text("{")
-    with pytest.raises(UserError, match="images.lock"):
+    with pytest.raises(UserError, match=r"images\.lock"):
         images.read_lock()
 
 
