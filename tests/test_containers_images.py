@@ -186,13 +186,13 @@ def test_the_dockerfile_builds_every_image_from_its_recipe() -> None:
         assert copied
         assert copied[1].split() == [path.as_posix() for path in images.recipe_files(image)]
         assert f"/tmp/health.py {image}\n" in body
-        assert re.findall(r"^USER (\S+)$", body, re.M) == ["crgan"]
+        assert re.findall(r"^USER (\S+)$", body, re.M) == ["1000"]
         assert f'image.title="crgan/{image}"' in body
     assert re.search(r"@sha256:[0-9a-f]{64}$", build.default_base())
 
 
 def test_compose_names_the_same_base_and_a_target_there_is() -> None:
-    service = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]["pipeline"]
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["pipeline"]
     assert service["build"]["args"]["BASE_IMAGE"].endswith(f":-{build.default_base()}}}")
     assert service["build"]["target"] in images.LAYERS
     assert service["network_mode"].endswith(":-none}")
