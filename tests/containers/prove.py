@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from crgan.run.images import LAYERS, LOCK, REQUIREMENTS
-from crgan.run.io import read_json
+from crgan.run.io import read_json, write_json
 from tests.stub_project import SMALL, make, run
 
 TABLE = "results/table2.csv"
@@ -101,7 +101,7 @@ class Proof:
         idle = self.step("nothing to do", folder, "snakemake", "--cores", "1", "--", TABLE)
         assert "Nothing to be done" in idle, idle
         lock["images"]["training"]["digest"] = f"sha256:{'0' * 64}"
-        (folder / LOCK).write_text(f"{lock}".replace("'", '"'))
+        write_json(folder / LOCK, lock)
         told = self.step("changed", folder, "snakemake", "--cores", "1", "-n", "--", TABLE)
         assert "image training was sha256:" in told, told
 
@@ -145,18 +145,8 @@ def main() -> None:
             ),
         }
         if proof.sif:
-            command = (
-                "snakemake",
-                "--cores",
-                "all",
-                "--sdm",
-                "apptainer",
-                "-q",
-                "all",
-                "--",
-                TABLE,
-            )
-            tables["sdm"] = proof.in_containers("sdm", *command)
+            words = ["snakemake", "--cores", "all", "--sdm", "apptainer", "-q", "all", "--"]
+            tables["sdm"] = proof.in_containers("sdm", *words, TABLE)
         for name, table in tables.items():
             assert table == expected, f"{name}: another table than on the host"
             print(f"{name}: {TABLE} equals the host's, {len(table)} bytes")
