@@ -47,6 +47,7 @@ lint: env ## style, types and workflow checks
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	hadolint docker/Dockerfile
 
 format: env ## rewrite files in the project's style
 	ruff check --fix .

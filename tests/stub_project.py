@@ -95,7 +95,7 @@ def make(
     for name in _files():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target, follow_symlinks=False)
+        shutil.copy(ROOT / name, target, follow_symlinks=False)  # scripts stay executable
     for stage in sorted((folder / "stages").glob("*.py")):
         if stubbed and "StageParser(" in stage.read_text():
             stage.write_text(stub(stage.read_text()))

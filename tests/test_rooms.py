@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A room may import those before it.
 ORDER = ("run", "metrics", "data", "parsing", "nets", "gan", "reid", "adapt", "handcrafted",
-         "report", "engines")  # fmt: skip
+         "report", "engines", "containers")  # fmt: skip
 FILES = sorted((ROOT / "crgan").glob("*/**/*.py"))
 
 

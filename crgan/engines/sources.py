@@ -5,6 +5,8 @@ dvc.yaml and dvc.lock long (DVC writes its lock file anew after each stage). So 
 more: `list_sources` depends on the folders crgan and stages, takes a moment, and writes for each
 stage (and each method of it) the files behind it with their hashes. Stages depend on their list,
 which changes when one of these files does. Being first, it also says what is missing.
+
+Where stages run in containers (CRGAN_RUNTIME), the list of a stage ends with its image's digest.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crgan.run import images
 from crgan.run.code import FIXED_MODEL, METHOD_FOLDER, ROOT, code_of
 from crgan.run.io import atomic_path, sha256_file
 from crgan.run.params import SLICES
@@ -40,9 +43,9 @@ def listings(params: Mapping[str, Any]) -> dict[str, str]:
         by_method = stage in METHOD_FOLDER and stage not in FIXED_MODEL
         if by_method:
             for model in sorted({cell["model"] for cell in matrix[GROUPS[stage]]}):
-                found[f"{stage}/{model}.txt"] = _listing(code_of(stage, model))
+                found[f"{stage}/{model}.txt"] = _listing(code_of(stage, model), stage)
         if not by_method or stage in WITHOUT_METHOD:
-            found[f"{stage}.txt"] = _listing(code_of(stage))
+            found[f"{stage}.txt"] = _listing(code_of(stage), stage)
     return found
 
 
@@ -59,5 +62,7 @@ def write(params: Mapping[str, Any], folder: Path = FOLDER) -> None:
                 temporary.write_text(text)
 
 
-def _listing(files: list[str]) -> str:
-    return "".join(f"{sha256_file(ROOT / name)}  {name}\n" for name in files)
+def _listing(files: list[str], stage: str) -> str:
+    image = images.around(stage)
+    last = f"{image['digest']}  image {image['name']}\n" if image else ""
+    return "".join(f"{sha256_file(ROOT / name)}  {name}\n" for name in files) + last

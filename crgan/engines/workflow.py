@@ -15,6 +15,7 @@ from typing import Any
 from crgan.report.cells import cells_of
 from crgan.report.claims import cells_needed, load_claims
 from crgan.report.printed import TABLES, printed_inputs, printed_path
+from crgan.run import images
 from crgan.run.code import code_of
 from crgan.run.errors import UserError
 from crgan.run.params import (
@@ -64,10 +65,12 @@ class Experiment:
 
     Args:
         config: Snakemake's `config`, holding only what the command line set.
+        apptainer: whether Snakemake starts jobs in containers itself (--sdm apptainer).
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, apptainer: bool = False) -> None:
         self.params = effective(config)
+        self._apptainer = apptainer
         self.profile: str = self.params["profile"]
         self.matrix: dict[str, Any] = self.params["matrix"]
         settings = self.params["profiles"][self.profile]["run"]
@@ -93,6 +96,21 @@ class Experiment:
     def _model_axis(self, group: str) -> Callable[[Any], dict[str, str]]:
         look_up = self.model(group)
         return lambda wildcards: {"model": look_up(wildcards)}
+
+    def container(self, stage: str) -> str | None:
+        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry."""
+        if not self._apptainer:
+            return None
+        name = images.image_of(stage)
+        locked = images.read_lock().get(name, {})
+        if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
+            return str(locked["sif"])
+        if locked.get("reference"):
+            return f"docker://{locked['reference']}"
+        raise UserError(
+            f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
+            "run docker/build --sif, or docker/build --push PREFIX"
+        )
 
     def code(self, stage: str, group: str | None = None) -> Callable[[Any], list[str]]:
         """For `input:`, the source files behind a cell; `group` is its part of the matrix."""
@@ -205,11 +223,15 @@ def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:
 
     Args:
         params: jobs read these, as they were when the run began (`crgan.run.params.snapshot`).
-        own_python: whether `python` is the one that runs Snakemake, environment activated or not.
+        own_python: whether `python` is the one that runs Snakemake, environment activated or not;
+            with CRGAN_RUNTIME set, the launcher's comes before it.
     """
     text = f"export {ENVIRONMENT}={snapshot_path(params)}; "
     if own_python:
-        text += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+        first = str(Path(sys.executable).parent)
+        if images.runtime() != "host":
+            first = f"{images.ROOT / 'docker' / 'shims'}:{first}"
+        text += f"export PATH={shlex.quote(first)}:$PATH; "
     return text
 
 

@@ -88,17 +88,20 @@ def _closure(start: str) -> tuple[str, ...]:
 @cache
 def _imports(name: str) -> tuple[str, ...]:
     """Project files that `name` imports, at any depth of its own text."""
+    found = [file for module in imported_modules(name) for file in project_files(module)]
+    return tuple(f for f in dict.fromkeys(found) if not f.startswith(_IGNORED))
+
+
+@cache
+def imported_modules(name: str) -> tuple[str, ...]:
+    """Dotted names that a file's import statements may load, at any depth of its text."""
     try:
         tree = ast.parse((ROOT / name).read_text())
     except FileNotFoundError:
         raise UserError(
             f"{name}: no such file; a stage or a model in params.yaml's matrix is named after it"
         ) from None
-    found: list[str] = []
-    for node in ast.walk(tree):
-        for module in _modules(node, name):
-            found += _files(module)
-    return tuple(f for f in dict.fromkeys(found) if not f.startswith(_IGNORED))
+    return tuple(module for node in ast.walk(tree) for module in _modules(node, name))
 
 
 def _modules(node: ast.AST, importer: str) -> list[str]:
@@ -112,7 +115,7 @@ def _modules(node: ast.AST, importer: str) -> list[str]:
     return [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
 
 
-def _files(module: str) -> list[str]:
+def project_files(module: str) -> list[str]:
     """The file of a project module, and the `__init__` files on the way to it that say anything."""
     parts = module.split(".")
     if parts[0] not in ("crgan", "stages"):

@@ -2,8 +2,8 @@
 
 The outputs of a job have a record beside them: `seed0.pt` and `seed0.csv` share `seed0.prov.json`.
 `Judge` decides from records and contents alone, without either engine's memory, whether an output
-is what the present parameters and sources would make: the same parameter slice, the same code, and
-inputs that are themselves current.
+is what the present parameters and sources would make: the same parameter slice, the same code, the
+same container image if it was made in one, and inputs that are themselves current.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from crgan.run.code import code_digest, code_of
 from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes
+from crgan.run.images import identity
 from crgan.run.io import canonical_json, read_json, sha256_bytes
 from crgan.run.params import SLICES, digest, slice_of
 
@@ -29,8 +30,12 @@ def record_path(output: str | Path) -> Path:
 
 
 def key_of(record: dict[str, Any]) -> str:
-    """Identity of a computation: stage, cell, parameters, code and inputs; not time or machine."""
+    """Identity of a computation: stage, cell, parameters, code, inputs and, where it runs in one,
+    container image; not time or machine.
+    """
     parts = {k: record[k] for k in ("stage", "cell", "code_sha256", "inputs")}
+    if record.get("image"):
+        parts["image"] = record["image"]
     return sha256_bytes(canonical_json({**parts, "params": digest(record["params"])}).encode())
 
 
@@ -50,6 +55,7 @@ class Judge:
     _outputs: dict[str, str | None] = field(default_factory=dict)
     _records: dict[Path, str | None] = field(default_factory=dict)
     _code: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    _images: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hashes = self.hashes or Hashes(None)
@@ -110,11 +116,27 @@ class Judge:
             return f"parameters changed: {_difference(record['params'], now)}"
         if record["code_sha256"] != self._code_digest(stage, cell.get("model")):
             return "source code changed"
+        reason = self._why_image_stale(record.get("image"))
+        if reason:
+            return reason
         for name, sha256 in record["inputs"].items():
             reason = self._why_input_stale(name, sha256)
             if reason:
                 return f"{name}: {reason}"
         return None
+
+    def _why_image_stale(self, image: dict[str, str] | None) -> str | None:
+        """A container's work stands as long as its image does, wherever it is looked at; what was
+        made on a host asks for no image.
+        """
+        if not image:
+            return None
+        name = image["name"]
+        if name not in self._images:
+            self._images[name] = identity(name)
+        if self._images[name] == image["digest"]:
+            return None
+        return f"image {name} was {_short(image['digest'])}, is {_short(self._images[name])}"
 
     def _why_input_stale(self, name: str, sha256: str) -> str | None:
         path = record_path(self.root / name)
@@ -161,6 +183,11 @@ def relative(path: str | Path) -> str:
     """A path as records name it: relative to the project where it lies inside."""
     name = os.path.relpath(path)
     return os.path.abspath(path) if name.startswith("..") else Path(name).as_posix()
+
+
+def _short(digest: str) -> str:
+    kind, _, value = digest.partition(":")
+    return f"{kind}:{value[:12]}"
 
 
 def _difference(old: Any, new: Any, prefix: str = "") -> str:

@@ -31,7 +31,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crgan.run import distributed
+from crgan.run import distributed, images
 from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.code import code_digest, code_of
@@ -131,6 +131,9 @@ class Run:
             "inputs": {relative(path): hashes.of(path) for path in self.inputs},
         }
         hashes.save()
+        image = images.inside()
+        if image:
+            self.record["image"] = image
         self.key = key_of(self.record)
 
     @property
@@ -200,7 +203,7 @@ class Run:
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "python": platform.python_version(),
             "versions": _versions(),
-            "image": os.environ.get("CRGAN_IMAGE"),
+            "image": self.record.get("image"),
             "started": self._began.isoformat(timespec="seconds"),
             "wall_seconds": round(time.monotonic() - self._started, 2),
             "peak_memory_mb": round(peak, 1),
@@ -327,7 +330,8 @@ def _commit() -> str | None:
             capture_output=True, text=True, check=True, timeout=20,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return None  # a source archive without git still runs
+        # A source archive without git still runs; an image without git is told by what starts it.
+        return os.environ.get("CRGAN_COMMIT")
     return done.stdout.strip()
 
 

@@ -18,7 +18,9 @@ from crgan.run.errors import UserError
 from crgan.run.params import snapshot
 
 try:
-    exp = Experiment(config)
+    # In a container or conda environment the jobs' Python is that one's.
+    isolated = {m.name for m in workflow.deployment_settings.deployment_method}
+    exp = Experiment(config, apptainer="APPTAINER" in isolated)
     validate(exp.params, "../schemas/params.schema.yaml")
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
@@ -27,8 +29,6 @@ try:
             logger.warning(finding.message(real))
         if real:
             snapshot(exp.params)
-    # In a container or conda environment the jobs' Python is that one's.
-    isolated = workflow.deployment_settings.deployment_method
     shell.prefix(job_environment(exp.params, own_python=not isolated))
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -12,6 +12,8 @@ rule fetch_weights:
         role="backbone|parsing|lpips|inception",
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("fetch_weights")
     params:
         slice=exp.slice("fetch_weights"),
     shell:
@@ -33,6 +35,8 @@ rule prepare_data:
         f"logs/{ART}/data/{{dataset}}/manifest.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("prepare_data")
     params:
         slice=exp.slice("prepare_data"),
         raw=f"resources/{P}/{{dataset}}",
@@ -56,6 +60,8 @@ rule extract_masks:
         f"logs/{ART}/masks/{{dataset}}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("extract_masks")
     threads: exp.threads
     params:
         slice=exp.slice("extract_masks"),

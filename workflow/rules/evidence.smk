@@ -18,6 +18,8 @@ rule bound_table:
         "logs/results/table{table}.intervals.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("bound_table")
     params:
         slice=exp.slice("bound_table"),
         scores=exp.interval_folders(),
@@ -49,6 +51,8 @@ rule weigh_claims:
         "logs/results/claims.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("weigh_claims")
     params:
         slice=exp.slice("weigh_claims"),
         scores=exp.claim_folders(),
@@ -76,6 +80,8 @@ rule select:
         method=exp.methods("selected"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("select")
     threads: exp.threads
     resources:
         gpu=exp.gpu,

@@ -22,6 +22,8 @@ rule train_gan:
         method=exp.methods("gan"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("train_gan")
     threads: exp.training_threads
     resources:
         gpu=exp.training_gpus,
@@ -60,6 +62,8 @@ rule train_translation:
         method=exp.methods("translators"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("train_translation")
     threads: exp.training_threads
     resources:
         gpu=exp.training_gpus,
@@ -96,6 +100,8 @@ rule render_set:
         method=exp.methods("rendered"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("render_set")
     threads: exp.threads
     resources:
         gpu=exp.gpu,

@@ -14,6 +14,8 @@ rule pretrain_id:
         f"logs/{ART}/d_id/{{source}}/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("pretrain_id")
     threads: exp.training_threads
     resources:
         gpu=exp.training_gpus,
@@ -38,6 +40,8 @@ rule fresh_cnn:
         f"logs/{ART}/fresh/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("fresh_cnn")
     params:
         slice=exp.slice("fresh_cnn"),
     shell:
@@ -60,6 +64,8 @@ rule pretrain_cam:
         f"logs/{ART}/d_cam/{{target}}/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("pretrain_cam")
     threads: exp.training_threads
     resources:
         gpu=exp.training_gpus,

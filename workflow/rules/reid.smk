@@ -21,6 +21,8 @@ rule finetune:
         method=exp.methods("gan"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("finetune")
     threads: exp.training_threads
     resources:
         gpu=exp.training_gpus,
@@ -55,6 +57,8 @@ rule finetune_set:
         method=exp.methods("rendered"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("finetune")
     threads: exp.training_threads
     resources:
         gpu=exp.training_gpus,
@@ -86,6 +90,8 @@ rule adapt:
         method=exp.methods("adapt"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("adapt")
     threads: exp.threads
     resources:
         gpu=exp.gpu,
@@ -117,6 +123,8 @@ rule handcraft:
         method=exp.methods("handcrafted"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("handcraft")
     threads: exp.threads
     params:
         slice=exp.slice("handcraft", "handcrafted"),
@@ -147,6 +155,8 @@ rule evaluate:
         method=exp.methods("gan"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("evaluate")
     threads: exp.threads
     resources:
         gpu=exp.gpu,
@@ -198,6 +208,8 @@ rule evaluate_features:
         method=exp.methods("handcrafted"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("evaluate")
     threads: exp.threads
     params:
         slice=exp.slice("evaluate"),

@@ -18,6 +18,8 @@ rule make_table:
         "logs/results/table{table}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("make_table")
     params:
         slice=exp.slice("make_table"),
         scores=exp.score_folders(),
@@ -46,6 +48,8 @@ rule tabulate_renderings:
         "logs/results/renderings.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("tabulate_renderings")
     params:
         slice=exp.slice("tabulate_renderings"),
         scores=exp.rendering_folders(),

@@ -21,6 +21,8 @@ rule measure_images:
         method=exp.methods("visual"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("measure_images")
     threads: exp.threads
     resources:
         gpu=exp.gpu,
@@ -53,6 +55,8 @@ rule train_judges:
         f"logs/{ART}/judges/{PAIR}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("train_judges")
     threads: exp.threads
     resources:
         gpu=exp.gpu,
@@ -88,6 +92,8 @@ rule judge_images:
         method=exp.methods("visual"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("judge_images")
     threads: exp.threads
     resources:
         gpu=exp.gpu,
@@ -126,6 +132,8 @@ rule draw_datasets:
         "logs/results/figure5.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("draw_datasets")
     params:
         slice=exp.slice("draw_datasets"),
     shell:
@@ -165,6 +173,8 @@ rule draw_renderings:
         f"logs/results/figure6-{PAIR}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("draw_renderings")
     threads: exp.threads
     params:
         slice=exp.slice("draw_renderings"),
@@ -201,6 +211,8 @@ rule draw_methods:
         f"logs/results/figure7-{PAIR}.tsv"
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("draw_methods")
     threads: exp.threads
     params:
         slice=exp.slice("draw_methods"),
@@ -238,6 +250,8 @@ rule draw_rank_lists:
         method=exp.methods("visual"),
     conda:
         "../envs/crgan.yaml"
+    container:
+        exp.container("draw_rank_lists")
     threads: exp.threads
     params:
         slice=exp.slice("draw_rank_lists"),

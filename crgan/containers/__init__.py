@@ -1,0 +1,1 @@
+"""Images of the locked environment, and the launcher that runs a stage in one of them."""
