@@ -60,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
             for theme in args.themes:
                 print(f"{size}, {theme}", flush=True)
                 found = _check(browser, args.report.resolve().as_uri(), size, theme, args.shots)
-                print(*(f"  {problem}" for problem in found), sep="\n", flush=True)
+                for problem in found:
+                    print(f"  {problem}", flush=True)
                 problems += found
         finally:
             browser.quit()
