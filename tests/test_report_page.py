@@ -21,6 +21,7 @@ from crgan.report.page.agreement import of_order, of_value
 from crgan.report.page.album import Album, tiles
 from crgan.report.page.project import lineage, open_project
 from crgan.report.page.runs import bars
+from crgan.report.page.scores import claims
 from crgan.report.page.sheets import cmc
 from crgan.report.page.training import cut
 from crgan.run import params as parameters
@@ -175,9 +176,10 @@ def test_claims_are_shown_with_a_sign_beside_colour(
     monkeypatch.setattr(charts, "script", lambda: "")
     Path("results").mkdir()
     Path("results/claims.csv").write_text(
-        "id,statement,verdict,difference\n"
-        "a,<i>CR-GAN</i> beats SPGAN,holds,1.25\n"
-        "b,so so,undecided,\n"
+        "id,statement,verdict,difference,profile\n"
+        "a,<i>CR-GAN</i> beats SPGAN,holds,1.25,demo\n"
+        "b,so so,undecided,,demo\n"
+        "c,no comparison,,,demo\n"
     )
     project = open_project(tmp_path, parameters.load(report_fakes.ROOT / "params.yaml"), None)
     text = page.build(project, tmp_path / "report.html").path.read_text(encoding="utf-8")
@@ -186,6 +188,8 @@ def test_claims_are_shown_with_a_sign_beside_colour(
     assert "◐ undecided" in text
     assert "&lt;i&gt;CR-GAN" in text
     assert "1.25" in text
+    project = open_project(tmp_path, dict(project.params), "smoke")
+    assert not claims(project).made  # of another profile
 
 
 def test_a_report_over_its_limit_is_refused(

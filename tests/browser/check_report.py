@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("report", type=Path)
     parser.add_argument("--shots", type=Path, default=Path(".scratch/shots"))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES))
     args = parser.parse_args(argv)
     missing = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
     if missing or not args.report.is_file():
@@ -52,15 +54,19 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(2)
     args.shots.mkdir(parents=True, exist_ok=True)
     problems: Problems = []
-    for size in SIZES:
+    for size in args.sizes:
         browser = _browser(size)
         try:
-            for theme in THEMES:
+            for theme in args.themes:
+                print(f"{size}, {theme}", flush=True)
                 found = _check(browser, args.report.resolve().as_uri(), size, theme, args.shots)
-                problems += [f"{size}, {theme}: {problem}" for problem in found]
+                for problem in found:
+                    print(f"  {problem}", flush=True)
+                problems += found
         finally:
             browser.quit()
-    print("\n".join(problems) or f"{args.report}: nothing found; screenshots in {args.shots}")
+    found_any = f"{len(problems)} problems" if problems else "nothing found"
+    print(f"{args.report}: {found_any}; screenshots in {args.shots}")
     raise SystemExit(bool(problems))
 
 

@@ -151,9 +151,9 @@ VERDICTS = ("holds", "fails", "undecided")
 def claims(project: Project) -> Claims:
     """What results/claims.csv says."""
     rows = read_rows(project.results.parent / "claims.csv")
-    if not rows:
+    if not rows or any(row.get("profile", project.profile) != project.profile for row in rows):
         return Claims(made=False)
-    found = [row.get("verdict", "") for row in rows]
+    found = [word for row in rows if (word := row.get("verdict", ""))]
     words = [*VERDICTS, *dict.fromkeys(word for word in found if word not in VERDICTS)]
     counts = tuple((word, found.count(word)) for word in words if word in found)
     return Claims(True, tuple(rows[0]), tuple(rows), counts)
