@@ -54,7 +54,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
         seeds=matrix["seeds"],
         why_stale=Judge(parameters.load(), hashes=Hashes()).why_stale,
     )
-    table = build(printed, scores, profile=run.profile, methods=methods, seeds=matrix["seeds"])
+    table = build(
+        printed, scores,
+        profile=run.profile, methods=methods, seeds=matrix["seeds"], chosen=run.params["chosen"],
+    )  # fmt: skip
     write_csv(args.out, table)
     with atomic_path(args.readable) as temporary:
         temporary.write_text(markdown(table), encoding="utf-8")

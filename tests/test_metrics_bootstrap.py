@@ -81,7 +81,9 @@ def test_half_the_confidence_covers_half() -> None:
     rng = np.random.default_rng(3)
     settings = Settings(0.5, 500, 0)
     found = [interval(rng.normal(size=(1, 100)), settings) for _ in range(400)]
-    share = np.mean([i.low <= 0 <= i.high for i in found if i.low is not None and i.high is not None])
+    share = np.mean(
+        [i.low <= 0 <= i.high for i in found if i.low is not None and i.high is not None]
+    )
     assert 0.43 < share < 0.57
 
 

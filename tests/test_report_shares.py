@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from crgan.report.shares import by_cell, by_stage, main, report, shares
+from crgan.report.__main__ import main
+from crgan.report.shares import by_cell, by_stage, report, shares
 from crgan.run.errors import UserError
 from crgan.run.io import write_json
 
@@ -57,5 +58,5 @@ def test_no_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"no \.prov\.json files"):
         shares([tmp_path], by_cell)
     with pytest.raises(SystemExit):
-        main([str(tmp_path)])
+        main(["shares", str(tmp_path)])
     assert "no .prov.json files" in capsys.readouterr().err

@@ -17,7 +17,15 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
 from crgan.engines.sources import FOLDER
-from crgan.engines.workflow import direction_cells, rendering_arguments, score_arguments
+from crgan.engines.workflow import (
+    claim_arguments,
+    direction_cells,
+    interval_arguments,
+    printed_tables,
+    rendering_arguments,
+    score_arguments,
+)
+from crgan.report.claims import PATH as CLAIMS
 from crgan.report.printed import TABLES, printed_inputs
 from crgan.run.params import DEFAULT, keys_of, load
 
@@ -25,6 +33,8 @@ PATH = Path("dvc.yaml")
 _PROFILE = "${profile}"
 _TABLE = "make_table_"
 _METHODS = "draw_methods_"
+_BOUND = "bound_table_"
+_DERIVED = (_TABLE, _METHODS, _BOUND, "tabulate_renderings", "weigh_claims")
 
 
 def fresh(path: Path = PATH) -> str:
@@ -36,7 +46,7 @@ def fresh(path: Path = PATH) -> str:
     document = yaml.load(path.read_text())
     params = load(DEFAULT)
     stages = document["stages"]
-    for name in [n for n in stages if n.startswith((_TABLE, _METHODS, "tabulate_renderings"))]:
+    for name in [n for n in stages if n.startswith(_DERIVED)]:
         del stages[name]
     _fill_draw_datasets(stages["draw_datasets"], params["matrix"]["datasets"])
     for stage in stages.values():
@@ -47,6 +57,8 @@ def fresh(path: Path = PATH) -> str:
     }
     derived |= {f"{_TABLE}{table}": _table_stage(table, params) for table in TABLES}
     derived["tabulate_renderings"] = _renderings_stage(params)
+    derived |= {f"{_BOUND}{table}": _intervals_stage(table, params) for table in TABLES}
+    derived["weigh_claims"] = _claims_stage(params)
     for name, stage in derived.items():
         stages[name] = stage
         stages.yaml_set_comment_before_after_key(name, before="\n")
@@ -123,17 +135,49 @@ def _methods_stage(source: str, target: str, params: dict[str, Any]) -> Commente
 
 
 def _renderings_stage(params: dict[str, Any]) -> CommentedMap:
-    scores = rendering_arguments(params, _PROFILE)
-    folders = [word for word in scores.split() if not word.startswith("--")]
-    out = "results/renderings"
-    command = _folded(
-        "python -m stages.tabulate_renderings", scores, f"--out {out}.csv --readable {out}.md"
+    return _readable_stage(
+        "tabulate_renderings",
+        "The extra table of renderings (not in the paper)",
+        ("python -m stages.tabulate_renderings", rendering_arguments(params, _PROFILE)),
+        [],
+        "results/renderings",
     )
+
+
+def _intervals_stage(table: int, params: dict[str, Any]) -> CommentedMap:
+    printed = [str(path) for path in printed_inputs(table)]
+    command = f"python -m stages.bound_table --table {table} --printed {' '.join(printed)}"
+    return _readable_stage(
+        "bound_table",
+        f"Table {table} with intervals",
+        (command, interval_arguments(table, params, _PROFILE)),
+        printed,
+        f"results/table{table}.intervals",
+    )
+
+
+def _claims_stage(params: dict[str, Any]) -> CommentedMap:
+    printed = [str(path) for path in printed_tables()]
+    command = f"python -m stages.weigh_claims --claims {CLAIMS} --printed {' '.join(printed)}"
+    return _readable_stage(
+        "weigh_claims",
+        "The paper's claims, weighed",
+        (command, claim_arguments(params, _PROFILE)),
+        [str(CLAIMS), *printed],
+        "results/claims",
+    )
+
+
+def _readable_stage(
+    program: str, desc: str, command: tuple[str, str], files: list[str], out: str
+) -> CommentedMap:
+    """A stage that reads folders of scores and some files, and writes a CSV and Markdown."""
+    folders = [word for word in command[1].split() if not word.startswith("--")]
     return CommentedMap(
-        desc="The extra table of renderings (not in the paper)",
-        cmd=command,
-        deps=_sequence([*folders, _listing("tabulate_renderings")]),
-        params=_sequence(keys_of("tabulate_renderings")),
+        desc=desc,
+        cmd=_folded(*command, f"--out {out}.csv --readable {out}.md"),
+        deps=_sequence([*files, *folders, _listing(program)]),
+        params=_sequence(keys_of(program)),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
 

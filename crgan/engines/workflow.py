@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from crgan.report.cells import cells_of
-from crgan.report.printed import TABLES, printed_inputs
+from crgan.report.claims import cells_needed, load_claims
+from crgan.report.printed import TABLES, printed_inputs, printed_path
 from crgan.run.code import code_of
 from crgan.run.errors import UserError
 from crgan.run.params import (
@@ -155,6 +156,23 @@ class Experiment:
         """For `make_table`, the same as arguments: folders, since seeds are theirs to hold."""
         return lambda wildcards: score_arguments(int(wildcards.table), self.params, self.profile)
 
+    def interval_folders(self) -> Callable[[Any], str]:
+        """For `bound_table`, a table's per-query results (or picture scores) as arguments."""
+        return lambda wildcards: interval_arguments(int(wildcards.table), self.params, self.profile)
+
+    def claim_results(self, kind: str, pattern: str) -> list[str]:
+        """For `weigh_claims`, the files of one kind that the claims compare."""
+        return self.cells(pattern, claimed_cells(self.params)[kind])
+
+    def claim_folders(self) -> str:
+        """For `weigh_claims`, the same as arguments."""
+        return claim_arguments(self.params, self.profile)
+
+    @property
+    def printed_tables(self) -> list[Path]:
+        """All printed tables."""
+        return printed_tables()
+
     def rendering_folders(self) -> str:
         """For `tabulate_renderings`, its scores as arguments."""
         return rendering_arguments(self.params, self.profile)
@@ -198,6 +216,32 @@ def score_arguments(table: int, params: Mapping[str, Any], profile: str) -> str:
     folders = [score_folder("cells", cell, profile) for cell in cells]
     measured = [score_folder("visual", cell, profile) for cell in pictures]
     return " ".join(["--cells", *folders] if folders else ["--visual", *measured])
+
+
+def interval_arguments(table: int, params: Mapping[str, Any], profile: str) -> str:
+    """`--queries FOLDER ...` or `--visual FOLDER ...` of a table's intervals."""
+    cells, pictures = cells_of(table, params)
+    kind, shown = ("queries", cells) if cells else ("visual", pictures)
+    return " ".join([f"--{kind}", *(score_folder(kind, cell, profile) for cell in shown)])
+
+
+def claimed_cells(params: Mapping[str, Any]) -> dict[str, list[Cell]]:
+    """The cells that the paper's claims compare, by the folder of results they are read from."""
+    return cells_needed(load_claims().measured, params)
+
+
+def claim_arguments(params: Mapping[str, Any], profile: str) -> str:
+    """`--queries FOLDER ... --visual FOLDER ... --judged FOLDER ...` of the claims."""
+    words = []
+    for kind, cells in claimed_cells(params).items():
+        if cells:
+            words += [f"--{kind}", *(score_folder(kind, cell, profile) for cell in cells)]
+    return " ".join(words)
+
+
+def printed_tables() -> list[Path]:
+    """The files of all printed tables."""
+    return [printed_path(number) for number in TABLES]
 
 
 def direction_cells(matrix: Mapping[str, Any], source: str, target: str) -> list[Cell]:

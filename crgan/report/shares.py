@@ -1,15 +1,13 @@
 """What each cell of the matrix cost, off the records beside all that was made.
 
-python -m crgan.report.shares artifacts/demo results/demo
-python -m crgan.report.shares artifacts/demo results/demo --by stage
+python -m crgan.report shares artifacts/demo results/demo
+python -m crgan.report shares artifacts/demo results/demo --by stage
 
 Seconds are those a job ran, set-up and waiting for a core included, added over seeds.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -91,23 +89,3 @@ def report(found: Sequence[Share]) -> str:
     total = sum(share.seconds for share in found)
     lines.append(f"| all | {sum(s.jobs for s in found)} | {total:.0f} | 100.0 | |")
     return "\n".join(lines) + "\n"
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Print the shares."""
-    parser = argparse.ArgumentParser(
-        prog="python -m crgan.report.shares", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("folders", type=Path, nargs="+", help="such as artifacts/demo")
-    parser.add_argument("--by", choices=("cell", "stage"), default="cell")
-    args = parser.parse_args(argv)
-    try:
-        print(report(shares(args.folders, by_cell if args.by == "cell" else by_stage)), end="")
-    except UserError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.metrics.seeds import SeedStatistics, over_seeds
+from crgan.report.marks import marks_of
 from crgan.report.printed import Cell, Printed, Row, cell_of, is_visual
 from crgan.report.scores import Score
 from crgan.run.errors import UserError
@@ -54,6 +55,7 @@ def build(
     profile: str,
     methods: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
+    chosen: Sequence[Mapping[str, Any]] = (),
 ) -> Table:
     """Put scores into the rows they belong to.
 
@@ -63,6 +65,7 @@ def build(
         profile: the profile of all scores.
         methods: section `methods` of the parameters, for the names.
         seeds: the seeds of the experiment matrix; a line measured with fewer says so.
+        chosen: section `chosen` of the parameters; a line it concerns is marked.
 
     Raises:
         UserError: a score that fits no row, lacks a metric of the table, or disagrees with
@@ -76,8 +79,10 @@ def build(
         if cell is not None and cell.method is not None:
             used |= {score.path for score in own}
         measured = _measured(own, cell, printed.metrics) if cell and own else {}
-        notes = tuple(_notes(row, cell, own, seeds))
-        lines.append(Line(row, measured, notes, _uses(cell, methods)))
+        notes = _notes(row, cell, own, seeds)
+        if cell is not None and measured:
+            notes += marks_of(cell.method, chosen)
+        lines.append(Line(row, measured, tuple(notes), _uses(cell, methods)))
     for score in scores:
         if score.path not in used:
             raise UserError(

@@ -74,7 +74,9 @@ SLICES: dict[str, list[str]] = {
     "draw_methods": ["profile", *_IMAGE, *_RUN, "figures", "matrix.visual", "methods"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
     "tabulate_renderings": ["profile", "matrix.seeds", "methods"],
-    "make_table": ["profile", "matrix.seeds", "methods"],
+    "make_table": ["profile", "matrix.seeds", "methods", "chosen"],
+    "bound_table": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
+    "weigh_claims": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
 }  # fmt: skip
 
 
@@ -122,6 +124,10 @@ def check(params: dict[str, Any], origin: str = "params.yaml") -> None:
         known = ", ".join(params["profiles"])
         raise UserError(f"{origin}: profile is {params.get('profile')!r}; known profiles: {known}")
     _check_matrix(params, origin)
+    for entry in params.get("chosen") or []:
+        for name in entry["methods"]:
+            if name not in params["methods"]:
+                raise UserError(f"{origin}: chosen has method {name!r}, which methods lacks")
     banned = {"size", "nfiles"} & set(_all_keys(params))
     if banned:  # DVC's run cache ignores parameters of these names (treeverse/dvc#10296)
         raise UserError(f"{origin}: rename the key {sorted(banned)[0]!r}; DVC overlooks that name")

@@ -1,0 +1,58 @@
+"""A table's companion: each measured value with its bootstrap interval over queries and seeds.
+
+python -m stages.bound_table --table 2 --printed reported/table2.csv \\
+    --queries results/demo/queries/*/* \\
+    --out results/table2.intervals.csv --readable results/table2.intervals.md
+
+Give the results of the cells the table shows. A result that the present parameters and sources
+would not make again is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from crgan.metrics.bootstrap import Settings
+from crgan.report.intervals import bound, markdown, write_csv
+from crgan.report.printed import table_rows
+from crgan.report.queries import Queries
+from crgan.report.weigh import Pictures
+from crgan.run import params as parameters
+from crgan.run.hashes import Hashes
+from crgan.run.io import atomic_path
+from crgan.run.provenance import Judge
+from crgan.run.settings import settings_from
+from crgan.run.stage import Run, StageParser, run_stage
+
+parser = StageParser("bound_table", __doc__)
+QUERIES, SCORE = "seed{seed}.npz", "seed{seed}.json"
+parser.cell("--table", type=int, choices=range(1, 8), help="which table")
+parser.input("--printed", nargs="+", help="the table as printed; 5 to 7 also need Table 2")
+parser.input(
+    "--queries", nargs="*", default=[], required=False, inside=QUERIES,
+    help="per-query results, or their folders (then one file a seed of the matrix)",
+)  # fmt: skip
+parser.input(
+    "--visual", nargs="*", default=[], required=False, inside=SCORE,
+    help="LPIPS and FID scores, or their folders",
+)  # fmt: skip
+parser.output("--out", help="the intervals, CSV")
+parser.output("--readable", help="the same for people, Markdown")
+
+
+def body(args: argparse.Namespace, run: Run) -> None:
+    """Read, draw and write."""
+    settings = settings_from(Settings, run.params["intervals"], "intervals")
+    printed = table_rows(args.table, args.printed[0].parent)
+    why_stale = Judge(parameters.load(), hashes=Hashes()).why_stale
+    seeds = run.params["matrix"]["seeds"]
+    pictures = Pictures(args.visual, [], profile=run.profile, seeds=seeds, why_stale=why_stale)
+    queries = Queries(args.queries, profile=run.profile, why_stale=why_stale)
+    lines = bound(printed, queries, pictures, params=run.params, settings=settings)
+    write_csv(args.out, printed, lines, run.profile)
+    with atomic_path(args.readable) as temporary:
+        temporary.write_text(markdown(printed, lines, run.profile, settings), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(parser, body)

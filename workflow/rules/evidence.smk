@@ -1,0 +1,63 @@
+rule bound_table:
+    input:
+        printed=exp.printed(),
+        scores=exp.scores(f"{RES}/queries/{CELL}.npz", f"{RES}/visual/{CELL}.json"),
+        code=exp.code("bound_table"),
+    output:
+        table=report(
+            "results/table{table}.intervals.csv",
+            category="Evidence",
+            labels={"table": "{table}, intervals"},
+            caption="../report/intervals.rst",
+        ),
+        readable="results/table{table}.intervals.md",
+        record="results/table{table}.intervals.prov.json",
+    log:
+        "logs/results/table{table}.intervals.log",
+    benchmark:
+        "logs/results/table{table}.intervals.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("bound_table"),
+        scores=exp.interval_folders(),
+    shell:
+        "python -m stages.bound_table --table {wildcards.table} --printed {input.printed}"
+        " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
+
+
+rule weigh_claims:
+    input:
+        claims="reported/claims.yaml",
+        printed=[str(path) for path in exp.printed_tables],
+        queries=exp.claim_results("queries", f"{RES}/queries/{CELL}.npz"),
+        visual=exp.claim_results("visual", f"{RES}/visual/{CELL}.json"),
+        judged=exp.claim_results("judged", f"{RES}/judged/{CELL}.json"),
+        code=exp.code("weigh_claims"),
+    output:
+        table=report(
+            "results/claims.csv",
+            category="Evidence",
+            labels={"table": "claims"},
+            caption="../report/claims.rst",
+        ),
+        readable="results/claims.md",
+        record="results/claims.prov.json",
+    log:
+        "logs/results/claims.log",
+    benchmark:
+        "logs/results/claims.tsv"
+    conda:
+        "../envs/crgan.yaml"
+    params:
+        slice=exp.slice("weigh_claims"),
+        scores=exp.claim_folders(),
+    shell:
+        "python -m stages.weigh_claims --claims {input.claims} --printed {input.printed}"
+        " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
+
+
+rule evidence:
+    input:
+        expand(rules.bound_table.output.table, table=exp.tables),
+        rules.weigh_claims.output.table,
