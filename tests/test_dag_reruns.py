@@ -20,7 +20,8 @@ BEFORE = {"prepare_data", "extract_masks", "pretrain_id", "pretrain_cam"}
 EVALUATED = ("evaluate", "evaluate_adapted", "evaluate_rendered", "evaluate_features")
 TRAINED = {"train_gan", "finetune", "evaluate", "render_set", "finetune_set", "evaluate_rendered",
            "adapt", "evaluate_adapted", "measure_images", "judge_images", "draw_renderings",
-           "draw_methods", "draw_rank_lists", "make_table", "tabulate_renderings"}  # fmt: skip
+           "draw_methods", "draw_rank_lists", "make_table", "tabulate_renderings",
+           "bound_table", "weigh_claims"}  # fmt: skip
 # Methods that begin with no GAN's work.
 UNRENDERED = {"direct_transfer", "pul", "buc", "cluster_contrast"}
 
@@ -173,6 +174,7 @@ def test_every_parameter_is_read_by_some_job(snakemake: Graph, params: dict[str,
         ("judges.seed", {"train_judges", "judge_images"}, {"train_gan", "make_table", "evaluate"}),
         ("figures.people", {"draw_datasets", "draw_renderings", "draw_methods", "draw_rank_lists"},
          {"train_gan", "make_table", "measure_images"}),
+        ("intervals.confidence", {"bound_table", "weigh_claims"}, {"make_table", "evaluate"}),
         ("pretrain_cam.weight_decay", {"pretrain_cam", "train_judges"},
          {"pretrain_id", "extract_masks"}),
     ],
@@ -198,7 +200,7 @@ def test_one_methods_options_rerun_its_cells_only(
     ours = hit_in_snakemake(snakemake, changed_params)
     theirs = hit_in_dvc(dvc, ("methods", "wo_camera_loss", "options", "lambda_id"))
     assert ours == theirs
-    show_all = {"make_table", "draw_methods", "tabulate_renderings"}
+    show_all = {"make_table", "draw_methods", "tabulate_renderings", "bound_table", "weigh_claims"}
     trained = {_method(snakemake[o]) for o in ours if snakemake[o].name not in show_all}
     assert trained == {"wo_camera_loss"}
     assert {snakemake[o].name for o in ours} == {"train_gan", *show_all}

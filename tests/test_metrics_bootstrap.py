@@ -63,7 +63,7 @@ def test_queries_that_are_luck_of_the_draw_do_not_get_certain_by_more_seeds() ->
 
 @pytest.mark.parametrize("seeds", [1, 12])
 def test_coverage_on_known_data(seeds: int) -> None:
-    """The true mean lies in about 95 of 100 intervals; effects of queries and seeds are both there."""
+    """The true mean lies in about 95 of 100 intervals, with effects of queries and of seeds."""
     rng = np.random.default_rng(2)
     settings = Settings(0.95, 1000, 0)
     trials, hit = 400, 0

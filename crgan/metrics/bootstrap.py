@@ -1,12 +1,13 @@
 """Bootstrap intervals over queries and seeds, for one method or for the difference of two.
 
 A cell measured with S seeds on Q queries is an (S, Q) array: the same queries, answered by S
-trainings. Seeds and queries are crossed, not nested, so each replicate draws seeds with replacement
-and, once for all of them, queries with replacement (the "pigeonhole" bootstrap of Owen 2007). Drawing
-queries anew within each seed would count one query's luck S times as if it were independent.
+trainings. Seeds and queries are crossed, not nested, so each replicate draws seeds with
+replacement and, once for all of them, queries with replacement (the "pigeonhole" bootstrap of Owen
+2007). Drawing queries anew within each seed would count one query's luck S times as if it were
+independent.
 
-The difference of two methods is paired: the array holds, for each seed and query, the first method's
-result minus the second's, so what makes a query or a seed easy for both cancels.
+The difference of two methods is paired: the array holds, for each seed and query, the first
+method's result minus the second's, so what makes a query or a seed easy for both cancels.
 """
 
 from __future__ import annotations

@@ -1,5 +1,9 @@
 """Questions about what was measured, answered off the results and the records beside them.
 
+python -m crgan.report trace results/table6.csv --cell "CR-GAN+LMP" \\
+    --source market1501 --target dukemtmc       all that made a cell of a table
+python -m crgan.report verify results/table6.csv --cell "CR-GAN+LMP" \\
+    --source market1501 --target dukemtmc       make it again, and compare
 python -m crgan.report compare --first crgan --second direct_transfer \\
     --source market1501 --target dukemtmc       two methods on the same queries
 python -m crgan.report orders results           measured order of methods beside the printed one
@@ -24,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_compare, _add_orders, _add_shares):
+    for add in (_add_trace, _add_verify, _add_compare, _add_orders, _add_shares):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -32,6 +36,63 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("trace", help="all that made a cell of a table")
+    _add_cell(command)
+    command.add_argument("--metric", help="one column, such as R1; default: all")
+    command.add_argument("--brief", action="store_true", help="leave parameters out")
+    command.add_argument("--json", action="store_true", help="the tree with whole records")
+    command.set_defaults(run=_trace)
+
+
+def _add_cell(command: argparse.ArgumentParser) -> None:
+    command.add_argument("table", type=Path, help="such as results/table6.csv")
+    command.add_argument("--cell", required=True, help="the method as the table names it")
+    command.add_argument("--source", help="may be left out where one row bears the name")
+    command.add_argument("--target")
+    command.add_argument("--seed", type=int, help="default: every seed")
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from crgan.report.trace import find_cell, lineage, seeds_of
+    from crgan.report.trace_text import show
+
+    cell = find_cell(args.table, args.cell, args.source, args.target)
+    if args.metric and args.metric not in cell.columns:
+        raise UserError(
+            f"{args.table}: no metric {args.metric!r}; it has {', '.join(cell.columns)}"
+        )
+    trees = {score: lineage(score) for score in seeds_of(cell, args.seed)}
+    if args.json:
+        found = {"row": cell.row, "scores": {score: n.to_dict() for score, n in trees.items()}}
+        print(json.dumps(found, indent=1))
+    else:
+        show(Console(highlight=False), cell, trees, args.metric, params=not args.brief)
+    return 0
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("verify", help="make a cell again, and compare with its record")
+    _add_cell(command)
+    command.add_argument(
+        "--deep", action="store_true", help="all jobs behind it, not only the scoring"
+    )
+    command.add_argument("--keep", action="store_true", help="leave what was made in .scratch")
+    command.set_defaults(run=_verify)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from crgan.report.trace import find_cell, seeds_of
+    from crgan.report.verify import report, verify
+
+    cell = find_cell(args.table, args.cell, args.source, args.target)
+    found = verify(seeds_of(cell, args.seed), deep=args.deep, keep=args.keep)
+    print(report(cell, found), end="")
+    return 0 if all(check.equal for check in found) else 1
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -63,12 +63,12 @@ def markdown(
     parts = [
         "# The paper's claims, weighed",
         f"**Profile `{profile}`: {profile_warning(profile)}.**",
-        f"Each claim is a list of comparisons. One **{HOLDS}** where the {share} bootstrap interval of "
-        f"the paired difference (better minus worse) lies on the claim's side of 0, **{FAILS}** where "
-        f"it lies on the other, and is **{UNDECIDED}** where it holds 0, or where one number of one "
-        "seed gives no interval. With very few seeds the interval speaks of queries more than of "
-        f"trainings (docs/evidence.md). At {share}, of 100 comparisons of equals some "
-        f"{100 * (1 - settings.confidence):g} are decided by chance.",
+        f"Each claim is a list of comparisons. One **{HOLDS}** where the {share} bootstrap "
+        "interval of the paired difference (better minus worse) lies on the claim's side of 0, "
+        f"**{FAILS}** where it lies on the other, and is **{UNDECIDED}** where it holds 0, or "
+        "where one number of one seed gives no interval. With very few seeds the interval speaks "
+        f"of queries more than of trainings (docs/evidence.md). At {share}, of 100 comparisons of "
+        f"equals some {100 * (1 - settings.confidence):g} are decided by chance.",
         ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
         + f"; {len(weighed)} comparisons of {len(by_claim(weighed))} claims.",
         "## By claim",

@@ -95,8 +95,8 @@ def markdown(printed: Printed, lines: Sequence[Bounded], profile: str, settings:
     parts = [
         f"# Table {printed.number} with intervals",
         f"**Profile `{profile}`: {profile_warning(profile)}.**",
-        f"Measured mean and its {100 * settings.confidence:g} % bootstrap interval over queries and "
-        "seeds (docs/evidence.md). Two intervals that overlap do not say that two methods are "
+        f"Measured mean and its {100 * settings.confidence:g} % bootstrap interval over queries "
+        "and seeds (docs/evidence.md). Two intervals that overlap do not say that two methods are "
         "alike: their paired difference is in results/claims.md, or from "
         "`python -m crgan.report compare`.",
     ]

@@ -21,7 +21,7 @@ from crgan.run.errors import UserError
 
 @dataclass(frozen=True)
 class Discordance:
-    """Of one seed: how many queries each method answers rightly at rank 1, and McNemar's exact test.
+    """Of one seed: how many queries each method has right at rank 1, and McNemar's exact test.
 
     Attributes:
         p: of the two-sided test that either method is as likely to be right where one alone is.
@@ -86,18 +86,18 @@ def compare(
         why_stale=why_stale,
     )
     what = f"{names[0]} and {names[1]}"
-    rates = {}
+    rates: dict[str, tuple[float, float, Interval]] = {}
     for metric in RATES:
         first, second = (_sample(queries, cell, source, target, metric) for cell in cells)
         difference = first.minus(second, what)
-        means = [_mean(sample, difference.seeds) for sample in (first, second)]
+        means = _mean(first, difference.seeds), _mean(second, difference.seeds)
         rates[metric] = (*means, interval(difference.values, settings))
     first, second = (_sample(queries, cell, source, target, "R1") for cell in cells)
     seeds = first.minus(second, what).seeds
     marks = [mark for cell in cells for mark in marks_of(cell.method, params["chosen"])]
     return Paired(
         *names, source, target, params["profile"], seeds,
-        {metric: (a, b, found) for metric, (a, b, found) in rates.items()},
+        rates,
         tuple(_discordance(first, second, seed) for seed in seeds),
         tuple(dict.fromkeys(marks)),
     )  # fmt: skip

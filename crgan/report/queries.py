@@ -1,4 +1,4 @@
-"""Each query's own result, read from what `evaluate` wrote, as rates that average to the tables'."""
+"""Each query's own result, read from what `evaluate` wrote; its means are the tables' rates."""
 
 from __future__ import annotations
 
