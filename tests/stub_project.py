@@ -40,6 +40,7 @@ SMALL: dict[str, Any] = {
     "matrix.visual": [PICTURED],
     "matrix.judges": [PAIR],
     "matrix.renderings": [],
+    "matrix.selected": [{"method": "crgan", **PAIR}],
 }
 """CR-GAN, Direct Transfer and a method without source, in one direction, and nothing else."""
 

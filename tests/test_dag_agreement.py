@@ -66,6 +66,7 @@ def test_same_outputs_commands_and_inputs(
         ("handcrafted", 2),
         ("rendered", 3),
         ("visual", 3),
+        ("selected", 1),
     ):
         a_seed += jobs * cells[group]
     # weights, data sets and their masks, judges; Figures 5, 6 and 7; tables

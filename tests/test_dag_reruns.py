@@ -21,7 +21,7 @@ EVALUATED = ("evaluate", "evaluate_adapted", "evaluate_rendered", "evaluate_feat
 TRAINED = {"train_gan", "finetune", "evaluate", "render_set", "finetune_set", "evaluate_rendered",
            "adapt", "evaluate_adapted", "measure_images", "judge_images", "draw_renderings",
            "draw_methods", "draw_rank_lists", "make_table", "tabulate_renderings",
-           "bound_table", "weigh_claims"}  # fmt: skip
+           "bound_table", "weigh_claims", "select"}  # fmt: skip
 # Methods that begin with no GAN's work.
 UNRENDERED = {"direct_transfer", "pul", "buc", "cluster_contrast"}
 
@@ -165,7 +165,7 @@ def test_every_parameter_is_read_by_some_job(snakemake: Graph, params: dict[str,
         ("masks.grabcut.iterations", {"extract_masks"}, {"prepare_data", "pretrain_id"}),
         ("finetune.real_share", {"finetune", "finetune_set"},
          {"train_gan", "measure_images", "draw_renderings"}),
-        ("evaluate.average_precision", {*EVALUATED, "draw_rank_lists"},
+        ("evaluate.average_precision", {*EVALUATED, "draw_rank_lists", "select"},
          {"train_gan", "finetune", "measure_images"}),
         ("visual.fid_dims", {"measure_images"}, {"train_gan", "finetune", "evaluate"}),
         ("cyclegan.lambda_cycle", {"train_translation"}, {*BEFORE, "train_gan"}),
@@ -174,6 +174,7 @@ def test_every_parameter_is_read_by_some_job(snakemake: Graph, params: dict[str,
         ("judges.seed", {"train_judges", "judge_images"}, {"train_gan", "make_table", "evaluate"}),
         ("figures.people", {"draw_datasets", "draw_renderings", "draw_methods", "draw_rank_lists"},
          {"train_gan", "make_table", "measure_images"}),
+        ("selection.neighbours", {"select"}, {"make_table", "evaluate", "weigh_claims"}),
         ("intervals.confidence", {"bound_table", "weigh_claims"}, {"make_table", "evaluate"}),
         ("pretrain_cam.weight_decay", {"pretrain_cam", "train_judges"},
          {"pretrain_id", "extract_masks"}),

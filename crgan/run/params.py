@@ -63,6 +63,7 @@ SLICES: dict[str, list[str]] = {
         "methods.{method}.options",
     ],
     "evaluate": [*_IMAGE, *_RUN, "evaluate"],
+    "select": [*_RUN, "evaluate", "selection"],
     "measure_images": [*_IMAGE, *_RUN, "visual", "profiles.{profile}.visual"],
     "train_judges": [
         *_CNN, "pretrain_id", "profiles.{profile}.pretrain_id", "pretrain_cam",
@@ -147,7 +148,16 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
-    groups = ("gan", "adapt", "rendered", "handcrafted", "visual", "judges", "renderings")
+    groups = (
+        "gan",
+        "adapt",
+        "rendered",
+        "handcrafted",
+        "visual",
+        "judges",
+        "renderings",
+        "selected",
+    )
     for group, start, end in [
         *((g, "source", "target") for g in groups),
         ("translators", "a", "b"),
@@ -195,6 +205,12 @@ def _check_trained(matrix: dict[str, Any], origin: str) -> None:
             raise UserError(
                 f"{origin}: matrix.visual has {' '.join(cell_key(cell))}, and matrix.judges lacks "
                 "judges of that direction"
+            )
+    for cell in matrix["selected"]:
+        if homes.get(cell_key(cell), "handcrafted") == "handcrafted":
+            raise UserError(
+                f"{origin}: matrix.selected has {' '.join(cell_key(cell))}, which is no cell of a "
+                "re-id CNN in matrix.gan, adapt or rendered"
             )
     starts = {f"d_id/{source}" for source in matrix["sources"]} | {"fresh"}
     starts |= {f"reid/{'{}/{}-{}'.format(*key)}" for key in homes if homes[key] != "handcrafted"}

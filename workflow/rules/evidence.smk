@@ -57,7 +57,39 @@ rule weigh_claims:
         " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
 
 
+rule select:
+    input:
+        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
+        source_images=f"{ART}/data/{{source}}/images.npy",
+        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
+        target_images=f"{ART}/data/{{target}}/images.npy",
+        reid=f"{ART}/reid/{CELL}.pt",
+        code=exp.code("select"),
+    output:
+        criteria=f"{RES}/selection/{CELL}.json",
+        record=f"{RES}/selection/{CELL}.prov.json",
+    log:
+        f"logs/{RES}/selection/{CELL}.log",
+    benchmark:
+        f"logs/{RES}/selection/{CELL}.tsv"
+    wildcard_constraints:
+        method=exp.methods("selected"),
+    conda:
+        "../envs/crgan.yaml"
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("select"),
+    shell:
+        "python -m stages.select --method {wildcards.method}"
+        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
+        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
+        " --reid {input.reid} --out {output.criteria} > {log} 2>&1"
+
+
 rule evidence:
     input:
+        exp.cells(f"{RES}/selection/{CELL}.json", "selected"),
         expand(rules.bound_table.output.table, table=exp.tables),
         rules.weigh_claims.output.table,
