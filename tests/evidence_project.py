@@ -30,6 +30,15 @@ PRINTED = ["reported/table6.csv", "reported/table2.csv"]
 
 def make() -> None:
     """Build it in the present folder, which becomes a project's."""
+    prepare()
+    for method in METHODS:
+        for seed in SEEDS:
+            evaluate(method, seed)
+    make_table()
+
+
+def prepare() -> None:
+    """Parameters, pictures and networks, and nothing measured."""
     params = parameters.load(ROOT / "params.yaml") | {"profile": "smoke"}
     params["matrix"]["seeds"] = list(SEEDS)
     Path("params.yaml").write_text(yaml.safe_dump(params))
@@ -37,10 +46,6 @@ def make() -> None:
     Path("weights.yaml").symlink_to(ROOT / "weights.yaml")
     _data_set(np.random.default_rng(0))
     _networks()
-    for method in METHODS:
-        for seed in SEEDS:
-            evaluate(method, seed)
-    make_table()
 
 
 def score(method: str, seed: int, kind: str = "cells", suffix: str = ".json") -> str:

@@ -58,7 +58,8 @@ def test_a_stage_sees_its_slice_and_nothing_else(params: dict[str, Any]) -> None
     seen = parameters.slice_of("train_gan", params, **CELL)
     assert set(seen) == {"image", "run", "loss", "gan", "options"}
     assert "store" not in seen["image"]
-    assert parameters.slice_of("make_table", params).keys() == {"profile", "matrix", "methods"}
+    shown = {"profile", "matrix", "methods", "chosen"}
+    assert parameters.slice_of("make_table", params).keys() == shown
     masks = parameters.slice_of("extract_masks", params, dataset="market1501")
     assert "loss" not in masks
     assert "gan" not in masks

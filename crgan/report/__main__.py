@@ -6,6 +6,7 @@ python -m crgan.report verify results/table6.csv --cell "CR-GAN+LMP" \\
     --source market1501 --target dukemtmc       make it again, and compare
 python -m crgan.report compare --first crgan --second direct_transfer \\
     --source market1501 --target dukemtmc       two methods on the same queries
+python -m crgan.report select --by snd          DVC experiments by a label-free criterion
 python -m crgan.report orders results           measured order of methods beside the printed one
 python -m crgan.report shares artifacts/demo results/demo [--by stage]     what each cell cost
 """
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_trace, _add_verify, _add_compare, _add_orders, _add_shares):
+    for add in (_add_trace, _add_verify, _add_compare, _add_select, _add_orders, _add_shares):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -125,6 +126,22 @@ def _compare(args: argparse.Namespace) -> int:
         why_stale=None if args.stale else Judge(params).why_stale,
     )  # fmt: skip
     print(json.dumps(found.to_dict(), indent=1) if args.json else report(found).rstrip())
+    return 0
+
+
+def _add_select(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from crgan.report.experiments import CRITERIA
+
+    command = commands.add_parser("select", help="DVC experiments by a label-free criterion")
+    command.add_argument("--by", choices=CRITERIA, default="snd")
+    command.add_argument("--cell", default="", help="such as crgan/market1501-dukemtmc")
+    command.set_defaults(run=_select)
+
+
+def _select(args: argparse.Namespace) -> int:
+    from crgan.report.experiments import dvc_show, experiments, report
+
+    print(report(experiments(dvc_show(), args.by, args.cell), args.by), end="")
     return 0
 
 

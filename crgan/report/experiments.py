@@ -1,0 +1,112 @@
+"""DVC's experiments, ordered by a criterion that looks at no label of the target's test set."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crgan.report.trace_text import flatten
+from crgan.run.errors import UserError
+
+CRITERIA = ("snd", "camera_mixing", "validation.global.rank1", "validation.global.mAP",
+            "validation.lmp.rank1", "validation.lmp.mAP")  # fmt: skip
+FOLDER = "/selection/"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment (or the workspace) with its mean of the criterion over cells and seeds.
+
+    Attributes:
+        changed: parameters in which it differs from the first one listed by DVC.
+        values: the criterion by file.
+    """
+
+    name: str
+    changed: Mapping[str, Any]
+    values: Mapping[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over files; the same files in every experiment that is compared."""
+        return sum(self.values.values()) / len(self.values)
+
+
+def dvc_show() -> list[dict[str, Any]]:
+    """What `dvc exp show --json` says.
+
+    Raises:
+        UserError: DVC's message.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "exp", "show", "--json", "-q"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise UserError(f"dvc exp show: {done.stderr.strip() or 'failed'}")
+    shown: list[dict[str, Any]] = json.loads(done.stdout)
+    return shown
+
+
+def experiments(
+    shown: Iterable[Mapping[str, Any]], criterion: str, cell: str = ""
+) -> list[Experiment]:
+    """Experiments by the criterion, the highest first; those that lack it are left out.
+
+    Args:
+        shown: `dvc_show`'s answer.
+        cell: part of a result's path, such as crgan/market1501-dukemtmc; "" for all selected cells.
+
+    Raises:
+        UserError: none has the criterion, or they have it for different cells and seeds.
+    """
+    found, first = [], None
+    for name, data in _all(shown):
+        params = dict(flatten({k: v["data"] for k, v in data["params"].items() if v.get("data")}))
+        first = first if first is not None else params
+        values = {}
+        for path, metric in data["metrics"].items():
+            numbers = dict(flatten(metric.get("data") or {}))
+            if FOLDER in path and cell in path and criterion in numbers:
+                values[path] = float(numbers[criterion])
+        changed = {
+            key.partition(".yaml.")[2] or key: params.get(key)
+            for key in sorted({*params, *first})
+            if params.get(key) != first.get(key)
+        }
+        if values:
+            found.append(Experiment(name, changed, values))
+    if not found:
+        raise UserError(
+            f"no experiment has {criterion!r} of {cell or 'any cell'}; run dvc exp run first (its "
+            "stage `select` measures the cells of matrix.selected)"
+        )
+    if any(set(one.values) != set(found[0].values) for one in found):
+        raise UserError(
+            "the experiments were measured on different cells or seeds, so their means do not "
+            "compare; name one cell by --cell, or run them with the same matrix"
+        )
+    return sorted(found, key=lambda one: -one.mean)
+
+
+def report(found: Iterable[Experiment], criterion: str) -> str:
+    """The list as text; ends with a line break."""
+    lines = [f"{criterion} (mean over cells and seeds; higher is better; no test label was read)"]
+    for one in found:
+        changed = ", ".join(f"{key}={value}" for key, value in one.changed.items()) or "-"
+        lines.append(f"{one.mean:10.4f}  {one.name:20}  {changed}")
+    return "\n".join(lines) + "\n"
+
+
+def _all(shown: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    for commit in shown:
+        if commit.get("data"):
+            yield str(commit.get("name") or commit["rev"][:7]), commit["data"]
+        for experiment in commit.get("experiments") or ():
+            for revision in experiment["revs"][:1]:
+                if revision.get("data"):
+                    yield str(revision.get("name") or revision["rev"][:7]), revision["data"]
