@@ -13,7 +13,7 @@ import yaml
 
 from crgan.data.held_out import hold_out
 from crgan.data.market1501 import load
-from crgan.metrics.neighbourhood import camera_mixing, soft_neighbourhood_density
+from crgan.metrics.neighbourhood import camera_mixing, reciprocity, soft_neighbourhood_density
 from crgan.report.experiments import experiments, report
 from crgan.run.errors import UserError
 from crgan.run.io import read_json
@@ -57,6 +57,28 @@ def test_features_that_tell_nothing_mix_as_chance_does() -> None:
     rng = np.random.default_rng(0)
     features, cameras = rng.normal(size=(1100, 8)).astype("f4"), rng.integers(1, 4, 1100)
     assert camera_mixing(features, cameras, 10) == pytest.approx(1, abs=0.03)
+
+
+def test_reciprocity_by_hand() -> None:
+    """Two people before two cameras, and a picture whose nearest is taken."""
+    cameras = np.array([1, 2, 1, 2, 1])
+    angles = np.array([0.0, 0.1, 1.0, 1.2, 0.4])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    # 0-1 and 2-3 find each other; 4's nearest of camera 2 is 1, whose nearest is 0
+    assert reciprocity(rows, cameras) == pytest.approx(4 / 5)
+    same = np.ones((6, 2), dtype=np.float32)  # collapsed: all take the first of another camera
+    assert reciprocity(same, np.array([1, 1, 1, 2, 2, 2])) == pytest.approx(2 / 6)
+    with pytest.raises(UserError, match="two cameras"):
+        reciprocity(rows, np.ones(5, dtype=int))
+
+
+def test_features_that_tell_nothing_find_back_less_often() -> None:
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(100, 8))
+    told = np.concatenate([people + 0.05 * rng.normal(size=people.shape) for _ in (1, 2)])
+    cameras = np.repeat([1, 2], 100)
+    assert reciprocity(told.astype("f4"), cameras) > 0.95
+    assert reciprocity(rng.normal(size=(200, 8)).astype("f4"), cameras) < 0.7
 
 
 def test_what_has_no_neighbourhood_is_refused() -> None:

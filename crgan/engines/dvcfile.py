@@ -34,6 +34,11 @@ _PROFILE = "${profile}"
 _TABLE = "make_table_"
 _METHODS = "draw_methods_"
 _BOUND = "bound_table_"
+# Columns of the histories that all GANs of a part of the matrix have.
+_LOSSES = {
+    "gan": ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con"),
+    "translators": ("loss_d", "loss_adv", "loss_cycle"),
+}
 _DERIVED = (_TABLE, _METHODS, _BOUND, "tabulate_renderings", "weigh_claims")
 
 
@@ -62,6 +67,8 @@ def fresh(path: Path = PATH) -> str:
     for name, stage in derived.items():
         stages[name] = stage
         stages.yaml_set_comment_before_after_key(name, before="\n")
+    document["plots"] = _plots(params["matrix"])
+    document.yaml_set_comment_before_after_key("plots", before="\n")
     text = io.StringIO()
     yaml.dump(document, text)
     # The blank line before the first table belongs, to the parser, to the stage above it.
@@ -180,6 +187,18 @@ def _readable_stage(
         params=_sequence(keys_of(program)),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
+
+
+def _plots(matrix: dict[str, Any]) -> CommentedSeq:
+    """For `dvc plots`, the losses of each GAN with the first seed, in one diagram each."""
+    plots = CommentedSeq()
+    for group, losses in _LOSSES.items():
+        for cell in matrix[group]:
+            start, end = cell.get("source", cell.get("a")), cell.get("target", cell.get("b"))
+            place = f"{cell['method']}/{start}-{end}/seed{matrix['seeds'][0]}.csv"
+            diagram = {"x": "iteration", "y": {f"artifacts/{_PROFILE}/gan/{place}": list(losses)}}
+            plots.append({f"Losses, {cell['method']}, {start} to {end}": diagram})
+    return plots
 
 
 def _listing(program: str) -> str:

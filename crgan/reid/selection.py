@@ -6,7 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crgan.data.store import open_dataset
-from crgan.metrics.neighbourhood import camera_mixing, soft_neighbourhood_density
+from crgan.metrics.neighbourhood import (
+    camera_mixing,
+    reciprocity,
+    soft_neighbourhood_density,
+)
 from crgan.nets.reid import ReidNet
 from crgan.reid.evaluate import Protocol, query_and_gallery, score
 from crgan.reid.features import extract
@@ -42,6 +46,7 @@ def on_target(
     features = extract(net, train.images, device=device, description="target").pooled
     return {
         "snd": round(soft_neighbourhood_density(features, settings.temperature), 4),
+        "reciprocity": round(reciprocity(features, train.camid), 4),
         "camera_mixing": round(camera_mixing(features, train.camid, settings.neighbours), 4),
     }
 

@@ -6,7 +6,7 @@ python -m crgan.report verify results/table6.csv --cell "CR-GAN+LMP" \\
     --source market1501 --target dukemtmc       make it again, and compare
 python -m crgan.report compare --first crgan --second direct_transfer \\
     --source market1501 --target dukemtmc       two methods on the same queries
-python -m crgan.report select --by snd          DVC experiments by a label-free criterion
+python -m crgan.report select                   DVC experiments by a label-free criterion
 python -m crgan.report orders results           measured order of methods beside the printed one
 python -m crgan.report shares artifacts/demo results/demo [--by stage]     what each cell cost
 """
@@ -133,7 +133,7 @@ def _add_select(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     from crgan.report.experiments import CRITERIA
 
     command = commands.add_parser("select", help="DVC experiments by a label-free criterion")
-    command.add_argument("--by", choices=CRITERIA, default="snd")
+    command.add_argument("--by", choices=CRITERIA, default="reciprocity")
     command.add_argument("--cell", default="", help="such as crgan/market1501-dukemtmc")
     command.set_defaults(run=_select)
 

@@ -12,8 +12,8 @@ from typing import Any
 from crgan.report.trace_text import flatten
 from crgan.run.errors import UserError
 
-CRITERIA = ("snd", "camera_mixing", "validation.global.rank1", "validation.global.mAP",
-            "validation.lmp.rank1", "validation.lmp.mAP")  # fmt: skip
+_RATES = ("global.rank1", "global.mAP", "lmp.rank1", "lmp.mAP")
+CRITERIA = ("reciprocity", "snd", "camera_mixing", *(f"validation.{rate}" for rate in _RATES))
 FOLDER = "/selection/"
 
 
