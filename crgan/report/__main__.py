@@ -133,7 +133,7 @@ def _add_select(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     from crgan.report.experiments import CRITERIA
 
     command = commands.add_parser("select", help="DVC experiments by a label-free criterion")
-    command.add_argument("--by", choices=CRITERIA, default="reciprocity")
+    command.add_argument("--by", choices=CRITERIA, default="camera_mixing")
     command.add_argument("--cell", default="", help="such as crgan/market1501-dukemtmc")
     command.set_defaults(run=_select)
 

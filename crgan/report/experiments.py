@@ -13,7 +13,7 @@ from crgan.report.trace_text import flatten
 from crgan.run.errors import UserError
 
 _RATES = ("global.rank1", "global.mAP", "lmp.rank1", "lmp.mAP")
-CRITERIA = ("reciprocity", "snd", "camera_mixing", *(f"validation.{rate}" for rate in _RATES))
+CRITERIA = ("camera_mixing", "reciprocity", "snd", *(f"validation.{rate}" for rate in _RATES))
 FOLDER = "/selection/"
 
 
@@ -95,7 +95,7 @@ def experiments(
 
 def report(found: Iterable[Experiment], criterion: str) -> str:
     """The list as text; ends with a line break."""
-    lines = [f"{criterion} (mean over cells and seeds; higher is better; no test label was read)"]
+    lines = [f"{criterion} (mean over cells and seeds; the highest first; no test label was read)"]
     for one in found:
         changed = ", ".join(f"{key}={value}" for key, value in one.changed.items()) or "-"
         lines.append(f"{one.mean:10.4f}  {one.name:20}  {changed}")
