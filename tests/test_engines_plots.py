@@ -1,4 +1,4 @@
-"""The diagrams in dvc.yaml are of columns that the histories have, and of files that stages write."""
+"""The diagrams in dvc.yaml are of columns that histories have, and of files that stages write."""
 
 from __future__ import annotations
 
