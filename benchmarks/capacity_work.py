@@ -103,11 +103,23 @@ class _Holder:
         self.tensor = tensor
 
 
+class _NoModules:
+    """In place of the counter's book on modules, whose hooks refuse a gradient of a gradient."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 def counted(step: Callable[[], object], *nets: nn.Module) -> Count:
     """Count one step, which runs on shapes alone."""
     kept = _Kept(*nets)
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()
     with (
-        FlopCounterMode(display=False) as counter,
+        counter,
         torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda holder: holder.tensor),
     ):  # fmt: skip
         step()
