@@ -28,6 +28,7 @@ from crgan.run.params import SLICES
 SHARED = ("torch", "torchvision")  # the layer under every image that computes with torch
 TOPS = Path("requirements.in")
 PINS = Path("requirements.lock")
+OPTIONAL = {"dvclive"}  # a log that a user may install beside the project (crgan.run.progress)
 _DEVELOPMENT = "# development"
 # What an image is: Linux, CPython 3.11, the GPU machines' architecture; lock lines for other
 # machines are left out.
@@ -64,7 +65,7 @@ def imports_of(image: str) -> set[str]:
         shared = _third_party(_with_run(_stage_files(stage)))
         # crgan/run touches torch only on behalf of stages that do so themselves.
         found |= own | (shared if "torch" in own else shared - set(SHARED))
-    return found
+    return found - OPTIONAL
 
 
 def closure(tops: Iterable[str]) -> set[str]:
