@@ -139,7 +139,7 @@ def test_an_unknown_name_lists_the_known_ones(root: Path, registry: Path) -> Non
 def test_fetch_takes_the_address_first(
     root: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "download_url", lambda url: CONTENT)
+    monkeypatch.setattr(weights, "download_url", lambda url, folder: CONTENT)
     assert fetch("plain", root, registry).read_bytes() == CONTENT
     assert weights_path("plain", root, registry) == root / "plain.bin"
 
@@ -147,7 +147,7 @@ def test_fetch_takes_the_address_first(
 def test_fetch_refuses_a_download_with_another_hash(
     root: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "download_url", lambda url: b"tampered")
+    monkeypatch.setattr(weights, "download_url", lambda url, folder: b"tampered")
     with pytest.raises(UserError) as caught:
         fetch("plain", root, registry)
     assert f"plain-v1.bin has SHA-256 {sha256_bytes(b'tampered')}" in str(caught.value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crgan.data.fetch import fetch
 from crgan.data.unpack import SUFFIXES, is_archive, unpack
+from crgan.run.download import fetch
 from crgan.run.errors import UserError
 from crgan.run.io import sha256_file
 

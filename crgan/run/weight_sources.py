@@ -20,25 +20,28 @@ from pathlib import Path
 from crgan.run.errors import UserError
 
 _WHEEL = re.compile(r".+-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl")
-_TIMEOUT = 30  # seconds without an answer from the server
+_ATTEMPTS = 2  # without progress, before the next source of the same file is tried
 
 
-def download_url(url: str) -> bytes:
-    """Download `url` with a progress bar on stderr.
+def download_url(url: str, folder: Path) -> bytes:
+    """Download `url` with a progress bar on stderr, going on where an earlier try stopped.
+
+    Args:
+        folder: where what has come waits, as `<name>.part`, while it is not whole.
 
     Raises:
         UserError: no connection, or the server's refusal.
     """
-    import pooch
-    import requests
+    from crgan.run.download import ResumingDownloader
 
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "download"
-        try:
-            pooch.HTTPDownloader(progressbar=True, timeout=_TIMEOUT)(url, str(target), None)
-        except (requests.RequestException, OSError) as error:
-            raise UserError(f"download failed ({type(error).__name__})") from None
-        return target.read_bytes()
+    name = re.split(r"[?#]", url)[0].rstrip("/").rsplit("/", 1)[-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = folder / f"{name}.whole"
+    ResumingDownloader(folder / f"{name}.part", attempts=_ATTEMPTS)(url, whole)
+    try:
+        return whole.read_bytes()
+    finally:
+        whole.unlink()
 
 
 @contextmanager

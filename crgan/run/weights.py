@@ -162,7 +162,7 @@ def _deliver(source: Source, root: Path) -> bytes:
         _check(local.name, sha256_file(local), source.sha256)
         data = read_member(local, source.member) if source.member else local.read_bytes()
     elif source.url:
-        data = download_url(source.url)
+        data = download_url(source.url, root)
         _check(source.filename, sha256_bytes(data), source.sha256)
     else:
         with download_archive(source.client, source.package, source.archive, source.sha256) as path:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crgan.data import fetch as fetching
-from crgan.data.fetch import ResumingDownloader, fetch
+from crgan.run import download as fetching
+from crgan.run.download import ResumingDownloader, fetch
 from crgan.run.errors import UserError
+from crgan.run.weight_sources import download_url
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
 BLOCK = 1 << 16  # what is kept of a broken transfer are whole blocks
@@ -193,3 +194,13 @@ def test_addresses_without_proof_are_not_fetched(
 def test_the_downloader_alone_writes_where_it_is_told(server: Server, tmp_path: Path) -> None:
     ResumingDownloader(tmp_path / "x.part")(server.url, str(tmp_path / "out"), None)
     assert (tmp_path / "out").read_bytes() == CONTENT
+
+
+def test_weights_go_on_where_a_killed_fetch_stopped(server: Server, tmp_path: Path) -> None:
+    server.cut = [3 * BLOCK, 0, 0]
+    with pytest.raises(UserError, match="run again to go on"):
+        download_url(server.url, tmp_path)
+    assert (tmp_path / "set.zip.part").stat().st_size == 3 * BLOCK
+    assert download_url(server.url, tmp_path) == CONTENT
+    assert server.asked[-1] == f"bytes={3 * BLOCK}-"
+    assert list(tmp_path.iterdir()) == []
