@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    for cached in (code._closure, code._imports, code._is_silent):
+    for cached in (code._closure, code._imports, code.imported_modules, code._is_silent):
         cached.cache_clear()
 
 
