@@ -174,3 +174,10 @@ def test_files_that_are_no_parameters(tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_text(text)
         with pytest.raises(UserError, match=message):
             parameters.load(tmp_path / "params.yaml")
+
+
+def test_a_group_that_the_matrix_lacks_is_named() -> None:
+    params = parameters.load()
+    del params["matrix"]["selected"]
+    with pytest.raises(UserError, match=r"no matrix\.selected; write `selected: \[\]`"):
+        parameters.check(params)

@@ -159,6 +159,9 @@ def _check_matrix(params: dict[str, Any], origin: str) -> None:
         "renderings",
         "selected",
     )
+    for group in (*groups, "translators"):
+        if group not in matrix:
+            raise UserError(f"{origin}: no matrix.{group}; write `{group}: []` for no cell")
     for group, start, end in [
         *((g, "source", "target") for g in groups),
         ("translators", "a", "b"),
