@@ -26,6 +26,7 @@ No code was released, and parts are known from memory or not at all: docs/open-c
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +161,7 @@ def shared_losses(
     }
 
 
-class _Stage:
+class _Stage(ABC):
     """One of the two trainings: its batches, its Adam and its rate."""
 
     def __init__(
@@ -183,8 +184,9 @@ class _Stage:
         self.adam.step()
         return losses
 
+    @abstractmethod
     def losses(self) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """Of the next batch, by name."""
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """The next pictures, and their places in the arrays of targets."""
