@@ -28,6 +28,7 @@ GAN: dict[str, Any] = {
     "mask_channels": 1,
     "flip": True,
     "pathway_kernel": 7,
+    "upsampling": "bilinear",
     "discriminator_norm": "instance",
     "history_every": 3,
     "iterations": 8,

@@ -291,6 +291,7 @@ def test_a_diverged_state_is_not_saved(tmp_path: Path, monkeypatch: pytest.Monke
         ({"levels": 5}, r"16x8.*multiples of 32"),
         ({"discriminator_layers": 2}, "too small for gan.discriminator_layers 2"),
         ({"pathway_kernel": 4}, "must be odd"),
+        ({"upsampling": "cubic"}, r"gan\.upsampling is 'cubic'"),
         ({"iterations": 0}, r"gan\.iterations is 0"),
     ],
 )

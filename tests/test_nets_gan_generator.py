@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from crgan.nets.generator import (
+    UPSAMPLINGS,
     DownBlock,
     Generator,
     InstanceNorm,
@@ -132,16 +133,17 @@ def test_without_dual_condition_there_is_no_context_pathway() -> None:
     assert _count(g) < _count(dual) - _count(dual.theta_t)  # narrower U-Net too
 
 
-def test_up_block_shortcut_is_a_convolution_of_the_concatenation() -> None:
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_up_block_shortcut_is_a_convolution_of_the_concatenation(upsampling: str) -> None:
     """The docstring's claim: 1x1 after enlarging and concatenating, or before, is the same."""
     torch.manual_seed(0)
-    up = UpBlock(channels=6, skip=4, out=3)
+    up = UpBlock(channels=6, skip=4, out=3, upsampling=upsampling)
     for conv in (up.conv1, up.conv2):  # leaves the shortcut alone
         nn.init.zeros_(conv.weight)
         nn.init.zeros_(conv.bias)
     x, skip = torch.randn(2, 6, 4, 2), torch.randn(2, 4, 8, 4)
     weight = torch.cat([up.from_below.weight, up.from_skip.weight], dim=1)
-    both = torch.cat([F.interpolate(x, scale_factor=2), skip], dim=1)
+    both = torch.cat([F.interpolate(x, scale_factor=2, mode=upsampling), skip], dim=1)
     torch.testing.assert_close(up(x, skip), F.conv2d(both, weight, up.from_below.bias))
 
 

@@ -33,7 +33,7 @@ from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs, pictures
 from crgan.gan.sheet import Samples, input_rows, output_rows, parts, sample_pairs
 from crgan.nets.folding import frozen
-from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, Generator
+from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, UPSAMPLINGS, Generator
 from crgan.nets.patchgan import NORMS, PatchGAN, decisions
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.errors import UserError
@@ -70,6 +70,7 @@ class Options:
     mask_channels: int
     flip: bool
     pathway_kernel: int
+    upsampling: str
     discriminator_norm: str
     history_every: int
     iterations: int
@@ -86,6 +87,7 @@ class Options:
             "activation_residual": tuple(RESIDUAL_ACTIVATIONS),
             "activation_mask": tuple(MASK_ACTIVATIONS),
             "mask_channels": (1, 3),
+            "upsampling": UPSAMPLINGS,
             "discriminator_norm": tuple(NORMS),
         }
         for key, known in choices.items():
@@ -120,7 +122,7 @@ class Options:
     def generator(self) -> dict[str, Any]:
         """What `Generator` is built from."""
         keys = ("width", "levels", "dual_condition", "pathway_kernel", "mask_channels",
-                "activation_residual", "activation_mask")  # fmt: skip
+                "activation_residual", "activation_mask", "upsampling")  # fmt: skip
         return {key: getattr(self, key) for key in keys}
 
     def lr_at(self, t: int) -> float:
