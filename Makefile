@@ -55,7 +55,7 @@ format: env ## rewrite files in the project's style
 	snakefmt Snakefile workflow
 
 test: lint ## lint and the whole test suite, both engines end to end at smoke scale included
-	python -m pytest
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .venv-tf/.installed: requirements-tf.txt
 	"$(PYTHON)" -m venv .venv-tf
