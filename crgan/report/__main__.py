@@ -11,6 +11,7 @@ python -m crgan.report compare --first crgan --second direct_transfer \\
 python -m crgan.report select                   DVC experiments by a label-free criterion
 python -m crgan.report orders results           measured order of methods beside the printed one
 python -m crgan.report shares artifacts/demo results/demo [--by stage]     what each cell cost
+python -m crgan.report digest results --out docs/tables.md     all tables in one Markdown page
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
         _add_html, _add_live, _add_trace, _add_verify, _add_compare, _add_select, _add_orders,
-        _add_shares,
+        _add_shares, _add_digest,
     ):  # fmt: skip
         add(commands)
     args = parser.parse_args(argv)
@@ -175,6 +176,23 @@ def _shares(args: argparse.Namespace) -> int:
 
     group = by_cell if args.by == "cell" else by_stage
     print(report(shares(args.folders, group)), end="")
+    return 0
+
+
+def _add_digest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("digest", help="all tables in one Markdown page")
+    command.add_argument("folder", type=Path, help="where table1.md to claims.md stand")
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(run=_digest)
+
+
+def _digest(args: argparse.Namespace) -> int:
+    from crgan.report.digest import digest
+    from crgan.run.io import atomic_path
+
+    text = digest(args.folder)
+    with atomic_path(args.out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return 0
 
 
