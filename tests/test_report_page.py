@@ -24,6 +24,7 @@ from crgan.report.page.runs import bars
 from crgan.report.page.scores import claims
 from crgan.report.page.sheets import cmc
 from crgan.report.page.training import cut
+from crgan.report.renderings import MEANS, REFERENCE
 from crgan.run import params as parameters
 from crgan.run.errors import UserError
 from tests import report_fakes
@@ -132,6 +133,20 @@ def test_what_is_missing_is_named_with_its_command(made: dict[str, Any]) -> None
     assert "results/claims.csv" in text
 
 
+def test_the_table_of_renderings_is_explained_and_leads_to_its_jobs(made: dict[str, Any]) -> None:
+    html, data = made["html"], made["data"]
+    assert {"61.7", "83.1", "41.9", "0.277", "92.3", "1.4"} <= set(html.text)
+    for title, meaning in MEANS.values():
+        assert title in html.text
+        assert any(meaning in text.replace("\n", " ") for text in html.text)
+    found = [e for e in data["anchors"].values() if e["title"].startswith("Renderings: CR-GAN,")]
+    assert [data["jobs"][key]["stage"] for e in found for key in e["jobs"]] == ["judge_images"]
+    of_none = [
+        e for e in data["anchors"].values() if e["title"].startswith(f"Renderings: {REFERENCE}")
+    ]
+    assert [e["jobs"] for e in of_none] == [e["jobs"] for e in found]  # each job measures both
+
+
 def test_charts_and_gallery_hold_what_the_files_hold(made: dict[str, Any]) -> None:
     data = made["data"]
     (curve,) = data["charts"]["curves"]
@@ -166,7 +181,7 @@ def test_an_empty_project_is_no_error(tmp_path: Path, monkeypatch: pytest.Monkey
     built = page.build(project, tmp_path / "report.html")
     text = built.path.read_text(encoding="utf-8")
     assert not Reader(text).open
-    assert text.count("not made yet") + text.count("Not made yet") == 13
+    assert text.count("not made yet") + text.count("Not made yet") == 14
 
 
 def test_claims_are_shown_with_a_sign_beside_colour(

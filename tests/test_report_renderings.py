@@ -112,7 +112,7 @@ def test_for_people(tmp_path: Path) -> None:
     assert "Profile `demo`: " in text
     assert "## Market-1501 → DukeMTMC-reID" in text
     assert (
-        "| Method | LPIPS | FID | identity | domain | camera | diversity |\n"
+        "| Method | LPIPS | FID | identity, % | domain, % | camera, % | diversity |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         f"| {REFERENCE} | - | 9.000 | 90.0 | 2.0 | - | - |\n"
         "| CR-GAN | 0.125 | 1.500 | 50.5 ± 0.7 | 80.0 ± 0.0 | - | 0.250 ± 0.000 |\n"

@@ -21,6 +21,22 @@ from crgan.run.io import atomic_path, read_json
 JUDGED = {"identity": 1, "domain": 1, "camera": 1, "diversity": 3}  # decimals
 VISUAL = {"lpips": 3, "fid": 3}
 METRICS = {**VISUAL, **JUDGED}
+MEANS = {  # of each column: its title, what it says
+    "lpips": ("LPIPS", "distance between a picture and its rendering: how much was changed"),
+    "fid": ("FID", "distance between the renderings and the target's pictures; lower is nearer"),
+    "identity": (
+        "identity, %", "renderings taken for their own person by a CNN that saw no rendering",
+    ),
+    "domain": (
+        "domain, %", "renderings taken for a picture of any camera of the target, by a classifier "
+        "of both sets' cameras",
+    ),
+    "camera": (
+        "camera, %", "renderings taken for the very camera they were rendered for; - where a "
+        "method names none",
+    ),
+    "diversity": ("diversity", "mean LPIPS among several renderings of one picture"),
+}  # fmt: skip
 REFERENCE = "source pictures, unrendered"
 
 
@@ -128,15 +144,13 @@ def markdown(lines: Sequence[Line], profile: str) -> str:
     parts = [
         "# Renderings, judged (not in the paper)",
         f"**Profile `{profile}`: {profile_warning(profile)}.**",
-        "LPIPS between a picture and its rendering, FID between the renderings and the target's "
-        "pictures. Identity: percent taken for their own pid by a CNN that saw no rendering. "
-        "Domain and camera: percent taken for a picture of the target, and of the very camera a "
-        "method rendered for (- where it names none), by a classifier of both sets' cameras. "
-        "Diversity: mean LPIPS among several renderings of one picture.",
+        "\n".join(f"- {title}: {meaning}" for title, meaning in MEANS.values()),
     ]
     for source, target in dict.fromkeys((line.source, line.target) for line in lines):
-        names = [metric.upper() if metric in VISUAL else metric for metric in METRICS]
-        rows = [["Method", *names], ["---", *["---:"] * len(METRICS)]]
+        rows = [
+            ["Method", *(MEANS[metric][0] for metric in METRICS)],
+            ["---", *["---:"] * len(METRICS)],
+        ]
         for line in lines:
             if (line.source, line.target) == (source, target):
                 texts = [_text(line, metric) for metric in METRICS]

@@ -17,6 +17,7 @@ from crgan.report.page import charts
 from crgan.report.page.album import Album
 from crgan.report.page.embeddings import embeddings
 from crgan.report.page.gallery import galleries
+from crgan.report.page.judged import renderings
 from crgan.report.page.project import Project
 from crgan.report.page.runs import ID, bars, costs, jobs, machines
 from crgan.report.page.scores import claims, tables
@@ -62,6 +63,7 @@ def build(project: Project, out: Path, *, budget: int = PICTURES) -> Built:
 def _render(project: Project, album: Album) -> str:
     all_jobs = jobs(project)
     views = tables(project)
+    judged = renderings(project)
     # what people look for first comes first, since the budget is used up in this order
     shown = figures(project, album)
     gallery = galleries(project, album)
@@ -87,7 +89,7 @@ def _render(project: Project, album: Album) -> str:
     }
     anchors = {
         anchor: {**entry, "jobs": [key[:ID] for key in entry["jobs"]]}
-        for view in views
+        for view in (*views, judged)
         for anchor, entry in view.anchors.items()
     }
     data = {
@@ -102,9 +104,10 @@ def _render(project: Project, album: Album) -> str:
     return environment.get_template("report.html.j2").render(
         profile=project.profile, warning=profile_warning(project.profile), seeds=project.seeds,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        tables=views, claims=claims(project), figures=shown, galleries=gallery, grids=grids,
-        masks=sheets, ranks=ranks, rank_command=rank_command(project), curves=curves, cmc=cmc,
-        embeddings=planes, costs=costs(project), machines=machines(project), jobs=all_jobs,
+        tables=views, renderings=judged, claims=claims(project), figures=shown,
+        galleries=gallery, grids=grids, masks=sheets, ranks=ranks,
+        rank_command=rank_command(project), curves=curves, cmc=cmc, embeddings=planes,
+        costs=costs(project), machines=machines(project), jobs=all_jobs,
         stale=sum(bool(job["stale"]) for job in all_jobs.values()), bars=drawn, ID=ID,
         command=project.command, left_out=album.left_out,
         style=_asset("report.css"), script=_asset("report.js"),
