@@ -14,28 +14,17 @@ import argparse
 
 from crgan.metrics.bootstrap import Settings
 from crgan.report.intervals import bound, markdown, write_csv
+from crgan.report.measured import read_measured
 from crgan.report.printed import table_rows
-from crgan.report.queries import Queries
-from crgan.report.weigh import Pictures
-from crgan.run import params as parameters
-from crgan.run.hashes import Hashes
 from crgan.run.io import atomic_path
-from crgan.run.provenance import Judge
 from crgan.run.settings import settings_from
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("bound_table", __doc__)
-QUERIES, SCORE = "seed{seed}.npz", "seed{seed}.json"
 parser.cell("--table", type=int, choices=range(1, 8), help="which table")
 parser.input("--printed", nargs="+", help="the table as printed; 5 to 7 also need Table 2")
-parser.input(
-    "--queries", nargs="*", default=[], required=False, inside=QUERIES,
-    help="per-query results, or their folders (then one file a seed of the matrix)",
-)  # fmt: skip
-parser.input(
-    "--visual", nargs="*", default=[], required=False, inside=SCORE,
-    help="LPIPS and FID scores, or their folders",
-)  # fmt: skip
+parser.results("--queries", "per-query results", suffix=".npz")
+parser.results("--visual", "LPIPS and FID scores")
 parser.output("--out", help="the intervals, CSV")
 parser.output("--readable", help="the same for people, Markdown")
 
@@ -44,10 +33,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Read, draw and write."""
     settings = settings_from(Settings, run.params["intervals"], "intervals")
     printed = table_rows(args.table, args.printed[0].parent)
-    why_stale = Judge(parameters.load(), hashes=Hashes()).why_stale
-    seeds = run.params["matrix"]["seeds"]
-    pictures = Pictures(args.visual, [], profile=run.profile, seeds=seeds, why_stale=why_stale)
-    queries = Queries(args.queries, profile=run.profile, why_stale=why_stale)
+    queries, pictures = read_measured(run, args.queries, args.visual)
     lines = bound(printed, queries, pictures, params=run.params, settings=settings)
     write_csv(args.out, printed, lines, run.profile)
     with atomic_path(args.readable) as temporary:

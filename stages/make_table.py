@@ -16,25 +16,15 @@ from crgan.report.printed import is_visual, printed_inputs, table_rows
 from crgan.report.readable import markdown
 from crgan.report.scores import read_scores
 from crgan.report.tables import build, write_csv
-from crgan.run import params as parameters
 from crgan.run.errors import UserError
-from crgan.run.hashes import Hashes
 from crgan.run.io import atomic_path
-from crgan.run.provenance import Judge
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("make_table", __doc__)
 parser.cell("--table", type=int, choices=range(1, 8), help="which table")
 parser.input("--printed", nargs="+", help="the table as printed; 5 to 7 also need Table 2")
-SCORE = "seed{seed}.json"
-parser.input(
-    "--cells", nargs="*", default=[], required=False, inside=SCORE,
-    help="re-id scores, or their folders (then one file a seed of the matrix)",
-)  # fmt: skip
-parser.input(
-    "--visual", nargs="*", default=[], required=False, inside=SCORE,
-    help="LPIPS and FID scores, or their folders",
-)  # fmt: skip
+parser.results("--cells", "re-id scores")
+parser.results("--visual", "LPIPS and FID scores")
 parser.output("--out", help="the table")
 parser.output("--readable", help="the same for people, Markdown")
 
@@ -52,7 +42,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         [*args.cells, *args.visual],
         profile=run.profile,
         seeds=matrix["seeds"],
-        why_stale=Judge(parameters.load(), hashes=Hashes()).why_stale,
+        why_stale=run.judge().why_stale,
     )
     table = build(
         printed, scores,

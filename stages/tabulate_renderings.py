@@ -10,19 +10,12 @@ from __future__ import annotations
 import argparse
 
 from crgan.report.renderings import lines_of, markdown, write_csv
-from crgan.run import params as parameters
-from crgan.run.hashes import Hashes
 from crgan.run.io import atomic_path
-from crgan.run.provenance import Judge
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("tabulate_renderings", __doc__)
-SCORE = "seed{seed}.json"
-parser.input(
-    "--judged", nargs="+", inside=SCORE,
-    help="what the judges said, or their folders (then one file a seed of the matrix)",
-)  # fmt: skip
-parser.input("--visual", nargs="+", inside=SCORE, help="LPIPS and FID, or their folders")
+parser.results("--judged", "what the judges said", required=True)
+parser.results("--visual", "LPIPS and FID scores", required=True)
 parser.output("--out", help="the table")
 parser.output("--readable", help="the same for people, Markdown")
 
@@ -34,7 +27,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         args.visual,
         profile=run.profile,
         methods=run.params["methods"],
-        why_stale=Judge(parameters.load(), hashes=Hashes()).why_stale,
+        why_stale=run.judge().why_stale,
     )
     write_csv(args.out, lines, run.profile)
     with atomic_path(args.readable) as temporary:

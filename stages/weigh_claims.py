@@ -15,31 +15,18 @@ import argparse
 from crgan.metrics.bootstrap import Settings
 from crgan.report.claims import comparisons, load_claims
 from crgan.report.claims_page import markdown, write_csv
-from crgan.report.queries import Queries
-from crgan.report.weigh import Pictures, weigh
-from crgan.run import params as parameters
-from crgan.run.hashes import Hashes
+from crgan.report.measured import read_measured
+from crgan.report.weigh import weigh
 from crgan.run.io import atomic_path
-from crgan.run.provenance import Judge
 from crgan.run.settings import settings_from
 from crgan.run.stage import Run, StageParser, run_stage
 
 parser = StageParser("weigh_claims", __doc__)
-QUERIES, SCORE = "seed{seed}.npz", "seed{seed}.json"
 parser.input("--claims", help="the claims, YAML")
 parser.input("--printed", nargs="+", help="the seven tables as printed")
-parser.input(
-    "--queries", nargs="*", default=[], required=False, inside=QUERIES,
-    help="per-query results, or their folders (then one file a seed of the matrix)",
-)  # fmt: skip
-parser.input(
-    "--visual", nargs="*", default=[], required=False, inside=SCORE,
-    help="LPIPS and FID scores, or their folders",
-)  # fmt: skip
-parser.input(
-    "--judged", nargs="*", default=[], required=False, inside=SCORE,
-    help="what the judges said, or their folders",
-)  # fmt: skip
+parser.results("--queries", "per-query results", suffix=".npz")
+parser.results("--visual", "LPIPS and FID scores")
+parser.results("--judged", "what the judges said")
 parser.output("--out", help="the verdicts, CSV")
 parser.output("--readable", help="the same for people, Markdown")
 
@@ -48,12 +35,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Read, weigh and write."""
     settings = settings_from(Settings, run.params["intervals"], "intervals")
     claims = load_claims(args.claims)
-    why_stale = Judge(parameters.load(), hashes=Hashes()).why_stale
-    seeds = run.params["matrix"]["seeds"]
-    pictures = Pictures(
-        args.visual, args.judged, profile=run.profile, seeds=seeds, why_stale=why_stale
-    )
-    queries = Queries(args.queries, profile=run.profile, why_stale=why_stale)
+    queries, pictures = read_measured(run, args.queries, args.visual, args.judged)
     weighed = weigh(
         comparisons(claims.measured, args.printed[0].parent),
         queries, pictures, params=run.params, settings=settings,

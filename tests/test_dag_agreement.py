@@ -71,7 +71,7 @@ def test_same_outputs_commands_and_inputs(
         a_seed += jobs * cells[group]
     # weights, data sets and their masks, judges; Figures 5, 6 and 7; tables
     once = 4 + 2 * cells["datasets"] + 2 * cells["renderings"] + cells["judges"] + 1 + 7 + 1
-    once += 7 + 1  # intervals beside each table; claims
+    once += 7 + 5 + 1  # intervals beside each table; CMC curves of those with ranks; claims
     assert len(ours) == 2 * a_seed + once
     for outputs, job in ours.items():
         assert job.argv == theirs[outputs].argv
@@ -86,6 +86,7 @@ def test_same_names(snakemake: dict[str, Graph], dvc: dict[str, Graph], profile:
         derived = {  # stages that dvc.yaml lists one by one
             "make_table": f"_{words.get('--table')}",
             "bound_table": f"_{words.get('--table')}",
+            "tabulate_cmc": f"_{words.get('--table')}",
             "draw_methods": f"_{words.get('--source')}_{words.get('--target')}",
         }
         assert name == job.name + derived.get(job.name, "")

@@ -17,11 +17,11 @@ from crgan.engines.reconcile import snakemake_record
 from tests.stub_project import PAIR, SMALL, make, run, set_params, starts
 
 TABLES = (1, 2, 6)
-JOBS = 32
+JOBS = 34
 AFTER_LOSS = {
     "train_gan": 1, "finetune": 1, "evaluate": 1, "measure_images": 1, "judge_images": 1,
     "draw_rank_lists": 1, "make_table": 3, "tabulate_renderings": 1, "bound_table": 3,
-    "weigh_claims": 1, "select": 1,
+    "tabulate_cmc": 2, "weigh_claims": 1, "select": 1,
 }  # fmt: skip
 LAMBDA = "loss.lambda_con=7"
 TABLE = "results/table6.csv"
@@ -212,8 +212,8 @@ def test_seeds_add_cells(project: Project) -> None:
     assert counts == {"pretrain_id": 1, "pretrain_cam": 1, "fresh_cnn": 1, "adapt": 2,
                       "train_gan": 1, "finetune": 1, "evaluate": 3, "measure_images": 1,
                       "judge_images": 1, "draw_rank_lists": 1, "make_table": 3,
-                      "tabulate_renderings": 1, "bound_table": 3, "weigh_claims": 1,
-                      "select": 1}  # fmt: skip
+                      "tabulate_renderings": 1, "bound_table": 3, "tabulate_cmc": 2,
+                      "weigh_claims": 1, "select": 1}  # fmt: skip
     kept = [name for name in before if "/gan/" in name and name.endswith(".pt")]
     assert kept
     assert all(project.files()[name] == before[name] for name in kept)

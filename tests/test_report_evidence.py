@@ -97,6 +97,31 @@ def test_intervals_stand_beside_the_tables_means() -> None:
 
 
 @pytest.mark.usefixtures("copied")
+def test_cmc_curves_pass_through_the_tables_rates() -> None:
+    from stages import tabulate_cmc
+
+    folders = [f"results/smoke/queries/{m}/market1501-dukemtmc" for m in project.METHODS]
+    out = "results/table6.cmc.csv"
+    argv = ["--table", "6", "--printed", *project.PRINTED, "--queries", *folders, "--out", out]
+    project.run(tabulate_cmc, *argv)
+    points = list(csv.DictReader(Path(out).read_text().splitlines()))
+    curves = {name: [p for p in points if p["method"] == name] for name in _named(points)}
+    rows = [r for r in csv.DictReader(Path(TABLE).read_text().splitlines()) if r["R1"]]
+    assert list(curves) == [r["method"] for r in rows]
+    for row in rows:
+        curve = [float(p["percent"]) for p in curves[row["method"]]]
+        assert [p["rank"] for p in curves[row["method"]]] == [str(n) for n in range(1, 31)]
+        assert curve == sorted(curve)
+        for metric, rank in (("R1", 1), ("R5", 5), ("R10", 10)):
+            assert curve[rank - 1] == pytest.approx(float(row[metric]), abs=0.051)
+    assert {p["seeds"] for p in points} == {"2"}
+
+
+def _named(points: list[dict[str, str]]) -> dict[str, None]:
+    return dict.fromkeys(point["method"] for point in points)
+
+
+@pytest.mark.usefixtures("copied")
 def test_the_table_marks_what_was_chosen_with_labels_in_sight() -> None:
     rows = list(csv.DictReader(Path(TABLE).read_text().splitlines()))
     notes = {r["method"]: r["note"] for r in rows if r["R1"]}

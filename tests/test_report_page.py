@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crgan.report.cmc import cmc
 from crgan.report.page import build as page
 from crgan.report.page import charts
 from crgan.report.page.agreement import of_order, of_value
@@ -22,7 +23,6 @@ from crgan.report.page.album import Album, tiles
 from crgan.report.page.project import lineage, open_project
 from crgan.report.page.runs import bars
 from crgan.report.page.scores import claims
-from crgan.report.page.sheets import cmc
 from crgan.report.page.training import cut
 from crgan.report.renderings import MEANS, REFERENCE
 from crgan.run import params as parameters

@@ -63,10 +63,18 @@ def test_an_unknown_log_and_one_not_installed_are_named(monkeypatch: pytest.Monk
         heartbeat("demo", "x", {}),
     ):
         pass
-    monkeypatch.setenv(progress.LOG, "dvclive")
-    monkeypatch.setitem(sys.modules, "dvclive", None)  # as if it were not installed
-    with pytest.raises(UserError, match="pip install dvclive"), heartbeat("demo", "x", {}):
-        pass
+    for kind, package in (("dvclive", "dvclive"), ("tensorboard", "torch.utils.tensorboard")):
+        monkeypatch.setenv(progress.LOG, kind)
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+        told = rf"is '{kind}', but .*python -m pip install {kind}==\d+\.\d+\.\d+, or leave it unset"
+        with pytest.raises(UserError, match=told), heartbeat("demo", "x", {}):
+            pass
+
+
+def test_the_docs_name_the_versions_of_the_logs() -> None:
+    text = (Path(__file__).parents[1] / "docs/report.md").read_text()
+    for pinned in progress.PACKAGES.values():
+        assert f"pip install {pinned}" in text
 
 
 def test_noted_values_go_to_the_log_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

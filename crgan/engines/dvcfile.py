@@ -26,7 +26,7 @@ from crgan.engines.workflow import (
     score_arguments,
 )
 from crgan.report.claims import PATH as CLAIMS
-from crgan.report.printed import TABLES, printed_inputs
+from crgan.report.printed import TABLES, printed_inputs, ranked_tables
 from crgan.run.params import DEFAULT, keys_of, load
 
 PATH = Path("dvc.yaml")
@@ -34,12 +34,13 @@ _PROFILE = "${profile}"
 _TABLE = "make_table_"
 _METHODS = "draw_methods_"
 _BOUND = "bound_table_"
+_CMC = "tabulate_cmc_"
 # Columns of the histories that all GANs of a part of the matrix have.
 _LOSSES = {
     "gan": ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con"),
     "translators": ("loss_d", "loss_adv", "loss_cycle"),
 }
-_DERIVED = (_TABLE, _METHODS, _BOUND, "tabulate_renderings", "weigh_claims")
+_DERIVED = (_TABLE, _METHODS, _BOUND, _CMC, "tabulate_renderings", "weigh_claims")
 
 
 def fresh(path: Path = PATH) -> str:
@@ -63,6 +64,7 @@ def fresh(path: Path = PATH) -> str:
     derived |= {f"{_TABLE}{table}": _table_stage(table, params) for table in TABLES}
     derived["tabulate_renderings"] = _renderings_stage(params)
     derived |= {f"{_BOUND}{table}": _intervals_stage(table, params) for table in TABLES}
+    derived |= {f"{_CMC}{table}": _cmc_stage(table, params) for table in ranked_tables()}
     derived["weigh_claims"] = _claims_stage(params)
     for name, stage in derived.items():
         stages[name] = stage
@@ -163,6 +165,25 @@ def _intervals_stage(table: int, params: dict[str, Any]) -> CommentedMap:
     )
 
 
+def _cmc_stage(table: int, params: dict[str, Any]) -> CommentedMap:
+    printed = [str(path) for path in printed_inputs(table)]
+    queries = interval_arguments(table, params, _PROFILE)
+    return CommentedMap(
+        desc=f"CMC curves of Table {table}",
+        cmd=_folded(
+            f"python -m stages.tabulate_cmc --table {table} --printed {' '.join(printed)}",
+            queries, f"--out {_cmc_file(table)}",
+        ),
+        deps=_sequence([*printed, *queries.split()[1:], _listing("tabulate_cmc")]),
+        params=_sequence(keys_of("tabulate_cmc")),
+        outs=_sequence([_cmc_file(table), f"results/table{table}.cmc.prov.json"]),
+    )  # fmt: skip
+
+
+def _cmc_file(table: int) -> str:
+    return f"results/table{table}.cmc.csv"
+
+
 def _claims_stage(params: dict[str, Any]) -> CommentedMap:
     printed = [str(path) for path in printed_tables()]
     command = f"python -m stages.weigh_claims --claims {CLAIMS} --printed {' '.join(printed)}"
@@ -190,7 +211,9 @@ def _readable_stage(
 
 
 def _plots(matrix: dict[str, Any]) -> CommentedSeq:
-    """For `dvc plots`, the losses of each GAN with the first seed, in one diagram each."""
+    """For `dvc plots`, one diagram each: the losses of each GAN with the first seed, the CMC curves
+    of each table, drawn by a template of ours, since DVC's own know methods by no colour.
+    """
     plots = CommentedSeq()
     for group, losses in _LOSSES.items():
         for cell in matrix[group]:
@@ -198,6 +221,9 @@ def _plots(matrix: dict[str, Any]) -> CommentedSeq:
             place = f"{cell['method']}/{start}-{end}/seed{matrix['seeds'][0]}.csv"
             diagram = {"x": "iteration", "y": {f"artifacts/{_PROFILE}/gan/{place}": list(losses)}}
             plots.append({f"Losses, {cell['method']}, {start} to {end}": diagram})
+    for table in ranked_tables():
+        diagram = {"x": "rank", "y": {_cmc_file(table): "percent"}, "template": "cmc"}
+        plots.append({f"CMC curves, Table {table}": diagram})
     return plots
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from crgan.report.cells import cells_of
 from crgan.report.claims import cells_needed, load_claims
-from crgan.report.printed import TABLES, printed_inputs, printed_path
+from crgan.report.printed import TABLES, printed_inputs, printed_path, ranked_tables
 from crgan.run import images
 from crgan.run.code import code_of
 from crgan.run.errors import UserError
@@ -178,7 +178,9 @@ class Experiment:
         return lambda wildcards: score_arguments(int(wildcards.table), self.params, self.profile)
 
     def interval_folders(self) -> Callable[[Any], str]:
-        """For `bound_table`, a table's per-query results (or picture scores) as arguments."""
+        """For `bound_table` and `tabulate_cmc`, a table's per-query results (or picture scores) as
+        arguments.
+        """
         return lambda wildcards: interval_arguments(int(wildcards.table), self.params, self.profile)
 
     def claim_results(self, kind: str, pattern: str) -> list[str]:
@@ -206,6 +208,11 @@ class Experiment:
     def first_seed(self) -> int:
         """The seed whose pictures are shown."""
         return int(self.matrix["seeds"][0])
+
+    @property
+    def ranked_tables(self) -> list[int]:
+        """Those of re-id scores, which have CMC curves."""
+        return ranked_tables()
 
     @property
     def tables(self) -> list[int]:

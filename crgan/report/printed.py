@@ -164,6 +164,11 @@ def is_visual(table: Printed) -> bool:
     return "FID" in table.metrics
 
 
+def ranked_tables(folder: str | Path = FOLDER) -> list[int]:
+    """The tables of re-id scores; the others are of pictures, which are ranked by nothing."""
+    return [number for number in TABLES if not is_visual(_read(number, folder))]
+
+
 def _baseline(
     table: Printed, known: Mapping[tuple[str, str], Row], direction: tuple[str, str]
 ) -> Row:

@@ -17,6 +17,7 @@ from crgan.run.provenance import record_path
 
 _RANKS = {"R1": 1, "R5": 5, "R10": 10}
 RATES = (*_RANKS, "mAP")
+FIRST = "first"  # no rate: the rank of the first right picture, from 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ class Queries:
     def sample(
         self, method: str, source: str, target: str, pooling: str, metric: str
     ) -> Sample | None:
-        """A cell's values in percent; None where the cell or the pooling was not measured.
+        """A cell's values of a metric (`rates`); None where the cell or the pooling was not
+        measured.
 
         Queries that the protocol drops (no true match before another camera) are left out.
 
@@ -123,10 +125,14 @@ class Queries:
 
 
 def rates(arrays: Mapping[str, NDArray[Any]], pooling: str, metric: str) -> NDArray[np.float64]:
-    """(Q,) of one metric in percent: 0 or 100 for a rank, the average precision for mAP."""
+    """(Q,) of one metric in percent: 0 or 100 for a rank, the average precision for mAP; for
+    `FIRST`, ranks.
+    """
     if metric == "mAP":
         return np.multiply(100, arrays[f"ap_{pooling}"], dtype=np.float64)
     first = arrays[f"first_{pooling}"]
+    if metric == FIRST:
+        return first.astype(np.float64)
     right = (first > 0) & (first <= _RANKS[metric])
     return np.multiply(100, right, dtype=np.float64)
 

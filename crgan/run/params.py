@@ -76,6 +76,7 @@ SLICES: dict[str, list[str]] = {
     "draw_methods": ["profile", *_IMAGE, *_RUN, "figures", "matrix.visual", "methods"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
     "tabulate_renderings": ["profile", "matrix.seeds", "methods"],
+    "tabulate_cmc": ["profile", "matrix.seeds", "methods"],
     "make_table": ["profile", "matrix.seeds", "methods", "chosen"],
     "bound_table": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
     "weigh_claims": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],

@@ -25,6 +25,8 @@ from crgan.run.io import write_json
 FOLDER = Path(".scratch/live")
 LOG = "CRGAN_LOG"  # environment: tensorboard or dvclive; unset or empty for neither
 LOGS = Path(".scratch/logs")
+# Not among the requirements: only who asks for a log needs it. These versions have been run.
+PACKAGES = {"tensorboard": "tensorboard==2.21.0", "dvclive": "dvclive==3.49.1"}
 _EVERY = 1.0  # seconds between two beats
 
 
@@ -145,7 +147,8 @@ def _log(folder: Path) -> Log | None:
         return kinds[kind](folder)
     except ImportError as error:
         raise UserError(
-            f"${LOG} is {kind!r}, but {error}; python -m pip install {kind}, or leave it unset"
+            f"${LOG} is {kind!r}, but {error}; run: python -m pip install {PACKAGES[kind]}, "
+            "or leave it unset"
         ) from None
 
 
@@ -167,8 +170,11 @@ class _DvcLive:
     def __init__(self, folder: Path) -> None:
         from dvclive import Live
 
-        # no experiment and no report: these would write into the project's own history
-        self._live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None)
+        # no experiment and no report: these would write into the project's own history; and a
+        # training that was killed goes on in the log it began
+        self._live = Live(
+            str(folder), resume=True, save_dvc_exp=False, dvcyaml=None, report=None
+        )  # fmt: skip
 
     def write(self, loop: str, step: int, values: Mapping[str, float]) -> None:
         self._live.step = step

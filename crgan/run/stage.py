@@ -40,7 +40,7 @@ from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes, stat_signature
 from crgan.run.io import sha256_file, write_json
 from crgan.run.progress import heartbeat
-from crgan.run.provenance import MADE, key_of, record_path, relative
+from crgan.run.provenance import MADE, Judge, key_of, record_path, relative
 
 SCRATCH = Path(".scratch")
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
@@ -77,6 +77,21 @@ class StageParser(argparse.ArgumentParser):
         self.inputs[name] = beside
         if inside:
             self.inside[name] = inside
+
+    def results(
+        self, flag: str, what: str, *, suffix: str = ".json", required: bool = False
+    ) -> None:
+        """Results of many cells: files, or their folders.
+
+        Args:
+            what: they are, for the help text.
+            required: at least one.
+        """
+        self.input(
+            flag, nargs="+" if required else "*", default=[], required=required,
+            inside=f"seed{{seed}}{suffix}",
+            help=f"{what}, or their folders (then one file a seed of the matrix)",
+        )  # fmt: skip
 
     def output(self, flag: str, **options: Any) -> None:
         """A file the stage writes."""
@@ -140,6 +155,10 @@ class Run:
     @property
     def writes(self) -> bool:
         return distributed.writer()
+
+    def judge(self) -> Judge:
+        """Of other stages' outputs, by the whole parameters this run was started with."""
+        return Judge(parameters.load(), hashes=Hashes())
 
     def checkpoint(self) -> Checkpoint:
         """The resume file of this very computation (same parameters, inputs, code, seed).

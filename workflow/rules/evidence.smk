@@ -28,6 +28,37 @@ rule bound_table:
         " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
 
 
+rule tabulate_cmc:
+    input:
+        printed=exp.printed(),
+        queries=exp.scores(f"{RES}/queries/{CELL}.npz", ""),
+        code=exp.code("tabulate_cmc"),
+    output:
+        curves=report(
+            "results/table{table}.cmc.csv",
+            category="Evidence",
+            labels={"table": "{table}, CMC curves"},
+            caption="../report/cmc.rst",
+        ),
+        record="results/table{table}.cmc.prov.json",
+    log:
+        "logs/results/table{table}.cmc.log",
+    benchmark:
+        "logs/results/table{table}.cmc.tsv"
+    wildcard_constraints:
+        table="|".join(map(str, exp.ranked_tables)),
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("tabulate_cmc")
+    params:
+        slice=exp.slice("tabulate_cmc"),
+        queries=exp.interval_folders(),
+    shell:
+        "python -m stages.tabulate_cmc --table {wildcards.table} --printed {input.printed}"
+        " {params.queries} --out {output.curves} > {log} 2>&1"
+
+
 rule weigh_claims:
     input:
         claims="reported/claims.yaml",
@@ -98,4 +129,5 @@ rule evidence:
     input:
         exp.cells(f"{RES}/selection/{CELL}.json", "selected"),
         expand(rules.bound_table.output.table, table=exp.tables),
+        expand(rules.tabulate_cmc.output.curves, table=exp.ranked_tables),
         rules.weigh_claims.output.table,

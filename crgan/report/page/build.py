@@ -89,8 +89,8 @@ def _render(project: Project, album: Album) -> str:
     }
     anchors = {
         anchor: {**entry, "jobs": [key[:ID] for key in entry["jobs"]]}
-        for view in (*views, judged)
-        for anchor, entry in view.anchors.items()
+        for opened in (*(view.anchors for view in views), judged.anchors)
+        for anchor, entry in opened.items()
     }
     data = {
         "jobs": all_jobs, "anchors": anchors, "charts": chart_data, "specs": specs,

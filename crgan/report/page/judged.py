@@ -60,7 +60,7 @@ def renderings(project: Project) -> Renderings:
     anchors: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(rows):
         where = f"{dataset_label(row['source'])} → {dataset_label(row['target'])}"
-        opened = {}  # by column
+        opened: dict[str, str] = {}  # by column
         for kind, metrics in _KINDS.items():
             anchor = f"from-renderings-{kind}-{i}"
             if jobs := _jobs(project, kind, row):

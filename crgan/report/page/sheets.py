@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crgan.data.store import open_dataset
 from crgan.parsing.sheet import mask_sheet
 from crgan.parsing.store import open_masks
+from crgan.report.cmc import cmc
 from crgan.report.names import dataset_label
 from crgan.report.page.album import Album, Picture
 from crgan.report.page.project import CELL, Project
 from crgan.report.page.training import job_name
 from crgan.run.io import load_arrays
 
-RANKS = 30
 _MASKS = 24
 
 
@@ -146,10 +145,3 @@ def cmc_curves(project: Project) -> list[Cmc]:
                     {"method": project.label(cell["method"]), "percent": mean}
                 )
     return [Cmc(name, lines) for name, lines in found.items()]
-
-
-def cmc(first: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Percent of the queries whose first right picture is at rank 1, 2, ... `RANKS` or before."""
-    kept = first[first > 0]  # 0: dropped, no right picture in the gallery
-    ranks = np.arange(1, RANKS + 1)
-    return 100.0 * (kept[None, :] <= ranks[:, None]).mean(axis=1)
