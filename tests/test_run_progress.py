@@ -66,7 +66,7 @@ def test_an_unknown_log_and_one_not_installed_are_named(monkeypatch: pytest.Monk
     for kind, package in (("dvclive", "dvclive"), ("tensorboard", "torch.utils.tensorboard")):
         monkeypatch.setenv(progress.LOG, kind)
         monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
-        told = rf"is '{kind}', but .*python -m pip install {kind}==\d+\.\d+\.\d+, or leave it unset"
+        told = rf"is '{kind}', but .*python -m pip install {kind}==\d+\.\d+\.\d+, or leave"
         with pytest.raises(UserError, match=told), heartbeat("demo", "x", {}):
             pass
 
@@ -97,3 +97,23 @@ def test_noted_values_go_to_the_log_that_is_asked_for(monkeypatch: pytest.Monkey
         for step in steps:
             steps.note(step + 1, {"loss": step / 2})
     assert Live.seen == [(1, "D_id/loss", 0.0), (2, "D_id/loss", 0.5), (-1, "end", 0.0)]
+
+
+def test_a_log_begins_anew_unless_its_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Live:
+        def __init__(self, folder: str, **options: object) -> None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.lines = Path(folder) / "lines"
+
+        def log_metric(self, name: str, value: float) -> None:
+            with open(self.lines, "a") as file:
+                file.write(f"{value} ")
+
+        def end(self) -> None: ...
+
+    monkeypatch.setenv(progress.LOG, "dvclive")
+    monkeypatch.setitem(sys.modules, "dvclive", type("module", (), {"Live": Live}))
+    for value, resumed in ((1.0, False), (2.0, False), (3.0, True)):
+        with heartbeat("demo", "x", {}, resumed):
+            bar_range(1, desc="D_id").note(1, {"loss": value})
+    assert (progress.LOGS / "x/lines").read_text() == "2.0 3.0 "

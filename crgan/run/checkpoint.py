@@ -29,6 +29,10 @@ class Checkpoint:
         self.every = every
         self._last = time.monotonic()
 
+    def exists(self) -> bool:
+        """Whether an earlier run of this computation left something to go on with."""
+        return any(self.path.parent.glob(f"{self.path.stem}*{self.path.suffix}"))
+
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None to start afresh. A damaged file is put aside, not trusted."""
         if not self.path.is_file():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,12 +37,13 @@ class Heartbeat:
     Args:
         path: of the file; it goes when the stage ends, however it ends, short of a kill.
         about: stage, cell and the like, the same in every beat.
+        resumed: an earlier run was cut short: a log goes on where it would else begin anew.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, about: Mapping[str, Any], resumed: bool = False) -> None:
         self.path = path
         self.about = {**about, "pid": os.getpid(), "started": _now()}
-        self.log = _log(LOGS / path.stem)
+        self.log = _log(LOGS / path.stem, resumed)
         self._last = -math.inf
 
     def beat(self, state: Mapping[str, Any], *, force: bool = False) -> None:
@@ -61,14 +63,16 @@ _current: Heartbeat | None = None
 
 
 @contextmanager
-def heartbeat(profile: str, name: str, about: Mapping[str, Any]) -> Iterator[Heartbeat]:
+def heartbeat(
+    profile: str, name: str, about: Mapping[str, Any], resumed: bool = False
+) -> Iterator[Heartbeat]:
     """While this lasts, bars of this process write the heartbeat `name` of a profile.
 
     Raises:
         UserError: $CRGAN_LOG asks for a log there is not, or whose package is not installed.
     """
     global _current
-    _current = Heartbeat(FOLDER / profile / f"{name}.json", about)
+    _current = Heartbeat(FOLDER / profile / f"{name}.json", about, resumed)
     try:
         _current.beat({}, force=True)
         yield _current
@@ -136,13 +140,15 @@ class Log(Protocol):
     def close(self) -> None: ...
 
 
-def _log(folder: Path) -> Log | None:
+def _log(folder: Path, resumed: bool) -> Log | None:
     kind = os.environ.get(LOG, "")
     if not kind:
         return None
     kinds: dict[str, Callable[[Path], Log]] = {"tensorboard": _TensorBoard, "dvclive": _DvcLive}
     if kind not in kinds:
         raise UserError(f"${LOG} is {kind!r}; use {' or '.join(kinds)}, or leave it unset")
+    if not resumed:
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         return kinds[kind](folder)
     except ImportError as error:
@@ -170,8 +176,7 @@ class _DvcLive:
     def __init__(self, folder: Path) -> None:
         from dvclive import Live
 
-        # no experiment and no report: these would write into the project's own history; and a
-        # training that was killed goes on in the log it began
+        # no experiment and no report: these would write into the project's own history
         self._live = Live(
             str(folder), resume=True, save_dvc_exp=False, dvcyaml=None, report=None
         )  # fmt: skip

@@ -253,7 +253,8 @@ def run_stage(
         _join(run, sys.argv[1:] if argv is None else argv)
         about = {"stage": parser.stage, "cell": run.cell, "scratch": str(run.scratch_folder())}
         name = f"{parser.stage}-{run.key[:16]}"
-        with heartbeat(run.profile, name, about) if run.writes else nullcontext():
+        resumed = run.checkpoint().exists()
+        with heartbeat(run.profile, name, about, resumed) if run.writes else nullcontext():
             body(args, run)
             if run.writes:
                 run.finish()
