@@ -77,7 +77,10 @@ def test_the_docs_name_the_versions_of_the_logs() -> None:
         assert f"pip install {pinned}" in text
 
 
-def test_noted_values_go_to_the_log_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_noted_values_go_to_the_log_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
     class Live:
         step = 0
         seen: list[tuple[int, str, float]] = []  # noqa: RUF012
@@ -93,7 +96,7 @@ def test_noted_values_go_to_the_log_that_is_asked_for(monkeypatch: pytest.Monkey
     monkeypatch.setenv(progress.LOG, "dvclive")
     monkeypatch.setitem(sys.modules, "dvclive", type("module", (), {"Live": Live}))
     with heartbeat("demo", "x", {}):
-        steps = bar_range(2, desc="D_id")
+        steps = bar_range(2, desc="D_id", disable=hidden)
         for step in steps:
             steps.note(step + 1, {"loss": step / 2})
     assert Live.seen == [(1, "D_id/loss", 0.0), (2, "D_id/loss", 0.5), (-1, "end", 0.0)]

@@ -92,6 +92,7 @@ class Bar(tqdm):  # not tqdm[...]: it is no generic class at run time
     def __init__(self, *args: Any, pictures: int = 0, **options: Any) -> None:
         self._pictures = 1 if options.get("unit") == "img" else pictures
         self._noted: dict[str, float] = {}
+        self._loop = str(options.get("desc") or "loop")  # a bar that TQDM_DISABLE hides has no desc
         super().__init__(*args, **options)
 
     def note(self, step: int, values: Mapping[str, float]) -> None:
@@ -100,7 +101,7 @@ class Bar(tqdm):  # not tqdm[...]: it is no generic class at run time
         shown = {name: f"{value:.3g}" for name, value in self._noted.items()}
         self.set_postfix(shown, refresh=False)
         if _current is not None and _current.log is not None:
-            _current.log.write(str(self.desc or "loop"), step, self._noted)
+            _current.log.write(self._loop, step, self._noted)
 
     def display(self, *args: Any, **options: Any) -> Any:
         """Called by tqdm when the bar is to be drawn anew, at most ten times a second."""
