@@ -133,6 +133,14 @@ def test_what_is_missing_is_named_with_its_command(made: dict[str, Any]) -> None
     assert "results/claims.csv" in text
 
 
+def test_a_newcomer_is_told_where_to_begin(made: dict[str, Any]) -> None:
+    text = made["text"]
+    first = text[text.index('<section id="first">') : text.index('<section id="tables">')]
+    links = re.findall(r'href="#([^"]+)"', first)
+    assert links == ["table2", "gallery", "runs"]  # no figure and no claim is made here
+    assert "1 of 7 tables are made" in " ".join(first.split())
+
+
 def test_the_table_of_renderings_is_explained_and_leads_to_its_jobs(made: dict[str, Any]) -> None:
     html, data = made["html"], made["data"]
     assert {"61.7", "83.1", "41.9", "0.277", "92.3", "1.4"} <= set(html.text)
