@@ -32,6 +32,11 @@ class Figure:
     key: str
     command: str
 
+    @property
+    def short(self) -> str:
+        """The title without the direction."""
+        return self.title.partition(":")[0]
+
 
 def figures(project: Project, album: Album) -> list[Figure]:
     """Figures 5, 6 (with its parts) and 7, made or not."""
