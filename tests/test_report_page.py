@@ -138,7 +138,7 @@ def test_a_newcomer_is_told_where_to_begin(made: dict[str, Any]) -> None:
     first = text[text.index('<section id="first">') : text.index('<section id="tables">')]
     links = re.findall(r'href="#([^"]+)"', first)
     assert links == ["table2", "gallery", "runs"]  # no figure and no claim is made here
-    assert "1 of 7 tables are made" in " ".join(first.split())
+    assert "Tables made: 1 of 7" in " ".join(first.split())
 
 
 def test_the_table_of_renderings_is_explained_and_leads_to_its_jobs(made: dict[str, Any]) -> None:
