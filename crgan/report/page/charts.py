@@ -55,7 +55,7 @@ def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
         "$schema": SCHEMA,
         "data": {"values": list(points)},
         "width": "container",
-        "height": 320,
+        "height": 400,
         "params": [
             {
                 "name": "picked",
