@@ -75,7 +75,7 @@ class Proof:
             for path in (folder / REQUIREMENTS).glob("*.txt"):
                 path.write_text(_thin(path.read_text(), path.stem))
         first = self.folder / "images"
-        if folder != first:
+        if folder != first and (first / "resources").is_dir():
             shutil.copy(first / LOCK, folder / LOCK)
             # Apptainer's files are gigabytes: linked, not copied.
             shutil.copytree(first / "resources", folder / "resources", copy_function=os.link)
