@@ -178,16 +178,26 @@ def test_torch_lies_under_the_images_that_need_it_and_in_no_other() -> None:
         assert len(lines) == len(set(lines))
 
 
+def stages_under(image: str) -> str:
+    """The Dockerfile's text of an image, from its base to its own stage."""
+    stages = re.findall(r"^FROM (\S+) AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S)
+    found = {name: (below, body.replace("\\\n", " ")) for below, name, body in stages}
+    text, name = "", image
+    while name in found:
+        name, body = found[name]
+        text = body + text
+    return text
+
+
 def test_the_dockerfile_builds_every_image_from_its_recipe() -> None:
-    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S))
-    for image in images.LAYERS:
-        body = stages[image].replace("\\\n", " ")
-        copied = re.search(r"^COPY (docker/\S+.*) /etc/crgan/$", body, re.M)
-        assert copied
-        assert copied[1].split() == [path.as_posix() for path in images.recipe_files(image)]
-        assert f"/tmp/health.py {image}\n" in body
-        assert re.findall(r"^USER (\S+)$", body, re.M) == ["1000"]
-        assert f'image.title="crgan/{image}"' in body
+    for image, layers in images.LAYERS.items():
+        text = stages_under(image)
+        copied = re.findall(r"^COPY (docker/\S+) /etc/crgan/$", text, re.M)
+        assert sorted(copied) == sorted(path.as_posix() for path in images.recipe_files(image))
+        assert re.findall(r" install-layer (\S+)$", text, re.M) == list(layers)
+        assert re.findall(r" python /tmp/health.py (\S+)$", text, re.M) == [image]
+        assert re.findall(r"^USER (\S+)$", text, re.M) == ["1000"]
+        assert f'image.title="crgan/{image}"' in text
     assert re.search(r"@sha256:[0-9a-f]{64}$", build.default_base())
 
 

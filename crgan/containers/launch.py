@@ -26,6 +26,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crgan.run.errors import UserError
@@ -106,74 +107,88 @@ def stage_of(command: Sequence[str]) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Container:
+    """What a container is given, whichever program starts it.
+
+    Attributes:
+        image: what the lock file says of its image.
+        mounts: (path, ro or rw), each at the same path inside.
+        variables: its environment.
+        folder: where the command starts.
+        gpus: none, all, or device numbers with commas.
+        network: none, or what the program calls a network.
+        shm: size of /dev/shm.
+    """
+
+    image: Mapping[str, str]
+    mounts: Sequence[tuple[Path, str]]
+    variables: Mapping[str, str]
+    folder: Path
+    gpus: str
+    network: str
+    shm: str
+
+    def options(self, mount: str) -> list[str]:
+        """The options that all programs spell alike, but for the word for a mount."""
+        words = [w for path, mode in self.mounts for w in (mount, f"{path}:{path}:{mode}")]
+        return words + [w for n, v in sorted(self.variables.items()) for w in ("--env", f"{n}={v}")]
+
+
 def in_container(
     command: Sequence[str], image: str, where: str, environment: Mapping[str, str]
 ) -> list[str]:
     """The command line that runs `command` in `image` by docker, podman or apptainer."""
-    locked = _locked(image)
     here = Path.cwd()
     seen = {"OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", "1")}
     seen |= {n: v for n, v in environment.items() if n.startswith("CRGAN_") or n in PASSED}
     seen[SETTING] = "host"  # inside, a stage is at home
     seen["CRGAN_COMMIT"] = environment.get("CRGAN_COMMIT") or _commit()
+    container = Container(
+        image=_locked(image),
+        mounts=_mounts(stage_of(command), here, environment),
+        variables=seen,
+        folder=here,
+        gpus=environment.get("CRGAN_GPUS", "none"),
+        network=environment.get("CRGAN_NETWORK", "none"),
+        shm=environment.get("CRGAN_SHM", "8g"),
+    )
     words = list(command)
     words[0] = "python" if stage_of(command) else words[0]  # the image's, not a path of the host's
-    build = _apptainer if where == "apptainer" else _docker_or_podman
-    mounts = _mounts(stage_of(command), here, environment)
-    return [*build(where, locked, mounts, seen, here, environment), *words]
+    start = _apptainer(container) if where == "apptainer" else _docker_or_podman(where, container)
+    return [*start, *words]
 
 
-def _docker_or_podman(
-    where: str,
-    locked: Mapping[str, str],
-    mounts: Sequence[tuple[Path, str]],
-    seen: Mapping[str, str],
-    here: Path,
-    environment: Mapping[str, str],
-) -> list[str]:
-    words = [where, "run", "--rm", "--init", "--pull", "never"]
-    words += ["--network", environment.get("CRGAN_NETWORK", "none")]
-    words += ["--shm-size", environment.get("CRGAN_SHM", "8g")]
+def _docker_or_podman(program: str, container: Container) -> list[str]:
+    words = [program, "run", "--rm", "--init", "--pull", "never"]
+    words += ["--network", container.network, "--shm-size", container.shm]
     words += ["--user", f"{os.getuid()}:{os.getgid()}"]
-    if where == "podman" and os.getuid() != 0:
+    if program == "podman" and os.getuid() != 0:
         words += ["--userns", "keep-id"]
-    gpus = environment.get("CRGAN_GPUS", "none")
-    if gpus != "none" and where == "docker":
+    gpus = container.gpus
+    if gpus != "none" and program == "docker":
         words += ["--gpus", "all" if gpus == "all" else f'"device={gpus}"']
     elif gpus != "none":
         words += [w for n in gpus.split(",") for w in ("--device", f"nvidia.com/gpu={n}")]
-    for path, mode in mounts:
-        words += ["--volume", f"{path}:{path}:{mode}"]
-    for name, value in sorted(seen.items()):
-        words += ["--env", f"{name}={value}"]
-    return [*words, "--workdir", str(here), locked["digest"]]
+    words += container.options("--volume")
+    return [*words, "--workdir", str(container.folder), container.image["digest"]]
 
 
-def _apptainer(
-    where: str,
-    locked: Mapping[str, str],
-    mounts: Sequence[tuple[Path, str]],
-    seen: Mapping[str, str],
-    here: Path,
-    environment: Mapping[str, str],
-) -> list[str]:
-    program = where if shutil.which(where) or not shutil.which("singularity") else "singularity"
-    words = [program, "exec", "--cleanenv", "--no-home", "--no-mount", "cwd"]
-    network = environment.get("CRGAN_NETWORK", "none")
-    if network != "host":
-        words += ["--net", "--network", network]
-    if environment.get("CRGAN_GPUS", "none") != "none":
-        words.append("--nv")  # which of them: CUDA_VISIBLE_DEVICES
-    for path, mode in mounts:
-        words += ["--bind", f"{path}:{path}:{mode}"]
-    gpus = environment.get("CRGAN_GPUS", "none")
-    if gpus not in ("none", "all"):
-        seen = {**seen, "CUDA_VISIBLE_DEVICES": gpus}
-    for name, value in sorted(seen.items()):
-        words += ["--env", f"{name}={value}"]
-    if not locked.get("sif"):
+def _apptainer(container: Container) -> list[str]:
+    if not container.image.get("sif"):
         raise UserError(f"{LOCK} names no Apptainer file of this image; run docker/build --sif")
-    return [*words, "--pwd", str(here), str(ROOT / locked["sif"])]
+    named = "apptainer", "singularity"
+    program = next((name for name in named if shutil.which(name)), named[0])
+    words = [program, "exec", "--cleanenv", "--no-home", "--no-mount", "cwd"]
+    if container.network != "host":
+        words += ["--net", "--network", container.network]
+    if container.gpus != "none":
+        words.append("--nv")  # which of them: CUDA_VISIBLE_DEVICES
+    if container.gpus not in ("none", "all"):
+        chosen = {**container.variables, "CUDA_VISIBLE_DEVICES": container.gpus}
+        container = replace(container, variables=chosen)
+    words += container.options("--bind")
+    return [*words, "--pwd", str(container.folder), str(ROOT / container.image["sif"])]
 
 
 def _mounts(

@@ -1,12 +1,14 @@
 """The pipeline in containers against the pipeline on the host: the same table, byte for byte.
 
-    docker/prove --base IMAGE                  both engines, podman; about half an hour of two cores
+    docker/prove --base IMAGE                                both engines, podman
     docker/prove --base IMAGE --runtime docker
-    docker/prove --base IMAGE --sif            and by Snakemake's --sdm apptainer
-    docker/prove --base IMAGE --quick          stages that take milliseconds, images without torch
+    docker/prove --base IMAGE --runtime podman apptainer     and Snakemake's --sdm apptainer
+    docker/prove --base IMAGE --compose "docker compose"     and the image for who has no engine
+    docker/prove --base IMAGE --quick          stages of milliseconds, images without torch
+    docker/prove --keep FOLDER ... --only build host     some steps; a later call does the others
 
 Works in copies of the project below a temporary folder; --keep names one that stays. The real proof
-runs the smoke profile, one direction, all stages of Table 2. The quick one has the real rules,
+runs the smoke profile, one direction, all stages of Table 6. The quick one has the real rules,
 dvc.yaml, launcher, Dockerfile and records, and stands in for nothing a number comes from.
 """
 
@@ -14,96 +16,133 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from crgan.run.images import LAYERS, LOCK, REQUIREMENTS
+from crgan.run.errors import UserError
+from crgan.run.images import LAYERS, LOCK, REQUIREMENTS, SETTING
 from crgan.run.io import read_json, write_json
 from tests.stub_project import SMALL, make, run
 
-TABLE = "results/table2.csv"
-STAGE = "make_table_2"
+TABLE = "results/table6.csv"
+STAGE = "make_table_6"
 SCORE = "cells/crgan/market1501-dukemtmc/seed0.prov.json"
 THIN = ("numpy", "pyyaml", "requests", "tqdm")  # what the frame of a stage and pip need
+SNAKEMAKE = ("snakemake", "--cores", "all", "-q", "all")
+RUNTIMES = ("docker", "podman", "apptainer")
 
 
 class Proof:
-    """The steps, in copies of one project.
+    """The steps, each in its own copy of one project.
 
     Attributes:
         folder: where the copies are.
-        seconds: what each step took.
+        steps: {name: what does it}, in the order that they need.
     """
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder = folder
         self.quick: bool = options.quick
-        self.runtime: str = options.runtime
+        self.runtimes: list[str] = options.runtime
         self.base: str | None = options.base
-        self.sif: bool = options.sif or options.runtime == "apptainer"
-        self.seconds: dict[str, float] = {}
+        self.compose: list[str] = shlex.split(options.compose)
         self.profile = "demo" if self.quick else "smoke"
+        self.steps: dict[str, Callable[[], None]] = {"build": self.build, "host": self.on_the_host}
+        for runtime in self.runtimes:
+            self._add(f"{runtime}-snakemake", ("docker/run", *SNAKEMAKE, "--", TABLE), runtime)
+            self._add(f"{runtime}-dvc", ("docker/run", "dvc", "repro", "-q", STAGE), runtime)
+        if "apptainer" in self.runtimes:
+            self._add("sdm", (*SNAKEMAKE, "--sdm", "apptainer", "--", TABLE), None)
+        if self.compose:
+            self.steps["compose"] = self.in_compose
+        self.steps["stale"] = self.a_changed_image_reruns
+
+    def _add(self, name: str, command: tuple[str, ...], runtime: str | None) -> None:
+        environment = {SETTING: runtime} if runtime else {}
+        self.steps[name] = lambda: self.in_containers(name, command, "training", **environment)
 
     def project(self, name: str) -> Path:
-        """A copy of the project, one direction; with the images' lock file once there is one."""
+        """A copy of the project, one direction; with the images' lock file once there is one.
+
+        Table 6 takes a row of Table 2.
+        """
         folder = self.folder / name
-        make(folder, {**SMALL, "profile": self.profile}, (2,), stubbed=self.quick)
+        if folder.exists():  # of an earlier call
+            shutil.rmtree(folder)
+        make(folder, {**SMALL, "profile": self.profile}, (2, 6), stubbed=self.quick)
         if self.quick:
             for path in (folder / REQUIREMENTS).glob("*.txt"):
                 path.write_text(_thin(path.read_text(), path.stem))
         first = self.folder / "images"
-        if folder != first and first.is_dir():
+        if folder != first and (first / "resources").is_dir():
             shutil.copy(first / LOCK, folder / LOCK)
-            shutil.copytree(first / "resources", folder / "resources", dirs_exist_ok=True)
+            # Apptainer's files are gigabytes: linked, not copied.
+            shutil.copytree(first / "resources", folder / "resources", copy_function=os.link)
         return folder
 
     def step(self, name: str, folder: Path, *command: str, **environment: str) -> str:
         """Run one command, say how long it took."""
         began = time.monotonic()
-        known = {n: v for n, v in os.environ.items() if n in ("CONTAINERS_CONF",)}
-        answer = run(folder, *command, **known, **environment)
-        self.seconds[name] = time.monotonic() - began
-        print(f"{self.seconds[name]:7.1f} s  {name}: {' '.join(command)}", flush=True)
+        answer = run(folder, *command, check=True, **environment)
+        print(f"{time.monotonic() - began:7.1f} s  {name}: {' '.join(command)}", flush=True)
         return answer
 
     def build(self) -> None:
-        """All images that stages run in, and their lock file."""
+        """All images that are asked for, and their lock file."""
         folder = self.project("images")
-        (folder / "resources").mkdir(exist_ok=True)
-        engine = "podman" if self.runtime == "apptainer" else self.runtime
-        words = ["--engine", engine, *(["--base", self.base] if self.base else [])]
+        (folder / "resources").mkdir()
+        engines = [name for name in self.runtimes if name != "apptainer"]
+        words = ["--engine", engines[0] if engines else "podman"]
+        words += ["--base", self.base] if self.base else []
         names = [name for name in LAYERS if name != "pipeline"]
-        words += ["--sif"] if self.sif else []
+        if "apptainer" in self.runtimes:
+            words.append("--sif")
         print(self.step("build", folder, "docker/build", *words, *names))
+        if self.compose:
+            words = [word for word in words if word != "--sif"]
+            print(self.step("build", folder, "docker/build", *words, "pipeline"))
 
-    def on_the_host(self) -> bytes:
+    def on_the_host(self) -> None:
         """The table by Snakemake on the host."""
         folder = self.project("host")
-        self.step("host", folder, "snakemake", "--cores", "all", "-q", "all", "--", TABLE)
+        self.step("host", folder, *SNAKEMAKE, "--", TABLE)
         assert "image" not in read_json(folder / "results" / self.profile / SCORE)
-        return (folder / TABLE).read_bytes()
 
-    def in_containers(self, name: str, *command: str, **environment: str) -> bytes:
-        """The table by a command whose stages run in images; its records name them."""
+    def in_containers(
+        self, name: str, command: tuple[str, ...], image: str, **environment: str
+    ) -> None:
+        """The host's table by a command whose stages run in images; its records name them."""
         folder = self.project(name)
         self.step(name, folder, *command, **environment)
         record = read_json(folder / "results" / self.profile / SCORE)
-        digest = read_json(folder / LOCK)["images"]["training"]["digest"]
-        assert record["image"] == {"name": "training", "digest": digest}, record["image"]
-        return (folder / TABLE).read_bytes()
+        digest = read_json(folder / LOCK)["images"][image]["digest"]
+        assert record["image"] == {"name": image, "digest": digest}, record["image"]
+        table = (folder / TABLE).read_bytes()
+        expected = (self.folder / "host" / TABLE).read_bytes()
+        assert table == expected, f"{name}: {folder / TABLE} is not {self.folder / 'host' / TABLE}"
+        print(f"{name}: {TABLE} equals the host's, {len(table)} bytes", flush=True)
 
-    def a_changed_image_reruns(self, name: str) -> None:
+    def in_compose(self) -> None:
+        """The table by compose.yaml: engine and stages in one image."""
+        ids = {"CRGAN_UID": str(os.getuid()), "CRGAN_GID": str(os.getgid())}
+        command = (*self.compose, "run", "--rm", "-T", "pipeline", TABLE)
+        self.in_containers("compose", command, "pipeline", **ids)
+
+    def a_changed_image_reruns(self) -> None:
         """With another digest in the lock file, what that image made is made again."""
-        folder = self.folder / name
+        folder = self.folder / f"{self.runtimes[0]}-snakemake"
         lock = read_json(folder / LOCK)
         idle = self.step("nothing to do", folder, "snakemake", "--cores", "1", "--", TABLE)
         assert "Nothing to be done" in idle, idle
-        lock["images"]["training"]["digest"] = f"sha256:{'0' * 64}"
-        write_json(folder / LOCK, lock)
+        changed = {**lock["images"]["training"], "digest": f"sha256:{'0' * 64}"}
+        write_json(folder / LOCK, {"images": {**lock["images"], "training": changed}})
         told = self.step("changed", folder, "snakemake", "--cores", "1", "-n", "--", TABLE)
         assert "image training was sha256:" in told, told
+        write_json(folder / LOCK, lock)
 
 
 def _thin(text: str, layer: str) -> str:
@@ -124,33 +163,26 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--base", help="base image, in place of the one docker/Dockerfile names")
-    parser.add_argument("--runtime", choices=("docker", "podman", "apptainer"), default="podman")
-    parser.add_argument("--sif", action="store_true")
+    parser.add_argument("--runtime", choices=RUNTIMES, nargs="+", default=["podman"])
+    parser.add_argument("--compose", default="", metavar="PROGRAM", help='"docker compose", say')
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--only", nargs="+", metavar="STEP", help="all steps unless given")
     options = parser.parse_args()
+    if options.quick and options.compose:
+        parser.error("--compose needs whole images: drop --quick")
     if options.keep:
-        options.keep.mkdir(parents=True)
+        options.keep.mkdir(parents=True, exist_ok=True)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="crgan-prove."))
     try:
         proof = Proof(folder.resolve(), options)
-        proof.build()
-        expected = proof.on_the_host()
-        launched = {"CRGAN_RUNTIME": proof.runtime}
-        engine = ("docker/run", "snakemake", "--cores", "all", "-q", "all", "--", TABLE)
-        tables = {
-            "snakemake": proof.in_containers("snakemake", *engine, **launched),
-            "dvc": proof.in_containers(
-                "dvc", "docker/run", "dvc", "repro", "-q", STAGE, **launched
-            ),
-        }
-        if proof.sif:
-            words = ["snakemake", "--cores", "all", "--sdm", "apptainer", "-q", "all", "--"]
-            tables["sdm"] = proof.in_containers("sdm", *words, TABLE)
-        for name, table in tables.items():
-            assert table == expected, f"{name}: another table than on the host"
-            print(f"{name}: {TABLE} equals the host's, {len(table)} bytes")
-        proof.a_changed_image_reruns("snakemake")
+        unknown = set(options.only or ()) - set(proof.steps)
+        if unknown:
+            parser.error(f"no step {', '.join(unknown)}; steps: {', '.join(proof.steps)}")
+        for name in options.only or proof.steps:
+            proof.steps[name]()
+    except UserError as error:
+        parser.error(str(error))
     finally:
         if not options.keep:
             shutil.rmtree(folder)
