@@ -20,16 +20,26 @@ from crgan.run.params import snapshot
 try:
     # In a container or conda environment the jobs' Python is that one's.
     isolated = {m.name for m in workflow.deployment_settings.deployment_method}
-    exp = Experiment(config, apptainer="APPTAINER" in isolated)
+    exp = Experiment(config, apptainer="APPTAINER" in isolated, workflow=workflow)
     validate(exp.params, "../schemas/params.schema.yaml")
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
-        finding = reconcile(exp.params, look_only=not real)
+        judge = exp.bucket.reconcile if exp.bucket else reconcile
+        finding = judge(exp.params, look_only=not real)
         if finding.message(real):
             logger.warning(finding.message(real))
         if real:
             snapshot(exp.params)
-    shell.prefix(job_environment(exp.params, own_python=not isolated))
+    elif exp.bucket and workflow.remote_exec:
+        # In a folder of its own: what the run wrote where it began is not here.
+        snapshot(exp.params)
+    shell.prefix(
+        job_environment(
+            exp.params,
+            own_python=not isolated,
+            copies=exp.bucket.copies if exp.bucket else None,
+        )
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
