@@ -110,20 +110,12 @@ class Experiment:
         look_up = self.model(group)
         return lambda wildcards: {"model": look_up(wildcards)}
 
-    def container(self, stage: str) -> str | None:
-        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry."""
-        if not self._apptainer:
-            return None
-        name = images.image_of(stage)
-        locked = images.read_lock().get(name, {})
-        if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
-            return str(locked["sif"])
-        if locked.get("reference"):
-            return f"docker://{locked['reference']}"
-        raise UserError(
-            f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
-            "run docker/build --sif, or docker/build --push PREFIX"
-        )
+    def container(self, stage: str) -> Callable[[Any], str] | None:
+        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry.
+
+        Looked up for the jobs of a run alone, since a run may need few of the images.
+        """
+        return (lambda wildcards: _image_address(stage)) if self._apptainer else None
 
     def code(self, stage: str, group: str | None = None) -> Callable[[Any], list[str]]:
         """For `input:`, the source files behind a cell; `group` is its part of the matrix."""
@@ -262,6 +254,19 @@ class Experiment:
     def tables(self) -> list[int]:
         """The paper's tables."""
         return list(TABLES)
+
+
+def _image_address(stage: str) -> str:
+    name = images.image_of(stage)
+    locked = images.read_lock().get(name, {})
+    if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
+        return str(locked["sif"])
+    if locked.get("reference"):
+        return f"docker://{locked['reference']}"
+    raise UserError(
+        f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
+        "run docker/build --sif, or docker/build --push PREFIX"
+    )
 
 
 def _axes(cell: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A stand-in for a Kubernetes cluster, on the loopback address: what the executor plugin asks of it.
+"""A stand-in for a Kubernetes cluster, on the loopback address: all that the plugin asks of one.
 
 Each job it is sent must fit the schema of the Kubernetes API. Its pod is a process of this machine
 that has nothing of the submitting folder: an empty working directory and home, the variables that

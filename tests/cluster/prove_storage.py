@@ -23,19 +23,20 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crgan.run.errors import UserError
 from crgan.run.io import read_json
-from tests.cluster.kube_server import Pod, kube_server
+from tests.cluster.kube_server import Cluster, Pod, kube_server
 from tests.cluster.s3_server import BUCKET, Server, s3_server
 from tests.stub_project import SMALL, make, run
 
 SETTINGS = {"profile": "smoke", **SMALL}
 PREFIX = f"s3://{BUCKET}/smoke"
 VICTIM = "pretrain_cam"  # of its pods the first is killed
-CHANGED = ("profiles.smoke.finetune.lr", ("finetune", "evaluate", "make_table"))
+CHANGED = ("profiles.smoke.finetune.lr=0.002", ("finetune", "evaluate", "make_table"))
 CIRCUMSTANCES = "run"  # the part of a record that is true of one run
 
 
@@ -47,16 +48,10 @@ class Killer:
 
     def __call__(self, pod: Pod) -> None:
         container = pod.job["spec"]["template"]["spec"]["containers"][0]
-        if not self.done and f"--target-jobs {VICTIM}:" in " ".join(container["args"]):
+        if not self.done and f"--allowed-rules {VICTIM} " in " ".join(container["args"]):
             self.done = True
             assert pod.process is not None
             os.killpg(pod.process.pid, signal.SIGKILL)
-
-
-def snakemake(project: Path, target: str, *more: str, **environment: str) -> str:
-    """Run the workflow through the Kubernetes profile."""
-    command = ("snakemake", target, "--profile", "workflow/profiles/kubernetes", *more)
-    return run(project, *command, "--seconds-between-status-checks", "1", **environment)
 
 
 def made(output: str) -> dict[str, int]:
@@ -102,6 +97,63 @@ def fetch(server: Server, folder: Path) -> dict[str, Path]:
     return found
 
 
+@dataclass
+class Proof:
+    """The two servers and what is asked of them.
+
+    Attributes:
+        origin: the project that is cloned for each run.
+        environment: what Snakemake needs to know of the servers.
+    """
+
+    folder: Path
+    origin: Path
+    table: str
+    server: Server
+    cluster: Cluster
+    environment: dict[str, str]
+
+    def run(self, name: str, *more: str) -> str:
+        """Snakemake in a fresh clone, through the Kubernetes profile; what it says."""
+        project = clone(self.origin, self.folder / name)
+        command = ("snakemake", self.table, "--profile", "workflow/profiles/kubernetes", *more)
+        often = ("--seconds-between-status-checks", "1")
+        output = run(project, *command, *often, **self.environment)
+        for part in ("artifacts", "results"):
+            if (project / part).exists():
+                raise UserError(f"{project / part}: the bucket was to be the only place of results")
+        shutil.rmtree(project)
+        return output
+
+    def in_pods(self, killer: Killer) -> None:
+        """The table, with a pod killed."""
+        started = time.monotonic()
+        jobs = _listed(made(self.run("first")))
+        say(f"in pods: {self.table} in {time.monotonic() - started:.0f} s: {jobs}")
+        if not killer.done or self.cluster.failed != 1:
+            raise UserError(f"one pod was to be killed, and {self.cluster.failed} failed")
+        say(f"  {self.cluster.finished} pods succeeded, 1 was killed and its job done again")
+
+    def again(self, local: Path) -> None:
+        """Nothing to do, and nothing but the local run's results."""
+        output = self.run("second")
+        if "Nothing to be done" not in output:
+            raise UserError(f"a fresh clone did not take what the bucket has:\n{output}")
+        records = compare(local, self.server, self.folder / "fetched", self.table)
+        say(
+            f"fresh clone: nothing to do; {self.table} is byte for byte the local run's, and "
+            f"{records} records are equal but for where and when"
+        )
+
+    def changed(self) -> None:
+        """Another value of a parameter, and only what follows from it is made."""
+        setting, rules = CHANGED
+        jobs = made(self.run("third", "--config", f"set=[{setting}]"))
+        if set(jobs) != set(rules):
+            raise UserError(f"{setting}: expected {', '.join(rules)} again, got {jobs}")
+        say(f"fresh clone, {setting}: {_listed(jobs)}")
+
+
 def prove(folder: Path, short: bool) -> None:
     """All of it, in an empty folder."""
     number = 2 if short else 4
@@ -119,41 +171,17 @@ def prove(folder: Path, short: bool) -> None:
             "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL": server.url,
             "SNAKEMAKE_STORAGE_S3_ACCESS_KEY": server.environment["AWS_ACCESS_KEY_ID"],
             "SNAKEMAKE_STORAGE_S3_SECRET_KEY": server.environment["AWS_SECRET_ACCESS_KEY"],
-            **server.environment,
+            "no_proxy": "127.0.0.1",
         }
-        first = clone(origin, folder / "first")
-        started = time.monotonic()
-        output = snakemake(first, table, **environment)
-        jobs = made(output)
-        say(f"in pods: {table} in {time.monotonic() - started:.0f} s; {_listed(jobs)}")
-        if not killer.done or cluster.failed != 1:
-            raise UserError(f"one pod was to be killed, and {cluster.failed} failed")
-        say(f"  {cluster.finished} pods succeeded, 1 was killed and its job done again")
-        for part in ("artifacts", "results"):
-            if (first / part).exists():
-                raise UserError(f"{first / part}: the bucket was to be the only place of results")
-        shutil.rmtree(first)
-        second = clone(origin, folder / "second")
-        output = snakemake(second, table, **environment)
-        if "Nothing to be done" not in output:
-            raise UserError(f"a fresh clone did not take the bucket's results as they are:\n{output}")
-        number_of_records = compare(local, server, folder / "fetched", table)
-        say(
-            f"fresh clone: nothing to do; {table} is byte for byte the local run's, and "
-            f"{number_of_records} records are equal but for where and when"
-        )
-        key, rules = CHANGED
-        third = clone(origin, folder / "third")
-        setting = ("--config", f"set=[{key}=0.002]")
-        output = snakemake(third, table, *setting, **environment)
-        jobs = made(output)
-        if set(jobs) != set(rules):
-            raise UserError(f"{key} changed: expected {', '.join(rules)} again, got {jobs}")
-        say(f"fresh clone, {key} changed: {_listed(jobs)}")
+        proof = Proof(folder, origin, table, server, cluster, environment)
+        proof.in_pods(killer)
+        proof.again(local)
+        proof.changed()
         say(f"{len(server.names())} objects in the bucket")
 
 
 def clone(origin: Path, folder: Path) -> Path:
+    """A fresh clone."""
     run(origin, "git", "clone", "-q", str(origin), str(folder))
     return folder
 
