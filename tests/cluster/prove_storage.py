@@ -10,6 +10,7 @@ once. Then the folder of the run is deleted, and in fresh clones:
 
 * the same command finds nothing to do, and the bucket's table is, byte for byte, the local run's;
 * every record in the bucket says what the local run's says, but where and when it was made;
+* with the bucket's files copied into it, a local run has nothing to do;
 * after a change of a parameter, what depends on it is made again, and nothing else.
 """
 
@@ -62,9 +63,8 @@ def made(output: str) -> dict[str, int]:
     }
 
 
-def compare(local: Path, server: Server, folder: Path, table: str) -> int:
+def compare(local: Path, found: dict[str, Path], table: str) -> int:
     """The bucket's table and records against the local run's; how many records there are."""
-    found = fetch(server, folder)
     if found[table].read_bytes() != (local / table).read_bytes():
         raise UserError(f"{table} in the bucket is not the local run's: {found[table]}")
     records = {name: path for name, path in found.items() if name.endswith(".prov.json")}
@@ -87,7 +87,7 @@ def _lasting(path: Path) -> dict[str, Any]:
 
 
 def fetch(server: Server, folder: Path) -> dict[str, Path]:
-    """{file of the project: a copy of the object in the bucket}."""
+    """Copy the bucket's files into a folder, as `aws s3 sync` does; {file of the project: copy}."""
     found = {}
     for key in server.names():
         name = key.partition("/")[2]
@@ -139,11 +139,16 @@ class Proof:
         output = self.run("second")
         if "Nothing to be done" not in output:
             raise UserError(f"a fresh clone did not take what the bucket has:\n{output}")
-        records = compare(local, self.server, self.folder / "fetched", self.table)
+        home = clone(self.origin, self.folder / "home")
+        records = compare(local, fetch(self.server, home), self.table)
         say(
             f"fresh clone: nothing to do; {self.table} is byte for byte the local run's, and "
             f"{records} records are equal but for where and when"
         )
+        output = run(home, "snakemake", "--cores", "1", self.table)
+        if "Nothing to be done" not in output:
+            raise UserError(f"the bucket's files in a clone are not taken as they are:\n{output}")
+        say("the bucket's files copied into a clone: a local run has nothing to do")
 
     def changed(self) -> None:
         """Another value of a parameter, and only what follows from it is made."""
