@@ -181,6 +181,13 @@ def test_an_object_of_another_length_is_stale(bucket: Bucket, project: Path) -> 
     assert finding.stale == {CAMERA: "its length is not the one recorded"}
 
 
+def test_an_object_without_a_record_is_stale(bucket: Bucket, project: Path) -> None:
+    (project / "far" / RECORDS[0]).unlink()
+    finding = bucket.reconcile(params(), look_only=False)
+    assert finding.stale == {CAMERA: "no provenance record"}
+    assert noted(CAMERA).is_file()
+
+
 class Rule:
     """A rule that makes one file from others."""
 

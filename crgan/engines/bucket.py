@@ -90,14 +90,13 @@ class Bucket:
             params: the present parameters.
             look_only: change no file, only say what a real run would find.
         """
-        profile = params["profile"]
-        objects = self.objects(f"artifacts/{profile}") | self.objects("results")
+        objects = self._of_profile(params["profile"])
         for name, kept in objects.items():
             if name.endswith(SUFFIX):
                 self._fetch(name, kept)
         judge = Judge(params, copies=self._records)
         finding = Finding()
-        for record, outputs in self._jobs(objects, profile).items():
+        for record, outputs in _jobs(objects).items():
             reasons = (judge.why_stale_elsewhere(name, objects[name].length) for name in outputs)
             reason = next(filter(None, reasons), None)
             notes = [_note(self.query(name)) for name in (*outputs, record)]
@@ -118,16 +117,14 @@ class Bucket:
             found.retrieve_object()
             os.utime(temporary, ns=(kept.time, kept.time))
 
-    def _jobs(self, objects: dict[str, Kept], profile: str) -> dict[str, list[str]]:
-        """{record: its outputs in the bucket}, of the profile and of the tables beside it."""
-        jobs: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(objects):
-            parts = Path(name).parts
-            ours = len(parts) == 2 or parts[1] == profile
-            record = record_path(name).as_posix()
-            if ours and not name.endswith(SUFFIX) and record in objects:
-                jobs[record].append(name)
-        return jobs
+    def _of_profile(self, profile: str) -> dict[str, Kept]:
+        """The objects in the profile's folders, and the tables and figures beside them."""
+        objects = self.objects(f"artifacts/{profile}") | self.objects("results")
+        return {
+            name: kept
+            for name, kept in objects.items()
+            if len(parts := Path(name).parts) == 2 or parts[1] == profile
+        }
 
     def _tell(self, files: list[str], notes: list[Path], *, stale: bool) -> None:
         for name, note in zip(files, notes, strict=True):
@@ -137,6 +134,15 @@ class Bucket:
                     temporary.write_text(json.dumps(_OURS))
             elif _is_ours(note):
                 note.unlink()
+
+
+def _jobs(names: Iterable[str]) -> dict[str, list[str]]:
+    """{record: its outputs}; a record that is not there vouches for nothing."""
+    jobs: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        if not name.endswith(SUFFIX):
+            jobs[record_path(name).as_posix()].append(name)
+    return jobs
 
 
 def _note(query: str) -> Path:

@@ -9,6 +9,7 @@ if PROJECT not in sys.path:
     sys.path.insert(0, PROJECT)
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import SharedFSUsage
 from snakemake.utils import validate
 
 from crgan.engines.preflight import require_for_jobs
@@ -30,8 +31,8 @@ try:
             logger.warning(finding.message(real))
         if real:
             snapshot(exp.params)
-    elif exp.bucket and workflow.remote_exec:
-        # In a folder of its own: what the run wrote where it began is not here.
+    elif SharedFSUsage.PERSISTENCE not in workflow.storage_settings.shared_fs_usage:
+        # A job in a folder of its own (a pod): the snapshot of its run is not here.
         snapshot(exp.params)
     shell.prefix(
         job_environment(
