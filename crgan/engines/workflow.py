@@ -83,7 +83,7 @@ class Experiment:
         self._apptainer = apptainer
         self.bucket = None if workflow is None else Bucket.of(workflow)
         self._copies = self.bucket.copies if self.bucket else None
-        self._lineage = self.bucket and Lineage(lambda: workflow.rules, self.bucket.copies)
+        self._lineage = Lineage(lambda: workflow.rules, self._copies) if self._copies else None
         self.profile: str = self.params["profile"]
         self.matrix: dict[str, Any] = self.params["matrix"]
         settings = self.params["profiles"][self.profile]["run"]
