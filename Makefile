@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help env env-cluster test lint format lock tables figures report check-report smoke \
-  clean-results check-jppnet prove-slurm prove-remotes prove-kubernetes FORCE
+  clean-results check-jppnet prove-slurm prove-remotes prove-kubernetes prove-storage FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z%/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -80,6 +80,9 @@ prove-remotes: env-cluster ## DVC: push, fresh clone, pull, nothing to rerun; a 
 
 prove-kubernetes: env-cluster ## each rule's job as Kubernetes would get it, against its schema
 	python -m tests.cluster.prove_kubernetes
+
+prove-storage: env-cluster ## results in a bucket, jobs in pods that share no folder: equal to a local run's
+	python -m tests.cluster.prove_storage
 
 COMPILE = uv pip compile --universal --python-version 3.11 \
   --no-emit-index-url --no-header --no-annotate --quiet

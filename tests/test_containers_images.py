@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from crgan.run.errors import UserError
 from crgan.run.io import read_json
 from crgan.run.provenance import Judge, record_path
 from crgan.run.stage import StageParser, run_stage
+from tests import stub_project
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / images.DOCKERFILE).read_text()
@@ -127,13 +130,32 @@ def test_dvc_sees_the_image_of_each_stage_where_stages_run_in_containers(
 
 def test_snakemake_takes_the_file_or_the_address_of_each_image(project: Path) -> None:
     assert Experiment({}).container("evaluate") is None
-    ours = Experiment({}, apptainer=True)
+    image = Experiment({}, apptainer=True).container("evaluate")
+    assert image is not None
     with pytest.raises(UserError, match="docker/build --sif"):
-        ours.container("evaluate")
+        image({})
     lock(project, "training", "sha256:a", reference="host/crgan/training@sha256:b", sif="a.sif")
-    assert ours.container("evaluate") == "docker://host/crgan/training@sha256:b"
+    assert image({}) == "docker://host/crgan/training@sha256:b"
     (project / "a.sif").write_text("")
-    assert ours.container("evaluate") == "a.sif"
+    assert image({}) == "a.sif"
+
+
+def test_a_run_asks_only_for_the_images_of_its_jobs(tmp_path: Path) -> None:
+    copy = stub_project.make(tmp_path / "copy", {"profile": "smoke"}, (2,))
+    program = tmp_path / "bin" / "apptainer"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho apptainer version 1.4.0\n")
+    program.chmod(0o755)
+    (copy / "data.sif").write_text("")
+    lock(copy, "data", "sha256:a", sif="data.sif")
+    manifest, masks = (
+        f"artifacts/smoke/{name}" for name in ("data/dukemtmc/manifest.csv", "masks/dukemtmc.h5")
+    )
+    words = ("snakemake", "-n", "--cores", "1", "--sdm", "apptainer", "--")
+    path = f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    assert "prepare_data" in stub_project.run(copy, *words, manifest, PATH=path)
+    refused = stub_project.run(copy, *words, masks, check=False, PATH=path)
+    assert "names no file or address of image 'parsing'" in refused
 
 
 def test_snakemakes_jobs_find_the_shim_only_in_a_container_runtime(

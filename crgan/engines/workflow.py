@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crgan.engines.bucket import Bucket, Lineage
 from crgan.report.cells import cells_of
+from crgan.report.claims import PATH as CLAIMS
 from crgan.report.claims import cells_needed, load_claims
 from crgan.report.printed import TABLES, printed_inputs, printed_path, ranked_tables
 from crgan.run import images
 from crgan.run.code import code_of
+from crgan.run.copies import ENVIRONMENT as COPIES
 from crgan.run.errors import UserError
 from crgan.run.params import (
     ENVIRONMENT,
@@ -39,6 +42,7 @@ LOOK_ONLY = (
 LOCKS = Path(".snakemake/locks")
 
 Cell = Mapping[str, Any]
+Files = list[str] | Callable[[Any], list[str]]
 
 
 def runs_jobs(argv: Sequence[str]) -> bool:
@@ -66,11 +70,20 @@ class Experiment:
     Args:
         config: Snakemake's `config`, holding only what the command line set.
         apptainer: whether Snakemake starts jobs in containers itself (--sdm apptainer).
+        workflow: Snakemake's.
+
+    Attributes:
+        bucket: the storage that keeps the results, if Snakemake was given one.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, apptainer: bool = False) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], *, apptainer: bool = False, workflow: Any = None
+    ) -> None:
         self.params = effective(config)
         self._apptainer = apptainer
+        self.bucket = None if workflow is None else Bucket.of(workflow)
+        self._copies = self.bucket.copies if self.bucket else None
+        self._lineage = Lineage(lambda: workflow.rules, self._copies) if self._copies else None
         self.profile: str = self.params["profile"]
         self.matrix: dict[str, Any] = self.params["matrix"]
         settings = self.params["profiles"][self.profile]["run"]
@@ -97,27 +110,48 @@ class Experiment:
         look_up = self.model(group)
         return lambda wildcards: {"model": look_up(wildcards)}
 
-    def container(self, stage: str) -> str | None:
-        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry."""
-        if not self._apptainer:
-            return None
-        name = images.image_of(stage)
-        locked = images.read_lock().get(name, {})
-        if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
-            return str(locked["sif"])
-        if locked.get("reference"):
-            return f"docker://{locked['reference']}"
-        raise UserError(
-            f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
-            "run docker/build --sif, or docker/build --push PREFIX"
-        )
+    def container(self, stage: str) -> Callable[[Any], str] | None:
+        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry.
+
+        Looked up for the jobs of a run alone, since a run may need few of the images.
+        """
+        return (lambda wildcards: _image_address(stage)) if self._apptainer else None
 
     def code(self, stage: str, group: str | None = None) -> Callable[[Any], list[str]]:
         """For `input:`, the source files behind a cell; `group` is its part of the matrix."""
         if group is None:
-            return lambda wildcards: code_of(stage)
+            return lambda wildcards: self.of_checkout(code_of(stage))
         model = self.model(group)
-        return lambda wildcards: code_of(stage, model(wildcards))
+        return lambda wildcards: self.of_checkout(code_of(stage, model(wildcards)))
+
+    def of_checkout(self, files: Iterable[str | Path]) -> list[str]:
+        """For `input:`, files of the checkout, which no storage keeps.
+
+        Not Snakemake's `local()`: it would run the job on the submitting machine where nodes share
+        no folder. Marked as sources they are at hand in any job, since Snakemake sends the
+        checkout along. Their times say when it was cloned, so they do not count; the provenance
+        records do.
+        """
+        names = [str(name) for name in files]
+        if not self.bucket:
+            return names
+        from snakemake.io import ancient, sourcecache_entry
+
+        return [ancient(sourcecache_entry(name, name)) for name in names]
+
+    def with_records(self, files: Files) -> Files:
+        """For `input:` of a job that reads records: where a storage keeps the files, also the
+        records of all they are made from.
+        """
+        lineage = self._lineage
+        if lineage is None:
+            return files
+
+        def all_files(wildcards: Any) -> list[str]:
+            names = files if isinstance(files, list) else files(wildcards)
+            return [*names, *lineage.of(names)]
+
+        return all_files
 
     def model(self, group: str) -> Callable[[Any], str]:
         """The method file of a cell, by its wildcards."""
@@ -175,13 +209,17 @@ class Experiment:
 
     def score_folders(self) -> Callable[[Any], str]:
         """For `make_table`, the same as arguments: folders, since seeds are theirs to hold."""
-        return lambda wildcards: score_arguments(int(wildcards.table), self.params, self.profile)
+        return lambda wildcards: score_arguments(
+            int(wildcards.table), self.params, self.profile, self._copies
+        )
 
     def interval_folders(self) -> Callable[[Any], str]:
         """For `bound_table` and `tabulate_cmc`, a table's per-query results (or picture scores) as
         arguments.
         """
-        return lambda wildcards: interval_arguments(int(wildcards.table), self.params, self.profile)
+        return lambda wildcards: interval_arguments(
+            int(wildcards.table), self.params, self.profile, self._copies
+        )
 
     def claim_results(self, kind: str, pattern: str) -> list[str]:
         """For `weigh_claims`, the files of one kind that the claims compare."""
@@ -189,20 +227,25 @@ class Experiment:
 
     def claim_folders(self) -> str:
         """For `weigh_claims`, the same as arguments."""
-        return claim_arguments(self.params, self.profile)
+        return claim_arguments(self.params, self.profile, self._copies)
 
     @property
-    def printed_tables(self) -> list[Path]:
-        """All printed tables."""
-        return printed_tables()
+    def printed_tables(self) -> list[str]:
+        """For `input:`, all printed tables."""
+        return self.of_checkout(printed_tables())
+
+    @property
+    def claims(self) -> list[str]:
+        """For `input:`, the paper's claims."""
+        return self.of_checkout([CLAIMS])
 
     def rendering_folders(self) -> str:
         """For `tabulate_renderings`, its scores as arguments."""
-        return rendering_arguments(self.params, self.profile)
+        return rendering_arguments(self.params, self.profile, self._copies)
 
     def printed(self) -> Callable[[Any], list[str]]:
         """For `make_table`, the printed tables it reads."""
-        return lambda wildcards: [str(path) for path in printed_inputs(int(wildcards.table))]
+        return lambda wildcards: self.of_checkout(printed_inputs(int(wildcards.table)))
 
     @property
     def first_seed(self) -> int:
@@ -220,20 +263,38 @@ class Experiment:
         return list(TABLES)
 
 
+def _image_address(stage: str) -> str:
+    name = images.image_of(stage)
+    locked = images.read_lock().get(name, {})
+    if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
+        return str(locked["sif"])
+    if locked.get("reference"):
+        return f"docker://{locked['reference']}"
+    raise UserError(
+        f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
+        "run docker/build --sif, or docker/build --push PREFIX"
+    )
+
+
 def _axes(cell: Mapping[str, Any]) -> tuple[str, ...]:
     """What identifies a cell, of two ends that are alike or of a source and a target."""
     return tuple(cell[axis] for axis in ("method", "a", "b", "source", "target") if axis in cell)
 
 
-def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:
+def job_environment(
+    params: Mapping[str, Any], *, own_python: bool, copies: Path | None = None
+) -> str:
     """Shell text put before every job's command; Snakemake keeps it out of its records.
 
     Args:
         params: jobs read these, as they were when the run began (`crgan.run.params.snapshot`).
+        copies: where they find what a storage keeps, if there is one.
         own_python: whether `python` is the one that runs Snakemake, environment activated or not;
             with CRGAN_RUNTIME set, the launcher's comes before it.
     """
     text = f"export {ENVIRONMENT}={snapshot_path(params)}; "
+    if copies:
+        text += f"export {COPIES}={shlex.quote(str(copies))}; "
     if own_python:
         first = str(Path(sys.executable).parent)
         if images.runtime() != "host":
@@ -242,19 +303,27 @@ def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:
     return text
 
 
-def score_arguments(table: int, params: Mapping[str, Any], profile: str) -> str:
-    """`--cells FOLDER ...` or `--visual FOLDER ...` of a table; both engines take it from here."""
+def score_arguments(
+    table: int, params: Mapping[str, Any], profile: str, copies: Path | None = None
+) -> str:
+    """`--cells FOLDER ...` or `--visual FOLDER ...` of a table; both engines take it from here.
+
+    Args:
+        copies: where Snakemake puts what a storage keeps, if there is one.
+    """
     cells, pictures = cells_of(table, params)
-    folders = [score_folder("cells", cell, profile) for cell in cells]
-    measured = [score_folder("visual", cell, profile) for cell in pictures]
+    folders = [score_folder("cells", cell, profile, copies) for cell in cells]
+    measured = [score_folder("visual", cell, profile, copies) for cell in pictures]
     return " ".join(["--cells", *folders] if folders else ["--visual", *measured])
 
 
-def interval_arguments(table: int, params: Mapping[str, Any], profile: str) -> str:
+def interval_arguments(
+    table: int, params: Mapping[str, Any], profile: str, copies: Path | None = None
+) -> str:
     """`--queries FOLDER ...` or `--visual FOLDER ...` of a table's intervals."""
     cells, pictures = cells_of(table, params)
     kind, shown = ("queries", cells) if cells else ("visual", pictures)
-    return " ".join([f"--{kind}", *(score_folder(kind, cell, profile) for cell in shown)])
+    return " ".join([f"--{kind}", *(score_folder(kind, cell, profile, copies) for cell in shown)])
 
 
 def claimed_cells(params: Mapping[str, Any]) -> dict[str, list[Cell]]:
@@ -262,12 +331,12 @@ def claimed_cells(params: Mapping[str, Any]) -> dict[str, list[Cell]]:
     return cells_needed(load_claims().measured, params)
 
 
-def claim_arguments(params: Mapping[str, Any], profile: str) -> str:
+def claim_arguments(params: Mapping[str, Any], profile: str, copies: Path | None = None) -> str:
     """`--queries FOLDER ... --visual FOLDER ... --judged FOLDER ...` of the claims."""
     words = []
     for kind, cells in claimed_cells(params).items():
         if cells:
-            words += [f"--{kind}", *(score_folder(kind, cell, profile) for cell in cells)]
+            words += [f"--{kind}", *(score_folder(kind, cell, profile, copies) for cell in cells)]
     return " ".join(words)
 
 
@@ -281,17 +350,18 @@ def direction_cells(matrix: Mapping[str, Any], source: str, target: str) -> list
     return [c for c in matrix["visual"] if (c["source"], c["target"]) == (source, target)]
 
 
-def rendering_arguments(params: Mapping[str, Any], profile: str) -> str:
+def rendering_arguments(params: Mapping[str, Any], profile: str, copies: Path | None = None) -> str:
     """`--judged FOLDER ... --visual FOLDER ...` of the table of renderings."""
     cells = params["matrix"]["visual"]
     words = [
         word
         for kind in ("judged", "visual")
-        for word in (f"--{kind}", *(score_folder(kind, cell, profile) for cell in cells))
+        for word in (f"--{kind}", *(score_folder(kind, cell, profile, copies) for cell in cells))
     ]
     return " ".join(words)
 
 
-def score_folder(kind: str, cell: Cell, profile: str) -> str:
+def score_folder(kind: str, cell: Cell, profile: str, copies: Path | None = None) -> str:
     """Folder of a cell's scores, one file a seed."""
-    return f"results/{profile}/{kind}/{cell['method']}/{cell['source']}-{cell['target']}"
+    folder = f"results/{profile}/{kind}/{cell['method']}/{cell['source']}-{cell['target']}"
+    return str(copies / folder) if copies else folder

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crgan.run import copies
 from crgan.run.code import code_digest, code_of
+from crgan.run.copies import MADE
 from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes
 from crgan.run.images import identity
@@ -21,12 +23,11 @@ from crgan.run.io import canonical_json, read_json, sha256_bytes
 from crgan.run.params import SLICES, digest, slice_of
 
 SUFFIX = ".prov.json"
-MADE = ("artifacts", "results")  # whatever lies here was made by a stage and must have a record
 
 
 def record_path(output: str | Path) -> Path:
     """Where the record of `output` lies: beside it, under its name without the suffix."""
-    return Path(output).with_suffix(SUFFIX)
+    return copies.place(output).with_suffix(SUFFIX)
 
 
 def key_of(record: dict[str, Any]) -> str:
@@ -47,11 +48,13 @@ class Judge:
         params: the present parameters (whole file).
         root: the project's folder; records hold paths relative to it.
         hashes: remembered contents; None reads every file once in this judge's life.
+        copies: where made files and their records lie instead, if a storage keeps them.
     """
 
     params: dict[str, Any]
     root: Path = Path(".")
     hashes: Hashes | None = None
+    copies: Path | None = field(default_factory=copies.folder)
     _outputs: dict[str, str | None] = field(default_factory=dict)
     _records: dict[Path, str | None] = field(default_factory=dict)
     _code: dict[tuple[str, str | None], str] = field(default_factory=dict)
@@ -62,10 +65,18 @@ class Judge:
 
     def why_stale(self, output: str | Path) -> str | None:
         """Reason, or None. An output without a record is stale: nothing says what made it."""
-        output = str(output)
+        output = copies.project_name(str(output))
         if output not in self._outputs:
             self._outputs[output] = self._judge(output)
         return self._outputs[output]
+
+    def why_stale_elsewhere(self, output: str, length: int) -> str | None:
+        """`why_stale` for a file of this length that is not at hand, by its record alone."""
+        try:
+            reason = _other_length(self._made(output), length)
+            return reason or self._why_record_stale(self._record_path(output))
+        except (UserError, *_UNREADABLE) as error:
+            return _said(error)
 
     def save(self) -> None:
         """Remember the contents that were read, for the next judge."""
@@ -73,29 +84,39 @@ class Judge:
         self.hashes.save()
 
     def _judge(self, output: str) -> str | None:
-        if not (self.root / output).is_file():
+        if not self._at(output).is_file():
             return "missing"
         try:
             reason = self._changed(output)
-            return reason or self._why_record_stale(record_path(self.root / output))
-        except UserError as error:
-            return str(error)
-        except (KeyError, TypeError, AttributeError) as error:
-            return f"unreadable provenance record ({error!r})"
+            return reason or self._why_record_stale(self._record_path(output))
+        except (UserError, *_UNREADABLE) as error:
+            return _said(error)
 
     def _changed(self, output: str) -> str | None:
         """Whether the file is not the one its record speaks of."""
-        path = record_path(self.root / output)
+        made = self._made(output)
+        reason = _other_length(made, self._at(output).stat().st_size)
+        if reason is None and self._hash(output) != made["sha256"]:
+            reason = "its content is not the one recorded"
+        return reason
+
+    def _made(self, output: str) -> dict[str, Any]:
+        """What the record beside an output says of it."""
+        path = self._record_path(output)
         if not path.is_file():
-            return "no provenance record"
-        made = read_json(path)["outputs"].get(output)
+            raise UserError("no provenance record")
+        made: dict[str, Any] | None = read_json(path)["outputs"].get(output)
         if made is None:
-            return "not in the provenance record beside it"
-        if (self.root / output).stat().st_size != made["bytes"]:
-            return "its length is not the one recorded"
-        if self._hash(output) != made["sha256"]:
-            return "its content is not the one recorded"
-        return None
+            raise UserError("not in the provenance record beside it")
+        return made
+
+    def _at(self, name: str) -> Path:
+        """Where a file lies that records name so."""
+        placed = copies.place(name, self.copies)
+        return placed if placed != Path(name) else self.root / name
+
+    def _record_path(self, name: str) -> Path:
+        return self._at(name).with_suffix(SUFFIX)
 
     def _why_record_stale(self, path: Path) -> str | None:
         """Why the present parameters and sources would not do the recorded computation again."""
@@ -139,16 +160,16 @@ class Judge:
         return f"image {name} was {_short(image['digest'])}, is {_short(self._images[name])}"
 
     def _why_input_stale(self, name: str, sha256: str) -> str | None:
-        path = record_path(self.root / name)
+        path = self._record_path(name)
         if not path.is_file():
             if Path(name).parts[0] in MADE:
                 return "no provenance record"
             # raw material from outside, not an output of a stage
-            if not (self.root / name).is_file():
+            if not self._at(name).is_file():
                 return "missing"
             return None if self._hash(name) == sha256 else "its content changed"
         # An input may have been deleted to save space; its record still says what it was.
-        there = (self.root / name).is_file()
+        there = self._at(name).is_file()
         reason = self.why_stale(name) if there else self._why_record_stale(path)
         if reason:
             return reason
@@ -157,7 +178,7 @@ class Judge:
 
     def _hash(self, name: str) -> str:
         assert self.hashes is not None
-        return self.hashes.of(self.root / name)
+        return self.hashes.of(self._at(name))
 
     def _code_digest(self, stage: str, model: str | None) -> str:
         if (stage, model) not in self._code:
@@ -182,7 +203,22 @@ def all_records(*folders: str | Path, deep: bool = True) -> dict[str, dict[str, 
 def relative(path: str | Path) -> str:
     """A path as records name it: relative to the project where it lies inside."""
     name = os.path.relpath(path)
-    return os.path.abspath(path) if name.startswith("..") else Path(name).as_posix()
+    if name.startswith(".."):
+        return os.path.abspath(path)
+    return copies.project_name(Path(name).as_posix())
+
+
+_UNREADABLE = (KeyError, TypeError, AttributeError)
+
+
+def _said(error: Exception) -> str:
+    """A reason to be stale, of what went wrong with a record."""
+    unreadable = isinstance(error, _UNREADABLE)
+    return f"unreadable provenance record ({error!r})" if unreadable else str(error)
+
+
+def _other_length(made: dict[str, Any], length: int) -> str | None:
+    return None if length == made["bytes"] else "its length is not the one recorded"
 
 
 def _short(digest: str) -> str:

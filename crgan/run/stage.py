@@ -36,11 +36,12 @@ from crgan.run import distributed, images
 from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.code import code_digest, code_of
+from crgan.run.copies import MADE, project_name
 from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes, stat_signature
 from crgan.run.io import sha256_file, write_json
 from crgan.run.progress import heartbeat
-from crgan.run.provenance import MADE, Judge, key_of, record_path, relative
+from crgan.run.provenance import Judge, key_of, record_path, relative
 
 SCRATCH = Path(".scratch")
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
@@ -214,8 +215,9 @@ class Run:
     def _circumstances(self) -> dict[str, Any]:
         """Where and how it ran: true of one run, and no part of the result's identity."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        words = map(project_name, sys.argv[1:])
         facts: dict[str, Any] = {
-            "argv": ["python", "-m", f"stages.{self.record['stage']}", *sys.argv[1:]],
+            "argv": ["python", "-m", f"stages.{self.record['stage']}", *words],
             "commit": _commit(),
             "device": self.device,
             "threads": self.threads,

@@ -33,9 +33,7 @@ SETTINGS = {
     "profile": "smoke",
     # Jobs ask Slurm for a GPU; there is none, so they compute on the CPU, one after the other.
     "profiles.smoke.run.device": "auto",
-    "profiles.smoke.gan.iterations": ITERATIONS,
     "profiles.smoke.gan.sample_every": 500,
-    "profiles.smoke.pretrain_cam.iterations": ITERATIONS,
     **SMALL,
 }
 ENDS = ("scancel", "kill -9")  # of the first and the second attempt; the third is let be
@@ -57,20 +55,26 @@ class Case:
         target: of Snakemake.
         stage: the victim's.
         log: the victim's, below logs/artifacts/smoke.
+        section: the victim's parameters, below profiles.smoke.
     """
 
     target: str
     stage: str
     log: str
+    section: str
 
 
 FULL = Case(
-    "results/table4.csv", "train_gan", f"gan/crgan/{PAIR['source']}-{PAIR['target']}/seed0.log"
+    "results/table4.csv",
+    "train_gan",
+    f"gan/crgan/{PAIR['source']}-{PAIR['target']}/seed0.log",
+    "gan",
 )
 SHORT = Case(
     f"artifacts/smoke/d_cam/{PAIR['target']}/seed0.pt",
     "pretrain_cam",
     f"d_cam/{PAIR['target']}/seed0.log",
+    "pretrain_cam",
 )
 
 
@@ -171,7 +175,8 @@ def by_slurm(project: Path, command: tuple[str, ...], victim: Victim) -> str:
 
 def prove(folder: Path, case: Case) -> None:
     """Both runs and what must hold of them."""
-    project = make(folder / "project", SETTINGS, TABLES, stubbed=False)
+    settings = {**SETTINGS, f"profiles.smoke.{case.section}.iterations": ITERATIONS}
+    project = make(folder / "project", settings, TABLES, stubbed=False)
     started = time.monotonic()
     run(project, "snakemake", "--cores", "all", case.target)
     expected = (project / case.target).read_bytes()

@@ -34,6 +34,11 @@ class Server:
         pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
+    def read(self, name: str) -> bytes:
+        """The content of an object."""
+        content: bytes = self._client().get_object(Bucket=BUCKET, Key=name)["Body"].read()
+        return content
+
     def _client(self):  # type: ignore[no-untyped-def]  # boto3 makes its classes as it runs
         import boto3
 

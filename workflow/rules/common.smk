@@ -9,6 +9,7 @@ if PROJECT not in sys.path:
     sys.path.insert(0, PROJECT)
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import SharedFSUsage
 from snakemake.utils import validate
 
 from crgan.engines.preflight import require_for_jobs
@@ -20,16 +21,26 @@ from crgan.run.params import snapshot
 try:
     # In a container or conda environment the jobs' Python is that one's.
     isolated = {m.name for m in workflow.deployment_settings.deployment_method}
-    exp = Experiment(config, apptainer="APPTAINER" in isolated)
+    exp = Experiment(config, apptainer="APPTAINER" in isolated, workflow=workflow)
     validate(exp.params, "../schemas/params.schema.yaml")
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
-        finding = reconcile(exp.params, look_only=not real)
+        judge = exp.bucket.reconcile if exp.bucket else reconcile
+        finding = judge(exp.params, look_only=not real)
         if finding.message(real):
             logger.warning(finding.message(real))
         if real:
             snapshot(exp.params)
-    shell.prefix(job_environment(exp.params, own_python=not isolated))
+    elif SharedFSUsage.PERSISTENCE not in workflow.storage_settings.shared_fs_usage:
+        # A job in a folder of its own (a pod): the snapshot of its run is not here.
+        snapshot(exp.params)
+    shell.prefix(
+        job_environment(
+            exp.params,
+            own_python=not isolated,
+            copies=exp.bucket.copies if exp.bucket else None,
+        )
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -1,3 +1,11 @@
+if exp.bucket:
+
+    # Raw pictures and weights lie on the submitting machine; jobs elsewhere would not find them.
+    localrules:
+        fetch_weights,
+        prepare_data,
+
+
 rule fetch_weights:
     input:
         code=exp.code("fetch_weights"),

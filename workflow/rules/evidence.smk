@@ -1,7 +1,9 @@
 rule bound_table:
     input:
         printed=exp.printed(),
-        scores=exp.scores(f"{RES}/queries/{CELL}.npz", f"{RES}/visual/{CELL}.json"),
+        scores=exp.with_records(
+            exp.scores(f"{RES}/queries/{CELL}.npz", f"{RES}/visual/{CELL}.json")
+        ),
         code=exp.code("bound_table"),
     output:
         table=report(
@@ -31,7 +33,7 @@ rule bound_table:
 rule tabulate_cmc:
     input:
         printed=exp.printed(),
-        queries=exp.scores(f"{RES}/queries/{CELL}.npz", ""),
+        queries=exp.with_records(exp.scores(f"{RES}/queries/{CELL}.npz", "")),
         code=exp.code("tabulate_cmc"),
     output:
         curves=report(
@@ -61,11 +63,17 @@ rule tabulate_cmc:
 
 rule weigh_claims:
     input:
-        claims="reported/claims.yaml",
-        printed=[str(path) for path in exp.printed_tables],
-        queries=exp.claim_results("queries", f"{RES}/queries/{CELL}.npz"),
-        visual=exp.claim_results("visual", f"{RES}/visual/{CELL}.json"),
-        judged=exp.claim_results("judged", f"{RES}/judged/{CELL}.json"),
+        claims=exp.claims,
+        printed=exp.printed_tables,
+        queries=exp.with_records(
+            exp.claim_results("queries", f"{RES}/queries/{CELL}.npz")
+        ),
+        visual=exp.with_records(
+            exp.claim_results("visual", f"{RES}/visual/{CELL}.json")
+        ),
+        judged=exp.with_records(
+            exp.claim_results("judged", f"{RES}/judged/{CELL}.json")
+        ),
         code=exp.code("weigh_claims"),
     output:
         table=report(
@@ -128,6 +136,6 @@ rule select:
 rule evidence:
     input:
         exp.cells(f"{RES}/selection/{CELL}.json", "selected"),
-        expand(rules.bound_table.output.table, table=exp.tables),
-        expand(rules.tabulate_cmc.output.curves, table=exp.ranked_tables),
+        expand("results/table{table}.intervals.csv", table=exp.tables),
+        expand("results/table{table}.cmc.csv", table=exp.ranked_tables),
         rules.weigh_claims.output.table,

@@ -1,7 +1,9 @@
 rule make_table:
     input:
         printed=exp.printed(),
-        scores=exp.scores(f"{RES}/cells/{CELL}.json", f"{RES}/visual/{CELL}.json"),
+        scores=exp.with_records(
+            exp.scores(f"{RES}/cells/{CELL}.json", f"{RES}/visual/{CELL}.json")
+        ),
         code=exp.code("make_table"),
     output:
         table=report(
@@ -30,8 +32,8 @@ rule make_table:
 
 rule tabulate_renderings:
     input:
-        judged=exp.cells(f"{RES}/judged/{CELL}.json", "visual"),
-        visual=exp.cells(f"{RES}/visual/{CELL}.json", "visual"),
+        judged=exp.with_records(exp.cells(f"{RES}/judged/{CELL}.json", "visual")),
+        visual=exp.with_records(exp.cells(f"{RES}/visual/{CELL}.json", "visual")),
         code=exp.code("tabulate_renderings"),
     output:
         table=report(
@@ -60,5 +62,5 @@ rule tabulate_renderings:
 
 rule tables:
     input:
-        expand(rules.make_table.output.table, table=exp.tables),
+        expand("results/table{table}.csv", table=exp.tables),
         rules.tabulate_renderings.output.table,

@@ -265,12 +265,6 @@ rule draw_rank_lists:
 rule figures:
     input:
         rules.draw_datasets.output.picture,
-        [
-            rules.draw_renderings.output.picture.format(**c)
-            for c in exp.matrix["renderings"]
-        ],
-        [
-            rules.draw_methods.output.picture.format(**c)
-            for c in exp.matrix["renderings"]
-        ],
+        [f"results/figure6-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
+        [f"results/figure7-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
         exp.cells(f"{RES}/ranks/{CELL}.png", "visual"),
