@@ -198,10 +198,21 @@ def several(processes: int, path: Path) -> None:
     path.write_text(yaml.safe_dump(params))
 
 
+def set_iterations(number: int, path: Path) -> None:
+    params = yaml.safe_load(path.read_text())
+    params["profiles"]["smoke"]["gan"]["iterations"] = number
+    path.write_text(yaml.safe_dump(params))
+
+
 def test_a_stage_trains_in_the_processes_it_starts(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """train_gan with `run.processes` 2, as an engine runs it, beside the same in one process."""
+    """train_gan with `run.processes` 2, as an engine runs it, beside the same in one process.
+
+    Of two iterations: rounding may put a leaky ReLU of a net this small on the other side of its
+    kink, as it does in the fourth (3e-4 apart; 2e-7 with width 8).
+    """
+    set_iterations(2, project / "params.yaml")
     do_train("one")
     several(2, project / "params.yaml")
     argv = ["--method=crgan", "--model=crgan", "--source=market1501", "--target=dukemtmc"]
@@ -218,7 +229,7 @@ def test_a_stage_trains_in_the_processes_it_starts(
     )
     one, two = (load_torch(f"{name}/gan.pt")["state"] for name in ("one", "two"))
     step = parameters.load()["gan"]["lr"]  # of Adam: the furthest a weight moves in an update
-    assert max(float((one[name] - two[name]).abs().max()) for name in one) < step / 4
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < step / 100
     record = read_json("two/gan.prov.json")
     assert record["params"]["run"]["processes"] == record["run"]["processes"] == 2
     assert record["params"]["run"]["batch_norm"] == "sync"
