@@ -95,7 +95,8 @@ class Victim:
         began = Path(f"/proc/{pid}").stat().st_mtime
         if not any(file.stat().st_mtime > began for file in self.checkpoints.glob("*.pt")):
             return
-        job, how = _variable(pid, "SLURM_JOB_ID"), ENDS[len(self.pids)]
+        job, gpu = (_variable(pid, name) for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"))
+        how = ENDS[len(self.pids)]
         memory = re.search(r"MinMemoryNode=(\S+)", _output("scontrol", "show", "job", job))
         shown = self.iterations()
         if how == "scancel":
@@ -105,8 +106,7 @@ class Victim:
         self.pids.append(pid)
         print(
             f"  Slurm job {job}, {memory[1] if memory else '?'} of memory, on GPU "
-            f"{_variable(pid, 'CUDA_VISIBLE_DEVICES')}: iterations {shown[0]} to {shown[-1]}, "
-            f"then {how}",
+            f"{gpu}: iterations {shown[0]} to {shown[-1]}, then {how}",
             flush=True,
         )
         if len(self.pids) > 1 and shown[0] == 0:
