@@ -6,14 +6,16 @@ job, and the demo has two hundred of them. So a local Snakemake run starts one p
 folder and standard streams to it (`hand_over`), and a fork of that process runs the stage as
 `python -m` would; the stage's own process waits, passes signals on and ends with the fork's status.
 
-Nothing else changes. The warm process never imports this project's code, so an edit counts from the
-next job on. A stage that finds no warm process (DVC, a cluster, a container, a GPU) starts cold. What
-a stage computes is the same either way (tests/test_run_warm.py).
+Nothing else changes. The warm process keeps none of this project's code, so an edit counts from the
+next job on. A stage that finds no warm process (DVC, a cluster, a container, a GPU) starts cold.
+What a stage computes is the same either way: the end-to-end test compares Snakemake's table, made
+warm, with DVC's, made cold.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -25,7 +27,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +37,31 @@ from crgan.run.errors import UserError
 ADDRESS = "CRGAN_WARM"  # environment of the jobs: path of the socket
 # What the stages import of other people's code. torch.optim imports the compiler, without being
 # asked for it, when the first optimiser is made: two of the seconds.
-PRELOAD = ("torch", "torch._dynamo", "torch.nn.functional", "numpy", "scipy.sparse", "sklearn.cluster",
-           "cv2", "h5py", "PIL.Image", "simplejpeg", "yaml", "tqdm")  # fmt: skip
+PRELOAD = ("torch", "torch._dynamo", "numpy", "scipy.sparse", "sklearn.cluster", "cv2", "h5py",
+           "PIL.Image", "simplejpeg", "yaml", "tqdm")  # fmt: skip
+# Numeric libraries read their number of threads when they are imported.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+REFUSED = b"refused"
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def start(threads: int) -> None:
+def start(threads: int, preload: Sequence[str] = PRELOAD) -> None:
     """Start the warm process, for the jobs of this process; it ends when this process does.
 
     Jobs that begin before it is ready start cold, so nobody waits for it.
 
     Args:
-        threads: of the jobs; numeric libraries read their number when they are imported.
+        threads: of a job.
+        preload: modules it imports.
     """
     if not hasattr(os, "pidfd_open"):  # Linux only
         return
-    folder = Path(tempfile.mkdtemp(prefix="crgan-"))  # only this user may enter it
-    numbers = {
-        name: str(threads)
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    }
-    address = folder / "warm"
+    address = Path(tempfile.mkdtemp(prefix="crgan-")) / "warm"  # only this user may enter it
     # Its end of this pipe is how it knows that we are gone, however we went.
     subprocess.Popen(
-        [sys.executable, "-m", "crgan.run.warm", str(address)],
-        cwd=images.ROOT, env={**os.environ, **numbers}, start_new_session=True,
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "crgan.run.warm", str(address), *preload],
+        cwd=images.ROOT, env={**os.environ, **dict.fromkeys(THREADS, str(threads))},
+        start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     os.environ[ADDRESS] = str(address)
 
@@ -81,25 +82,30 @@ def hand_over(stage: str) -> None:
             line.connect(address)
         except OSError:
             return
-        for number in _PASSED_ON:
-            signal.signal(number, lambda number, _: line.sendall(bytes([number])))
-        request = {
-            "python": [sys.executable, sys.prefix], "module": f"stages.{stage}", "argv": sys.argv,
-            "cwd": os.getcwd(), "environ": dict(os.environ), "umask": _umask(),
-        }  # fmt: skip
-        words = json.dumps(request).encode()
-        socket.send_fds(line, [len(words).to_bytes(8, "big")], [0, 1, 2])
-        line.sendall(words)
-        answer = line.recv(16).decode()
+        answer = _ask(line, f"stages.{stage}")
     if not answer:
         raise UserError(f"the process at {address} that ran this stage was killed; run it again")
-    if answer == "refused":
-        for number in _PASSED_ON:
-            signal.signal(
-                number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            )
-        return
-    _end(int(answer))
+    if answer != REFUSED:
+        _end(int(answer))
+
+
+def _ask(line: socket.socket, module: str) -> bytes:
+    """Have a module run, and pass signals on while it does; how it ended, or `REFUSED`."""
+    request = {
+        "python": [sys.executable, sys.prefix], "module": module, "argv": sys.argv,
+        "cwd": os.getcwd(), "environ": dict(os.environ), "umask": _umask(),
+    }  # fmt: skip
+    before = {
+        number: signal.signal(number, lambda number, _: line.sendall(bytes([number])))
+        for number in _PASSED_ON
+    }
+    words = json.dumps(request).encode()
+    socket.send_fds(line, [len(words).to_bytes(8, "big")], [0, 1, 2])
+    line.sendall(words)
+    answer = line.recv(16)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return answer
 
 
 def _end(status: int) -> None:
@@ -144,10 +150,10 @@ class _Warm:
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.selector.register(self.parent, selectors.EVENT_READ, self._leave)
         while self.parent >= 0 or self.running:
-            for key, _ in self.selector.select():
-                request: dict[str, Any] | None = key.data()
-                if request:
-                    return request
+            key, _ = self.selector.select()[0]  # it may undo the next: look again
+            request: dict[str, Any] | None = key.data()
+            if request:
+                return request
         return None
 
     def _leave(self) -> None:
@@ -220,24 +226,17 @@ def _receive(line: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
         return None, streams
     request: dict[str, Any] = json.loads(words)
     if request["python"] != [sys.executable, sys.prefix]:
-        line.sendall(b"refused")
+        line.sendall(REFUSED)
         return None, streams
     return request, streams
 
 
 def _become(request: dict[str, Any]) -> Callable[[], Any]:
     """Make this process what the client is; returns what runs its stage."""
-    for number in (*_PASSED_ON, signal.SIGCHLD):
-        signal.signal(
-            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        )
     for stream, given in enumerate(request["streams"]):
         os.dup2(given, stream)
         os.close(given)
-    sys.stdin, sys.stdout, sys.stderr = (
-        open(stream, mode, closefd=False, buffering=1)
-        for stream, mode in ((0, "r"), (1, "w"), (2, "w"))
-    )
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", 1)
     os.chdir(request["cwd"])
     os.umask(request["umask"])
     os.environ.clear()
@@ -251,11 +250,9 @@ def _become(request: dict[str, Any]) -> Callable[[], Any]:
 
 def main() -> None:
     """Import, wait at the socket named on the command line, and leave nothing behind."""
-    import gc
-
-    address = Path(sys.argv[1])
+    address, preload = Path(sys.argv[1]), sys.argv[2:]
     gc.disable()
-    for name in PRELOAD:
+    for name in preload:
         importlib.import_module(name)
     gc.freeze()  # forks need not look at all this for garbage, nor copy its pages
     gc.enable()
