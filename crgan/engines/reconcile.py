@@ -113,11 +113,6 @@ class _Job:
         """What Snakemake knows as the job's outputs."""
         return [*self.present, *([str(self.record)] if self.record.is_file() else [])]
 
-    @property
-    def benchmark(self) -> Path:
-        """Where the rules put the job's benchmark: named like its files, under logs/."""
-        return LOGS / f"{str(self.record)[: -len(SUFFIX)]}.tsv"
-
 
 def _jobs(profile: str) -> list[_Job]:
     """Every recorded job of the profile, and a job without a record for each unrecorded file."""
@@ -210,10 +205,9 @@ def snakemake_record(name: str) -> Path:
 
 
 def _forget(job: _Job) -> None:
-    """Remove what Snakemake knows of a job; its benchmark counts as an output, with its time."""
+    """Remove what Snakemake knows of a job."""
     for name in job.files:
         snakemake_record(name).unlink(missing_ok=True)
-    job.benchmark.unlink(missing_ok=True)
 
 
 def _mark_stale(job: _Job, hashes: Hashes) -> None:
@@ -226,7 +220,7 @@ def _mark_stale(job: _Job, hashes: Hashes) -> None:
 def _would_rerun(job: _Job) -> bool:
     """Whether Snakemake has a (wrong) record or an input newer than an output to go by."""
     newest = _newest(job.inputs)
-    return job.benchmark.is_file() or any(
+    return any(
         snakemake_record(name).is_file() or os.stat(name).st_mtime_ns < newest for name in job.files
     )
 

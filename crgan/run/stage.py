@@ -32,7 +32,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crgan.run import distributed, images
+from crgan.run import distributed, images, warm
 from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.code import code_digest, code_of
@@ -214,7 +214,10 @@ class Run:
 
     def _circumstances(self) -> dict[str, Any]:
         """Where and how it ran: true of one run, and no part of the result's identity."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        own, helpers = (
+            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        spent = sum(used.ru_utime + used.ru_stime for used in (own, helpers))
         words = map(project_name, sys.argv[1:])
         facts: dict[str, Any] = {
             "argv": ["python", "-m", f"stages.{self.record['stage']}", *words],
@@ -228,7 +231,8 @@ class Run:
             "image": self.record.get("image"),
             "started": self._began.isoformat(timespec="seconds"),
             "wall_seconds": round(time.monotonic() - self._started, 2),
-            "peak_memory_mb": round(peak, 1),
+            "cpu_seconds": round(spent, 2),
+            "peak_memory_mb": round(own.ru_maxrss / 1024, 1),
         }
         if self.device == "cuda":
             import torch
@@ -249,6 +253,8 @@ def run_stage(
     # every 700 took half a second of each job.
     gc.set_threshold(100_000, 20, 20)
     try:
+        if argv is None:
+            warm.hand_over(parser.stage)
         run = Run(parser, args)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(run.threads)  # before the first import of a numeric library

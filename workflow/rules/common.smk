@@ -15,6 +15,7 @@ from snakemake.utils import validate
 from crgan.engines.preflight import require_for_jobs
 from crgan.engines.reconcile import reconcile
 from crgan.engines.workflow import Experiment, job_environment, runs_jobs
+from crgan.run import images, warm
 from crgan.run.errors import UserError
 from crgan.run.params import snapshot
 
@@ -70,3 +71,11 @@ def check_inputs():
         require_for_jobs(exp.params, workflow.dag.needrun_jobs())
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def start_warm():
+    """Local jobs on the CPU begin with torch imported; others have a Python of their own."""
+    run = exp.params["profiles"][P]["run"]
+    here = workflow.local_exec and not workflow.dryrun and not isolated
+    if here and images.runtime() == "host" and run["device"] == "cpu":
+        warm.start(run["threads"])

@@ -14,8 +14,6 @@ rule fetch_weights:
         record=f"{ART}/weights/{{role}}.prov.json",
     log:
         f"logs/{ART}/weights/{{role}}.log",
-    benchmark:
-        f"logs/{ART}/weights/{{role}}.tsv"
     wildcard_constraints:
         role="backbone|parsing|lpips|inception",
     conda:
@@ -39,8 +37,6 @@ rule prepare_data:
         images_record=f"{ART}/data/{{dataset}}/images.prov.json",
     log:
         f"logs/{ART}/data/{{dataset}}/manifest.log",
-    benchmark:
-        f"logs/{ART}/data/{{dataset}}/manifest.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -64,8 +60,6 @@ rule extract_masks:
         record=f"{ART}/masks/{{dataset}}.prov.json",
     log:
         f"logs/{ART}/masks/{{dataset}}.log",
-    benchmark:
-        f"logs/{ART}/masks/{{dataset}}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:

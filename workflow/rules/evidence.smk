@@ -16,8 +16,6 @@ rule bound_table:
         record="results/table{table}.intervals.prov.json",
     log:
         "logs/results/table{table}.intervals.log",
-    benchmark:
-        "logs/results/table{table}.intervals.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -45,8 +43,6 @@ rule tabulate_cmc:
         record="results/table{table}.cmc.prov.json",
     log:
         "logs/results/table{table}.cmc.log",
-    benchmark:
-        "logs/results/table{table}.cmc.tsv"
     wildcard_constraints:
         table="|".join(map(str, exp.ranked_tables)),
     conda:
@@ -86,8 +82,6 @@ rule weigh_claims:
         record="results/claims.prov.json",
     log:
         "logs/results/claims.log",
-    benchmark:
-        "logs/results/claims.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -113,8 +107,6 @@ rule select:
         record=f"{RES}/selection/{CELL}.prov.json",
     log:
         f"logs/{RES}/selection/{CELL}.log",
-    benchmark:
-        f"logs/{RES}/selection/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("selected"),
     conda:

@@ -16,8 +16,6 @@ rule train_gan:
         record=f"{ART}/gan/{CELL}.prov.json",
     log:
         f"logs/{ART}/gan/{CELL}.log",
-    benchmark:
-        f"logs/{ART}/gan/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("gan"),
     conda:
@@ -56,8 +54,6 @@ rule train_translation:
         record=f"{ART}/gan/{BETWEEN}.prov.json",
     log:
         f"logs/{ART}/gan/{BETWEEN}.log",
-    benchmark:
-        f"logs/{ART}/gan/{BETWEEN}.tsv"
     wildcard_constraints:
         method=exp.methods("translators"),
     conda:
@@ -94,8 +90,6 @@ rule render_set:
         record=f"{ART}/sets/{CELL}.prov.json",
     log:
         f"logs/{ART}/sets/{CELL}.log",
-    benchmark:
-        f"logs/{ART}/sets/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("rendered"),
     conda:

@@ -10,8 +10,6 @@ rule pretrain_id:
         record=f"{ART}/d_id/{{source}}/seed{{seed}}.prov.json",
     log:
         f"logs/{ART}/d_id/{{source}}/seed{{seed}}.log",
-    benchmark:
-        f"logs/{ART}/d_id/{{source}}/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -36,8 +34,6 @@ rule fresh_cnn:
         record=f"{ART}/fresh/seed{{seed}}.prov.json",
     log:
         f"logs/{ART}/fresh/seed{{seed}}.log",
-    benchmark:
-        f"logs/{ART}/fresh/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -60,8 +56,6 @@ rule pretrain_cam:
         record=f"{ART}/d_cam/{{target}}/seed{{seed}}.prov.json",
     log:
         f"logs/{ART}/d_cam/{{target}}/seed{{seed}}.log",
-    benchmark:
-        f"logs/{ART}/d_cam/{{target}}/seed{{seed}}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:

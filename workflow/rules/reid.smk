@@ -15,8 +15,6 @@ rule finetune:
         record=f"{ART}/reid/{CELL}.prov.json",
     log:
         f"logs/{ART}/reid/{CELL}.log",
-    benchmark:
-        f"logs/{ART}/reid/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("gan"),
     conda:
@@ -51,8 +49,6 @@ rule finetune_set:
         record=f"{ART}/reid/{CELL}.prov.json",
     log:
         f"logs/{ART}/reid/{CELL}.log",
-    benchmark:
-        f"logs/{ART}/reid/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("rendered"),
     conda:
@@ -84,8 +80,6 @@ rule adapt:
         record=f"{ART}/reid/{CELL}.prov.json",
     log:
         f"logs/{ART}/reid/{CELL}.log",
-    benchmark:
-        f"logs/{ART}/reid/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("adapt"),
     conda:
@@ -117,8 +111,6 @@ rule handcraft:
         record=f"{ART}/features/{CELL}.prov.json",
     log:
         f"logs/{ART}/features/{CELL}.log",
-    benchmark:
-        f"logs/{ART}/features/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("handcrafted"),
     conda:
@@ -149,8 +141,6 @@ rule evaluate:
         record=f"{RES}/cells/{CELL}.prov.json",
     log:
         f"logs/{RES}/cells/{CELL}.log",
-    benchmark:
-        f"logs/{RES}/cells/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("gan"),
     conda:
@@ -202,8 +192,6 @@ rule evaluate_features:
         record=f"{RES}/cells/{CELL}.prov.json",
     log:
         f"logs/{RES}/cells/{CELL}.log",
-    benchmark:
-        f"logs/{RES}/cells/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("handcrafted"),
     conda:

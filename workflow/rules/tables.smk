@@ -16,8 +16,6 @@ rule make_table:
         record="results/table{table}.prov.json",
     log:
         "logs/results/table{table}.log",
-    benchmark:
-        "logs/results/table{table}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -46,8 +44,6 @@ rule tabulate_renderings:
         record="results/renderings.prov.json",
     log:
         "logs/results/renderings.log",
-    benchmark:
-        "logs/results/renderings.tsv"
     conda:
         "../envs/crgan.yaml"
     container:

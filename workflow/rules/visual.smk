@@ -15,8 +15,6 @@ rule measure_images:
         record=f"{RES}/visual/{CELL}.prov.json",
     log:
         f"logs/{RES}/visual/{CELL}.log",
-    benchmark:
-        f"logs/{RES}/visual/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("visual"),
     conda:
@@ -51,8 +49,6 @@ rule train_judges:
         record=f"{ART}/judges/{PAIR}.prov.json",
     log:
         f"logs/{ART}/judges/{PAIR}.log",
-    benchmark:
-        f"logs/{ART}/judges/{PAIR}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -86,8 +82,6 @@ rule judge_images:
         record=f"{RES}/judged/{CELL}.prov.json",
     log:
         f"logs/{RES}/judged/{CELL}.log",
-    benchmark:
-        f"logs/{RES}/judged/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("visual"),
     conda:
@@ -128,8 +122,6 @@ rule draw_datasets:
         record="results/figure5.prov.json",
     log:
         "logs/results/figure5.log",
-    benchmark:
-        "logs/results/figure5.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -169,8 +161,6 @@ rule draw_renderings:
         parts_record=f"results/figure6-{PAIR}-parts.prov.json",
     log:
         f"logs/results/figure6-{PAIR}.log",
-    benchmark:
-        f"logs/results/figure6-{PAIR}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -207,8 +197,6 @@ rule draw_methods:
         record=f"results/figure7-{PAIR}.prov.json",
     log:
         f"logs/results/figure7-{PAIR}.log",
-    benchmark:
-        f"logs/results/figure7-{PAIR}.tsv"
     conda:
         "../envs/crgan.yaml"
     container:
@@ -244,8 +232,6 @@ rule draw_rank_lists:
         record=f"{RES}/ranks/{CELL}.prov.json",
     log:
         f"logs/{RES}/ranks/{CELL}.log",
-    benchmark:
-        f"logs/{RES}/ranks/{CELL}.tsv"
     wildcard_constraints:
         method=exp.methods("visual"),
     conda:
