@@ -52,17 +52,17 @@ class PlainBlock(nn.Module):
         return y
 
 
-def plain_generator(width: int, blocks: int) -> nn.Sequential:
+def plain_generator(width: int, blocks: int, kernel: int = 7) -> nn.Sequential:
     """c7s1-w, d2w, d4w, R4w x blocks, u2w, uw, c7s1-3."""
-    w = width
+    w, around = width, kernel // 2
     return nn.Sequential(
-        nn.ReflectionPad2d(3), *unit(nn.Conv2d(3, w, 7), w),
+        nn.ReflectionPad2d(around), *unit(nn.Conv2d(3, w, kernel), w),
         *unit(nn.Conv2d(w, 2 * w, 3, 2, 1), 2 * w),
         *unit(nn.Conv2d(2 * w, 4 * w, 3, 2, 1), 4 * w),
         *(PlainBlock(4 * w) for _ in range(blocks)),
         *unit(nn.ConvTranspose2d(4 * w, 2 * w, 3, 2, 1, 1), 2 * w),
         *unit(nn.ConvTranspose2d(2 * w, w, 3, 2, 1, 1), w),
-        nn.ReflectionPad2d(3), nn.Conv2d(w, 3, 7), nn.Tanh(),
+        nn.ReflectionPad2d(around), nn.Conv2d(w, 3, kernel), nn.Tanh(),
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ class Plain:
 
     def __init__(self, o: Options) -> None:
         self.o = o
-        self.g, self.f = (plain_generator(o.width, o.blocks) for _ in range(2))
+        self.g, self.f = (plain_generator(o.width, o.blocks, o.kernel) for _ in range(2))
         self.d_b, self.d_a = (
             plain_discriminator(o.discriminator_width, o.discriminator_layers) for _ in range(2)
         )

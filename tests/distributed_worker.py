@@ -33,7 +33,8 @@ SIZES = {"iterations": 6, "batch": 4, "history_every": 4, "sample_every": 6}
 CYCLEGAN = {
     "lr": 2e-4, "adam_betas": [0.5, 0.999], "constant_share": 0.5, "lambda_cycle": 10.0,
     "lambda_identity": 5.0, "pool": 6, "flip": True, "enlarge": 1.25, "width": 4, "blocks": 1,
-    "discriminator_width": 4, "discriminator_layers": 1, "lambda_view": 1.0, "view_width": 4,
+    "kernel": 7, "discriminator_width": 4, "discriminator_layers": 1,
+    "lambda_view": 1.0, "view_width": 4,
     **SIZES,
 }  # fmt: skip
 RECIPE = Recipe(

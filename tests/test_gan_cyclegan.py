@@ -339,6 +339,7 @@ def test_history_and_reports(tmp_path: Path) -> None:
         ({"enlarge": 0.5}, r"enlarge 0\.5"),
         ({"batch": 0}, r"cyclegan\.batch is 0"),
         ({"blocks": 0}, r"cyclegan\.blocks is 0"),
+        ({"kernel": 4}, r"cyclegan\.kernel is 4; it must be odd"),
         ({"pool": -1}, r"cyclegan\.pool is -1"),
         ({"lambda_cycle": -1.0}, r"cyclegan\.lambda_cycle is -1"),
         ({"discriminator_layers": 2}, "too small for cyclegan.discriminator_layers 2"),

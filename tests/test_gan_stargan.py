@@ -24,7 +24,7 @@ from tests.adapt_fakes import Killed, KilledAfter, equal, target
 OPTIONS: dict[str, Any] = {
     "iterations": 4, "batch": 3, "lr": 1e-3, "adam_betas": [0.5, 0.999], "constant_share": 0.5,
     "n_critic": 2, "lambda_cls": 1.0, "lambda_rec": 10.0, "lambda_gp": 10.0, "flip": True,
-    "enlarge": 1.125, "width": 4, "blocks": 1, "discriminator_width": 4,
+    "enlarge": 1.125, "width": 4, "blocks": 1, "kernel": 7, "discriminator_width": 4,
     "discriminator_layers": 3, "history_every": 2,
 }  # fmt: skip
 
@@ -183,9 +183,11 @@ def test_what_it_cannot_do_is_told() -> None:
         train(pictures(), options(discriminator_layers=5), seed=0)
     with pytest.raises(UserError, match="stargan_n_critic is 0"):
         options(n_critic=0)
+    with pytest.raises(UserError, match="stargan_kernel is 2; it must be odd"):
+        options(kernel=2)
     with pytest.raises(UserError, match="expected"):
         Styles({"kind": "gan", "model": "spgan"})
     file = train(pictures(), options(iterations=1), seed=0).file
     with pytest.raises(UserError, match="does not fit"):
-        Styles({**file, "config": {"width": 8, "blocks": 1}})
+        Styles({**file, "config": {"width": 8, "blocks": 1, "kernel": 7}})
     assert file["model"] == stargan.MODEL

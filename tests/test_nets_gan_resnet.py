@@ -124,28 +124,30 @@ def test_generator_is_the_one_printed() -> None:
     assert g(x).abs().max() <= 1
 
 
-def reach(first: int, last: int, blocks: int) -> int:
+def reach(first: int, last: int, blocks: int, kernel: int) -> int:
     """Side of what an output of the generator sees, from the place (first, last) of its outputs.
 
-    Backwards: the last 7x7 adds 3 a side; a transposed 3x3 of stride 2 makes output o of the inputs
-    (o + 1 - k) / 2 for k = 0, 1, 2; a block adds 2 a side; a strided 3x3 sees 2 i - 1 to 2 i + 1.
+    Backwards: the last 7x7 adds 3 a side (a 3x3 adds 1); a transposed 3x3 of stride 2 makes output
+    o of the inputs (o + 1 - k) / 2 for k = 0, 1, 2; a block adds 2 a side; a strided 3x3 sees
+    2 i - 1 to 2 i + 1.
     """
-    first, last = first - 3, last + 3
+    around = kernel // 2
+    first, last = first - around, last + around
     for _ in range(2):
         first, last = -(-(first - 1) // 2), (last + 1) // 2
     first, last = first - 2 * blocks, last + 2 * blocks
     for _ in range(2):
         first, last = 2 * first - 1, 2 * last + 1
-    return last - first + 1 + 6
+    return last - first + 1 + 2 * around
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 3, 9])
-def test_reach_of_the_generator(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("blocks", "kernel"), [(0, 7), (1, 7), (3, 3), (9, 7)])
+def test_reach_of_the_generator(blocks: int, kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted without norms, which see the whole picture; weights and inputs are positive, so that
     no path is closed.
     """
     monkeypatch.setattr(PlainInstanceNorm, "forward", lambda _self, x: x)
-    g = ResnetGenerator(1, blocks).double()
+    g = ResnetGenerator(1, blocks, kernel=kernel).double()
     for p in g.parameters():
         nn.init.constant_(p, 0.1)
     x = torch.ones(1, 3, 256, 256, dtype=torch.double, requires_grad=True)
@@ -153,7 +155,7 @@ def test_reach_of_the_generator(blocks: int, monkeypatch: pytest.MonkeyPatch) ->
     assert x.grad is not None
     touched = x.grad.abs().sum(dim=(0, 1)) > 0
     sides = [int(touched.any(dim=i).sum()) for i in (0, 1)]
-    assert sides == [reach(128, 128, blocks)] * 2
+    assert sides == [reach(128, 128, blocks, kernel)] * 2
 
 
 def test_norm_is_instance_norm_without_scale_and_shift() -> None:

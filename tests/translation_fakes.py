@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "batch": 3,
     "width": 4,
     "blocks": 1,
+    "kernel": 7,
     "discriminator_width": 4,
     "discriminator_layers": 1,
     "sample_every": 4,

@@ -60,18 +60,21 @@ class Options:
     batch: int
     width: int
     blocks: int
+    kernel: int
     discriminator_width: int
     discriminator_layers: int
     sample_every: int
 
     def __post_init__(self) -> None:
         counts = (
-            "history_every", "iterations", "batch", "width", "blocks", "discriminator_width",
-            "discriminator_layers", "sample_every",
+            "history_every", "iterations", "batch", "width", "blocks", "kernel",
+            "discriminator_width", "discriminator_layers", "sample_every",
         )  # fmt: skip
         for key in counts:
             if getattr(self, key) < 1:
                 raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 1 at least")
+        if self.kernel % 2 == 0:
+            raise UserError(f"cyclegan.kernel is {self.kernel}; it must be odd")
         for key in ("lambda_cycle", "lambda_identity", "pool"):
             if getattr(self, key) < 0:
                 raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 0 at least")
@@ -121,7 +124,8 @@ class Training:
     def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
         o = self.options = options
         self.g, self.f = (
-            ResnetGenerator(o.width, o.blocks, self.conditions).to(device) for _ in DIRECTIONS
+            ResnetGenerator(o.width, o.blocks, self.conditions, o.kernel).to(device)
+            for _ in DIRECTIONS
         )
         self.d_b, self.d_a = (self._discriminator().to(device) for _ in DIRECTIONS)
         self.pool_b, self.pool_a = (Pool(o.pool, seed + i) for i in range(2))
@@ -292,7 +296,7 @@ def fit(
     iterate(model, training, batches, history, samples, options, checkpoint, report, compute)
     config = {
         "width": options.width, "blocks": options.blocks, "conditions": training.conditions,
-        "height": task.height, "width_px": task.width,
+        "kernel": options.kernel, "height": task.height, "width_px": task.width,
     }  # fmt: skip
     file = {
         "kind": "gan",
@@ -342,7 +346,9 @@ def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str)
     check_file(file, model)
     config = file["config"]
     try:
-        generator = ResnetGenerator(config["width"], config["blocks"], config["conditions"])
+        generator = ResnetGenerator(
+            config["width"], config["blocks"], config["conditions"], config["kernel"]
+        )
         generator.load_state_dict(file["state"])
     except (TypeError, KeyError, RuntimeError) as error:
         reason = str(error).replace("\n\t", " ")

@@ -54,7 +54,7 @@ class Options:
         n_critic: updates of D to one of G.
         lambda_cls, lambda_rec, lambda_gp: weights.
         flip: mirror half of the pictures; enlarge: by this, then a random crop.
-        width, blocks: of G; discriminator_width, discriminator_layers: of D.
+        width, blocks, kernel: of G; discriminator_width, discriminator_layers: of D.
     """
 
     iterations: int
@@ -70,18 +70,21 @@ class Options:
     enlarge: float
     width: int
     blocks: int
+    kernel: int
     discriminator_width: int
     discriminator_layers: int
     history_every: int
 
     def __post_init__(self) -> None:
         counts = (
-            "iterations", "batch", "n_critic", "width", "blocks", "discriminator_width",
+            "iterations", "batch", "n_critic", "width", "blocks", "kernel", "discriminator_width",
             "discriminator_layers", "history_every",
         )  # fmt: skip
         for key in counts:
             if getattr(self, key) < 1:
                 raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 1 at least")
+        if self.kernel % 2 == 0:
+            raise UserError(f"{MODEL}_kernel is {self.kernel}; it must be odd")
         for key in ("lambda_cls", "lambda_rec", "lambda_gp"):
             if getattr(self, key) < 0:
                 raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 0 at least")
@@ -122,7 +125,7 @@ class Training:
 
     def __init__(self, options: Options, cameras: int, size: tuple[int, int], device: str) -> None:
         o = self.options = options
-        self.g = StarGenerator(o.width, o.blocks, cameras).to(device)
+        self.g = StarGenerator(o.width, o.blocks, cameras, o.kernel).to(device)
         self.d = StarDiscriminator(
             o.discriminator_width, o.discriminator_layers, cameras, *size
         ).to(device)  # fmt: skip
@@ -239,7 +242,7 @@ def train(
     file = {
         "kind": "gan",
         "model": MODEL,
-        "config": {"width": options.width, "blocks": options.blocks},
+        "config": {"width": options.width, "blocks": options.blocks, "kernel": options.kernel},
         "camids": camids.tolist(),
         "state": plain(training.g),
     }
@@ -276,7 +279,9 @@ class Styles:
         check_file(file, MODEL)
         self.camids = tuple(int(camid) for camid in file["camids"])
         config = file["config"]
-        self._g = StarGenerator(config["width"], config["blocks"], len(self.camids))
+        self._g = StarGenerator(
+            config["width"], config["blocks"], len(self.camids), config["kernel"]
+        )
         try:
             self._g.load_state_dict(file["state"])
         except RuntimeError as error:

@@ -66,13 +66,14 @@ class ResnetGenerator(nn.Module):
         width: channels of the first convolution; 64 in the papers.
         blocks: residual blocks; 9 for 256x256, 6 for 128x128.
         conditions: numbers in a code that guides the norms outside the blocks (M2M-GAN's cameras).
+        kernel: size of the first and the last convolution, odd; 7 in the papers.
     """
 
-    def __init__(self, width: int, blocks: int, conditions: int = 0) -> None:
+    def __init__(self, width: int, blocks: int, conditions: int = 0, kernel: int = 7) -> None:
         super().__init__()
-        w = width
+        w, around = width, kernel // 2
         self.net = nn.Sequential(
-            nn.Conv2d(3, w, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(3, w, kernel, padding=around, padding_mode="reflect"),
             *_act(w, conditions),
             nn.Conv2d(w, 2 * w, 3, stride=2, padding=1),
             *_act(2 * w, conditions),
@@ -83,7 +84,7 @@ class ResnetGenerator(nn.Module):
             *_act(2 * w, conditions),
             nn.ConvTranspose2d(2 * w, w, 3, stride=2, padding=1, output_padding=1),
             *_act(w, conditions),
-            nn.Conv2d(w, 3, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(w, 3, kernel, padding=around, padding_mode="reflect"),
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):

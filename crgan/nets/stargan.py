@@ -29,20 +29,21 @@ class StarGenerator(nn.Module):
         width: channels of the first convolution; 64 in the paper.
         blocks: residual blocks; 6 in the paper.
         domains: what the guidance tells apart.
+        kernel: size of the first and the last convolution, odd; 7 in the paper.
     """
 
-    def __init__(self, width: int, blocks: int, domains: int) -> None:
+    def __init__(self, width: int, blocks: int, domains: int, kernel: int = 7) -> None:
         super().__init__()
-        w = width
+        w, around = width, kernel // 2
         self.domains = domains
         self.net = nn.Sequential(
-            *_normed(nn.Conv2d(3 + domains, w, 7, 1, 3, bias=False)),
+            *_normed(nn.Conv2d(3 + domains, w, kernel, 1, around, bias=False)),
             *_normed(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False)),
             *_normed(nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False)),
             *(_ResidualBlock(4 * w) for _ in range(blocks)),
             *_normed(nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False)),
             *_normed(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False)),
-            nn.Conv2d(w, 3, 7, 1, 3, bias=False),
+            nn.Conv2d(w, 3, kernel, 1, around, bias=False),
         )
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
