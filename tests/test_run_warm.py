@@ -197,3 +197,10 @@ def test_a_stage_in_an_image_runs_there(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(images, "inside", lambda: {"name": "training"})
     monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("asked the host"))
     warm.hand_over("toy")
+
+
+def test_who_sets_the_address_starts_jobs_cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(warm.ADDRESS, "off")
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    warm.start(1)
+    warm.hand_over("toy")

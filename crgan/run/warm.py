@@ -34,7 +34,8 @@ from typing import Any
 from crgan.run import images
 from crgan.run.errors import UserError
 
-ADDRESS = "CRGAN_WARM"  # environment of the jobs: path of the socket
+# Environment of the jobs: path of the socket. Whoever sets it to something else starts them cold.
+ADDRESS = "CRGAN_WARM"
 # What the stages import of other people's code. torch.optim imports the compiler, without being
 # asked for it, when the first optimiser is made: two of the seconds.
 PRELOAD = ("torch", "torch._dynamo", "numpy", "scipy.sparse", "sklearn.cluster", "cv2", "h5py",
@@ -48,13 +49,14 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def start(threads: int, preload: Sequence[str] = PRELOAD) -> None:
     """Start the warm process, for the jobs of this process; it ends when this process does.
 
-    Jobs that begin before it is ready start cold, so nobody waits for it.
+    With $CRGAN_WARM set it is not started. Jobs that begin before it is ready start cold, so
+    nobody waits for it.
 
     Args:
         threads: of a job.
         preload: modules it imports.
     """
-    if not hasattr(os, "pidfd_open"):  # Linux only
+    if ADDRESS in os.environ or not hasattr(os, "pidfd_open"):  # not wanted; Linux only
         return
     address = Path(tempfile.mkdtemp(prefix="crgan-")) / "warm"  # only this user may enter it
     # Its end of this pipe is how it knows that we are gone, however we went.
