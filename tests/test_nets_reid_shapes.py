@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet50
 
+from crgan.nets import fusing
 from crgan.nets.camera import CameraNet
 from crgan.nets.folding import frozen
+from crgan.nets.fusing import fused
 from crgan.nets.reid import IMAGENET_MEAN, IMAGENET_STD, ReidNet
 from crgan.reid.model_file import build_reid, reid_file
 from crgan.run.errors import UserError
@@ -209,3 +211,27 @@ def test_a_model_file_keeps_pooling_and_embedding() -> None:
         net = ReidNet("small", 4, 0, **arguments).eval()
         again = build_reid(reid_file(net, [], (64, 32), "none"), "a file")
         assert torch.equal(net.features(x), again.features(x))
+
+
+@pytest.mark.parametrize(("height", "last_stride"), [(64, 2), (96, 1)])
+def test_fused_equals_frozen(height: int, last_stride: int) -> None:
+    torch.manual_seed(2)
+    net = with_random_statistics(ReidNet("resnet50", 64, 4, last_stride)).eval()
+    x = images(3, 3, height, height // 2).contiguous(memory_format=torch.channels_last)
+    plain, fast = frozen(net), fused(frozen(net))
+    assert type(fast.backbone) is nn.Sequential  # torch has the operations
+    with torch.inference_mode():
+        slow_out, fast_out = plain.feature_map(x), fast.feature_map(x)
+    assert slow_out.shape == fast_out.shape
+    scale = float(slow_out.abs().max())
+    torch.testing.assert_close(fast_out / scale, slow_out / scale, rtol=0, atol=1e-5)
+
+
+def test_what_cannot_be_fused_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for net in (ReidNet("small", 4, 2), ReidNet("mobilenetv2", 32, 2)):
+        backbone = net.backbone
+        assert fused(net).backbone is backbone
+    monkeypatch.setattr(fusing, "_has_them", lambda: False)
+    net = ReidNet("resnet50", 64, 2)
+    backbone = net.backbone
+    assert fused(net).backbone is backbone

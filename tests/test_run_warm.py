@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,13 +19,11 @@ from crgan.run import images, warm
 
 STAGE = """
 import json, os, signal, sys, time
-from crgan.run import warm
 
-warm.hand_over("toy")
 what = sys.argv[1]
 seen = json.dumps({
     "pid": os.getpid(), "argv": sys.argv[1:], "cwd": os.getcwd(), "marker": os.environ["MARKER"],
-    "address": os.environ.get(warm.ADDRESS), "preloaded": "colorsys" in sys.modules,
+    "address": os.environ.get("CRGAN_WARM"), "preloaded": "colorsys" in sys.modules,
     "umask": os.umask(0o22), "read": sys.stdin.read(),
 })
 print("to stderr", file=sys.stderr)
@@ -66,7 +65,7 @@ class Toy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "stages").mkdir()
-        (folder / "stages" / "__init__.py").touch()
+        shutil.copy(images.ROOT / "stages" / "__init__.py", folder / "stages")
         (folder / "stages" / "toy.py").write_text(STAGE)
 
     def popen(self, *argv: str) -> subprocess.Popen[str]:
@@ -188,7 +187,9 @@ def test_without_a_warm_process_it_starts_cold(toy: Toy, monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("starter")
 def test_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm.sys, "prefix", "/of/another")
-    warm.hand_over("toy")  # returns: this process would run the stage itself
+    monkeypatch.setattr(warm.sys, "argv", ["-m"])
+    monkeypatch.setattr(warm.sys, "orig_argv", ["python", "-m", "stages.toy"])
+    warm.hand_over()  # returns: this process would run the stage itself
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -196,11 +197,19 @@ def test_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stage_in_an_image_runs_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "inside", lambda: {"name": "training"})
     monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("asked the host"))
-    warm.hand_over("toy")
+    monkeypatch.setattr(warm.sys, "argv", ["-m"])
+    warm.hand_over()
 
 
 def test_who_sets_the_address_starts_jobs_cold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(warm.ADDRESS, "off")
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
     warm.start(1)
-    warm.hand_over("toy")
+    assert os.environ[warm.ADDRESS] == "off"
+
+
+@pytest.mark.usefixtures("starter")
+def test_another_command_is_not_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest, say, which imports the stages."""
+    monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("asked"))
+    warm.hand_over()

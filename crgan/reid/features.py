@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from crgan.data.batches import in_order
 from crgan.nets.folding import frozen
+from crgan.nets.fusing import fused
 from crgan.nets.reid import ReidNet
 from crgan.run.errors import UserError
 from crgan.run.progress import Bar
@@ -84,6 +85,8 @@ def extract(
     if not len(images):
         raise UserError("no images to extract features of")
     fast = frozen(net).to(device)
+    if torch.device(device).type == "cpu":
+        fast = fused(fast)
     pooled = lmp = np.empty((0, 0), dtype=np.float32)
     done = 0
     with torch.inference_mode(), Bar(total=len(images), desc=description, unit="img") as progress:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from crgan.run import distributed
 from crgan.run.errors import UserError
 from crgan.run.io import load_torch, save_torch
+
+if TYPE_CHECKING:  # a job that is handed over to a warm process needs no numpy itself
+    import numpy as np
 
 
 class Checkpoint:

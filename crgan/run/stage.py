@@ -33,7 +33,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crgan.run import distributed, images, warm
+from crgan.run import distributed, images
 from crgan.run import params as parameters
 from crgan.run.checkpoint import Checkpoint
 from crgan.run.code import code_digest, code_of
@@ -254,8 +254,6 @@ def run_stage(
     # every 700 took half a second of each job.
     gc.set_threshold(100_000, 20, 20)
     try:
-        if argv is None:
-            warm.hand_over(parser.stage)
         _keep_memory()
         run = Run(parser, args)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -24,15 +24,12 @@ import selectors
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from crgan.run import images
-from crgan.run.errors import UserError
 
 # Environment of the jobs: path of the socket. Whoever sets it to something else starts them cold.
 ADDRESS = "CRGAN_WARM"
@@ -58,6 +55,9 @@ def start(threads: int, preload: Sequence[str] = PRELOAD) -> None:
     """
     if ADDRESS in os.environ or not hasattr(os, "pidfd_open"):  # not wanted; Linux only
         return
+    import subprocess  # not needed by the jobs
+    import tempfile
+
     address = Path(tempfile.mkdtemp(prefix="crgan-")) / "warm"  # only this user may enter it
     # Its end of this pipe is how it knows that we are gone, however we went.
     subprocess.Popen(
@@ -68,25 +68,29 @@ def start(threads: int, preload: Sequence[str] = PRELOAD) -> None:
     os.environ[ADDRESS] = str(address)
 
 
-def hand_over(stage: str) -> None:
-    """Have the warm process run this stage's command line, and end as that ends.
+def hand_over() -> None:
+    """Have the warm process run this command line, `python -m stages.<name> ...`, and end as that
+    ends. Called when package `stages` is imported, before the stage is.
 
-    Returns where there is no warm process, or where it is not of this very Python.
-
-    Raises:
-        UserError: it was killed before the stage was through.
+    Returns where this is another command, where there is no warm process, or where it is not of
+    this very Python.
     """
-    address = os.environ.pop(ADDRESS, None)
-    if not address or images.inside():  # an image's stages run in the image
+    address = os.environ.get(ADDRESS)
+    # While -m looks for its module, and so imports the package, the module's name stands in no
+    # other place than the whole command line.
+    if not address or sys.argv[0] != "-m":
+        return
+    del os.environ[ADDRESS]
+    if images.inside():  # an image's stages run in the image
         return
     with socket.socket(socket.AF_UNIX) as line:
         try:
             line.connect(address)
         except OSError:
             return
-        answer = _ask(line, f"stages.{stage}")
+        answer = _ask(line, sys.orig_argv[sys.orig_argv.index("-m") + 1])
     if not answer:
-        raise UserError(f"the process at {address} that ran this stage was killed; run it again")
+        sys.exit(f"{address}: the process that ran this stage was killed; run it again")
     if answer != REFUSED:
         _end(int(answer))
 

@@ -18,6 +18,8 @@ rule train_gan:
         f"logs/{ART}/gan/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("gan"),
+    # more waits behind them than behind others: else one of them is what all wait for at the end
+    priority: 10
     conda:
         "../envs/crgan.yaml"
     container:
@@ -56,6 +58,7 @@ rule train_translation:
         f"logs/{ART}/gan/{BETWEEN}.log",
     wildcard_constraints:
         method=exp.methods("translators"),
+    priority: 10
     conda:
         "../envs/crgan.yaml"
     container:
@@ -92,6 +95,7 @@ rule render_set:
         f"logs/{ART}/sets/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("rendered"),
+    priority: 5
     conda:
         "../envs/crgan.yaml"
     container:

@@ -17,6 +17,7 @@ rule finetune:
         f"logs/{ART}/reid/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("gan"),
+    priority: 5
     conda:
         "../envs/crgan.yaml"
     container:
@@ -51,6 +52,7 @@ rule finetune_set:
         f"logs/{ART}/reid/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("rendered"),
+    priority: 5
     conda:
         "../envs/crgan.yaml"
     container:
