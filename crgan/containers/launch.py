@@ -46,6 +46,8 @@ RAW = "resources"
 WRITES_RAW = ("prepare_data", "fetch_weights")  # the demo's raw data; weights
 # What a container is told of the caller's environment, besides CRGAN_*.
 PASSED = ("CUDA_VISIBLE_DEVICES", "NCCL_DEBUG", "TORCH_LOGS")
+# Its process is outside, and Apptainer shares /tmp, where its socket lies.
+KEPT_BACK = ("CRGAN_WARM",)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -142,6 +144,7 @@ def in_container(
     here = Path.cwd()
     seen = {"OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", "1")}
     seen |= {n: v for n, v in environment.items() if n.startswith("CRGAN_") or n in PASSED}
+    seen = {n: v for n, v in seen.items() if n not in KEPT_BACK}
     seen[SETTING] = "host"  # inside, a stage is at home
     seen["CRGAN_COMMIT"] = environment.get("CRGAN_COMMIT") or _commit()
     container = Container(
