@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from crgan.run import warm
 from crgan.run.errors import UserError
 from crgan.run.images import (
     LAYERS,
@@ -46,8 +47,8 @@ RAW = "resources"
 WRITES_RAW = ("prepare_data", "fetch_weights")  # the demo's raw data; weights
 # What a container is told of the caller's environment, besides CRGAN_*.
 PASSED = ("CUDA_VISIBLE_DEVICES", "NCCL_DEBUG", "TORCH_LOGS")
-# Its process is outside, and Apptainer shares /tmp, where its socket lies.
-KEPT_BACK = ("CRGAN_WARM",)
+# The process that it names is outside, and Apptainer shares /tmp, where its socket lies.
+KEPT_BACK = (warm.ADDRESS,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
