@@ -5,21 +5,13 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from tests.cluster.profiles import asked, profile
 from tests.stub_project import ROOT
 
-PROFILES = ROOT / "workflow/profiles"
 CLUSTERS = ("slurm", "kubernetes")
-
-
-@cache
-def profile(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
-    return loaded
 
 
 @cache
@@ -35,18 +27,6 @@ def rules() -> set[str]:
     return found
 
 
-class Input(list[str]):
-    """Inputs of a job, as Snakemake hands them to a resource."""
-
-    size_mb = 7000.0
-
-
-def asked(rule: str, resource: str, attempt: int) -> int:
-    expression = profile("default")["set-resources"][rule][resource]
-    value: int = eval(expression, {"input": Input(), "attempt": attempt})
-    return value
-
-
 def test_every_rule_says_what_it_needs_and_no_line_is_stale() -> None:
     found = rules()
     assert {"train_gan", "evaluate_features", "evaluate_adapted"} <= found
@@ -57,7 +37,7 @@ def test_every_rule_says_what_it_needs_and_no_line_is_stale() -> None:
 def test_a_second_attempt_asks_for_more(rule: str) -> None:
     assert set(profile("default")["set-resources"][rule]) == {"mem_mb", "runtime"}
     for resource in ("mem_mb", "runtime"):
-        first, second = (asked(rule, resource, attempt) for attempt in (1, 2))
+        first, second = (asked(rule, attempt)[resource] for attempt in (1, 2))
         assert isinstance(first, int)
         assert second == pytest.approx(2 * first, abs=1)
 

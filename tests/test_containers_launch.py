@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from crgan.containers import launch
-from crgan.run import images
+from crgan.run import images, warm
 from crgan.run.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,7 +111,8 @@ def test_gpus_when_asked(
 
 
 def test_apptainer(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
-    command, _ = planned(monkeypatch, "apptainer", OMP_NUM_THREADS="4")
+    command, _ = planned(monkeypatch, "apptainer", OMP_NUM_THREADS="4", **{warm.ADDRESS: "/tmp/x"})
+    assert not any(warm.ADDRESS in word for word in command)  # its process is outside
     assert command[1:3] == ["exec", "--cleanenv"]
     assert command[-len(STAGE) - 1 :] == [f"{project}/resources/images/training.sif", *STAGE]
     options = pairs(command)

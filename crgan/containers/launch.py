@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from crgan.run import warm
 from crgan.run.errors import UserError
 from crgan.run.images import (
     LAYERS,
@@ -46,6 +47,8 @@ RAW = "resources"
 WRITES_RAW = ("prepare_data", "fetch_weights")  # the demo's raw data; weights
 # What a container is told of the caller's environment, besides CRGAN_*.
 PASSED = ("CUDA_VISIBLE_DEVICES", "NCCL_DEBUG", "TORCH_LOGS")
+# The process that it names is outside, and Apptainer shares /tmp, where its socket lies.
+KEPT_BACK = (warm.ADDRESS,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -142,6 +145,7 @@ def in_container(
     here = Path.cwd()
     seen = {"OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS", "1")}
     seen |= {n: v for n, v in environment.items() if n.startswith("CRGAN_") or n in PASSED}
+    seen = {n: v for n, v in seen.items() if n not in KEPT_BACK}
     seen[SETTING] = "host"  # inside, a stage is at home
     seen["CRGAN_COMMIT"] = environment.get("CRGAN_COMMIT") or _commit()
     container = Container(

@@ -24,29 +24,17 @@ import yaml
 from snakemake_executor_plugin_kubernetes import Executor, ExecutorSettings
 
 from crgan.run.errors import UserError
-from tests.stub_project import ROOT
+from tests.cluster.profiles import asked, profile
 
 VERSION = "1.31"
 IMAGE = "registry.example.org/crgan-train@sha256:" + "0" * 64
 
 
-class Input(list[str]):
-    """A job's inputs, as the profile's expressions see them."""
-
-    size_mb = 7000.0
-
-
 def resources(rule: str, attempt: int) -> dict[str, Any]:
     """What the profiles ask of the cluster for a rule, with a GPU and eight threads."""
-    profiles = {
-        name: yaml.safe_load((ROOT / f"workflow/profiles/{name}/config.yaml").read_text())
-        for name in ("default", "kubernetes")
-    }
-    asked = dict(profiles["default"]["set-resources"][rule])
-    asked |= profiles["kubernetes"]["default-resources"]
-    given = {"input": Input(), "attempt": attempt}
-    values = {name: eval(v, given) if isinstance(v, str) else v for name, v in asked.items()}
-    return {**values, "_cores": 8, "gpu": 1}
+    more = profile("kubernetes")["default-resources"]
+    values = {name: eval(v) if isinstance(v, str) else v for name, v in more.items()}
+    return {**asked(rule, attempt), **values, "_cores": 8, "gpu": 1}
 
 
 def manifest(rule: str, attempt: int) -> dict[str, Any]:
@@ -95,9 +83,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="folder to write each rule's job to, as YAML")
     args = parser.parse_args()
-    default = yaml.safe_load((ROOT / "workflow/profiles/default/config.yaml").read_text())
+    rules = profile("default")["set-resources"]
     try:
-        for rule in default["set-resources"]:
+        for rule in rules:
             found = manifest(rule, attempt=1)
             check(rule, found)
             if args.out:
@@ -116,7 +104,7 @@ def main() -> None:
         raise SystemExit(1) from None
     print(yaml.safe_dump(manifest("train_gan", attempt=2), sort_keys=False))
     print(
-        f"# {len(default['set-resources'])} rules' jobs fit the schema of Kubernetes {VERSION}; "
+        f"# {len(rules)} rules' jobs fit the schema of Kubernetes {VERSION}; "
         f"one with a made-up key is refused ({refused})"
     )
 

@@ -1,6 +1,7 @@
 """DVC remotes: what was made here is pushed, pulled into a fresh clone, and not made again there.
 
-    python -m tests.cluster.prove_remotes        (make prove-remotes)
+    python -m tests.cluster.prove_remotes            (make prove-remotes)
+    python -m tests.cluster.prove_remotes --short    with stages that compute nothing
 
 On a copy of this checkout, the smoke profile's Table 2 (one direction, CR-GAN and Direct Transfer),
 with a folder and then a local S3-compatible server (moto) as the remote. The clone must hold the
@@ -10,13 +11,11 @@ files as they are.
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 from crgan.run.errors import UserError
+from tests.cluster.command import main
 from tests.cluster.s3_server import BUCKET, s3_server
 from tests.stub_project import SMALL, make, run
 
@@ -33,7 +32,7 @@ def build(folder: Path, stubbed: bool) -> Path:
     return project
 
 
-def prove(project: Path, clone: Path, name: str, settings: dict[str, str], **env: str) -> None:
+def carry(project: Path, clone: Path, name: str, settings: dict[str, str], **env: str) -> None:
     """Push to a remote, clone, pull, and look for anything left to do.
 
     Args:
@@ -78,34 +77,18 @@ def expect(text: str, part: str) -> None:
         raise UserError(f"expected {part!r} in:\n{text}")
 
 
-def main() -> None:
-    """Prove it in a temporary folder, or in --keep FOLDER."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.cluster.prove_remotes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept for a look")
-    parser.add_argument(
-        "--stubbed", action="store_true", help="stages that write digests and compute nothing"
-    )
-    args = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="prove-remotes-") as temporary:
-            folder = args.keep or Path(temporary)
-            started = time.monotonic()
-            project = build(folder, args.stubbed)
-            print(f"dvc repro {STAGE}: {time.monotonic() - started:.0f} s", flush=True)
-            prove(project, folder / "from-folder", "folder", {"url": str(folder / "remote")})
-            with s3_server(folder) as server:
-                settings = {"url": f"s3://{BUCKET}/dvc", "endpointurl": server.url}
-                environment = {**server.environment, "PYTHONWARNINGS": "ignore"}
-                prove(project, folder / "from-s3", "s3", settings, **environment)
-                print(f"  {len(server.names())} objects in the bucket")
-    except UserError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+def prove(folder: Path, short: bool) -> None:
+    """Make the table, then carry it by a folder and by an S3 server."""
+    started = time.monotonic()
+    project = build(folder, short)
+    print(f"dvc repro {STAGE}: {time.monotonic() - started:.0f} s", flush=True)
+    carry(project, folder / "from-folder", "folder", {"url": str(folder / "remote")})
+    with s3_server(folder) as server:
+        settings = {"url": f"s3://{BUCKET}/dvc", "endpointurl": server.url}
+        environment = {**server.environment, "PYTHONWARNINGS": "ignore"}
+        carry(project, folder / "from-s3", "s3", settings, **environment)
+        print(f"  {len(server.names())} objects in the bucket")
 
 
 if __name__ == "__main__":
-    main()
+    main("prove_remotes", __doc__, "with stages that write digests and compute nothing", prove)

@@ -12,18 +12,16 @@ from the checkpoint, and the result must be, byte for byte, the one a local run 
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from crgan.run.errors import UserError
+from tests.cluster.command import main
 from tests.cluster.slurm_node import slurm_node
 from tests.stub_project import PAIR, SMALL, clean_environment, make, run
 
@@ -173,8 +171,9 @@ def by_slurm(project: Path, command: tuple[str, ...], victim: Victim) -> str:
     return messages
 
 
-def prove(folder: Path, case: Case) -> None:
+def prove(folder: Path, short: bool) -> None:
     """Both runs and what must hold of them."""
+    case = SHORT if short else FULL
     settings = {**SETTINGS, f"profiles.smoke.{case.section}.iterations": ITERATIONS}
     project = make(folder / "project", settings, TABLES, stubbed=False)
     started = time.monotonic()
@@ -200,23 +199,5 @@ def prove(folder: Path, case: Case) -> None:
     print(f"  {case.target} is byte for byte the local run's")
 
 
-def main() -> None:
-    """Prove it in a temporary folder, or in --keep FOLDER."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.cluster.prove_slurm",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept for a look")
-    parser.add_argument("--short", action="store_true", help="two jobs in place of a table")
-    args = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="prove-slurm-") as temporary:
-            prove(args.keep or Path(temporary), SHORT if args.short else FULL)
-    except UserError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    main("prove_slurm", __doc__, "two jobs in place of a table", prove)

@@ -16,13 +16,10 @@ once. Then the folder of the run is deleted, and in fresh clones:
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
 import signal
-import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +27,7 @@ from typing import Any
 
 from crgan.run.errors import UserError
 from crgan.run.io import read_json
+from tests.cluster.command import main
 from tests.cluster.kube_server import Cluster, Pod, kube_server
 from tests.cluster.s3_server import BUCKET, Server, s3_server
 from tests.stub_project import SMALL, make, run
@@ -198,23 +196,5 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def main() -> None:
-    """Prove it in a temporary folder, or in --keep FOLDER."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.cluster.prove_storage",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept for a look")
-    parser.add_argument("--short", action="store_true", help="with stubbed stages")
-    args = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory(prefix="prove-storage-") as temporary:
-            prove(args.keep or Path(temporary), args.short)
-    except UserError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    main("prove_storage", __doc__, "with stages that write digests and compute nothing", prove)

@@ -20,17 +20,17 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from crgan.run.errors import UserError
-from crgan.run.images import LAYERS, LOCK, REQUIREMENTS, SETTING
+from crgan.run.images import LAYERS, LOCK, REQUIREMENTS, SETTING, image_of
 from crgan.run.io import read_json, write_json
 from tests.stub_project import SMALL, make, run
 
 TABLE = "results/table6.csv"
 STAGE = "make_table_6"
-SCORE = "cells/crgan/market1501-dukemtmc/seed0.prov.json"
 THIN = ("numpy", "pyyaml", "requests", "tqdm")  # what the frame of a stage and pip need
 SNAKEMAKE = ("snakemake", "--cores", "all", "-q", "all")
 RUNTIMES = ("docker", "podman", "apptainer")
@@ -63,7 +63,7 @@ class Proof:
 
     def _add(self, name: str, command: tuple[str, ...], runtime: str | None) -> None:
         environment = {SETTING: runtime} if runtime else {}
-        self.steps[name] = lambda: self.in_containers(name, command, "training", **environment)
+        self.steps[name] = lambda: self.in_containers(name, command, None, **environment)
 
     def project(self, name: str) -> Path:
         """A copy of the project, one direction; with the images' lock file once there is one.
@@ -110,20 +110,32 @@ class Proof:
         """The table by Snakemake on the host."""
         folder = self.project("host")
         self.step("host", folder, *SNAKEMAKE, "--", TABLE)
-        assert "image" not in read_json(folder / "results" / self.profile / SCORE)
+        made = records(folder)
+        assert made
+        assert not any("image" in read_json(path) for path in made)
 
     def in_containers(
-        self, name: str, command: tuple[str, ...], image: str, **environment: str
+        self, name: str, command: tuple[str, ...], image: str | None, **environment: str
     ) -> None:
-        """The host's table by a command whose stages run in images; its records name them."""
+        """The host's table by a command whose stages run in images; every record names its own.
+
+        Args:
+            image: of all stages; None where each has its own.
+        """
         folder = self.project(name)
         self.step(name, folder, *command, **environment)
-        record = read_json(folder / "results" / self.profile / SCORE)
-        digest = read_json(folder / LOCK)["images"][image]["digest"]
-        assert record["image"] == {"name": image, "digest": digest}, record["image"]
+        locked = read_json(folder / LOCK)["images"]
+        seen: Counter[str] = Counter()
+        for path in records(folder):
+            record = read_json(path)
+            expected = image or image_of(record["stage"])
+            inside = {"name": expected, "digest": locked[expected]["digest"]}
+            assert record.get("image") == inside, f"{path}: {record.get('image')}, not {inside}"
+            seen[expected] += 1
+        print(f"{name}: jobs in {', '.join(f'{i} {n}' for i, n in sorted(seen.items()))}")
         table = (folder / TABLE).read_bytes()
-        expected = (self.folder / "host" / TABLE).read_bytes()
-        assert table == expected, f"{name}: {folder / TABLE} is not {self.folder / 'host' / TABLE}"
+        host = (self.folder / "host" / TABLE).read_bytes()
+        assert table == host, f"{name}: {folder / TABLE} is not {self.folder / 'host' / TABLE}"
         print(f"{name}: {TABLE} equals the host's, {len(table)} bytes", flush=True)
 
     def in_compose(self) -> None:
@@ -143,6 +155,13 @@ class Proof:
         told = self.step("changed", folder, "snakemake", "--cores", "1", "-n", "--", TABLE)
         assert "image training was sha256:" in told, told
         write_json(folder / LOCK, lock)
+
+
+def records(folder: Path) -> list[Path]:
+    """The record of every job of a run."""
+    return [
+        path for home in ("artifacts", "results") for path in (folder / home).rglob("*.prov.json")
+    ]
 
 
 def _thin(text: str, layer: str) -> str:
