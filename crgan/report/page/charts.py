@@ -22,7 +22,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name: it is neve
 VEGA_LITE = "6.4"
 _CACHE = Path(".scratch/report")
 
-# Of lines that must be told apart: each is at least 3:1 on the light and on the dark page.
+# Of lines and points that must be told apart: each is at least 3:1 on the light and on the dark page.
 _COLOURS = (
     "#2f7fd6", "#d4700a", "#2e9648", "#dc3f3a", "#9560cf", "#9a6a45", "#d94f9c", "#858a93",
     "#8b8612", "#12928d",
@@ -97,7 +97,7 @@ def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
                 "field": "method", "type": "nominal", "sort": None,
                 "scale": {"range": [dash for dash in _DASHES for _ in _COLOURS]},
             },
-            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.4},
+            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.5},
             "size": {"condition": {"param": "picked", "value": 2.5}, "value": 1},
             "tooltip": [
                 {"field": "method"}, {"field": "rank"},
@@ -136,7 +136,7 @@ def scatter(points: Sequence[Mapping[str, Any]], colour: str) -> Spec:
     encoding: Spec = {
         "x": {"field": "x", "type": "quantitative", "axis": None, "scale": inside},
         "y": {"field": "y", "type": "quantitative", "axis": None, "scale": inside},
-        "color": {"field": colour, "type": "nominal", "scale": {"scheme": "tableau10"}},
+        "color": {"field": colour, "type": "nominal", "scale": {"range": [*_COLOURS]}},
         "tooltip": [{"field": "person"}, {"field": "camera"}],
     }
     if colour == "camera":  # a person is one of many: shapes would run out
