@@ -1,7 +1,7 @@
 """The whole pipeline at smoke scale, real stages and real networks, by one engine and the other.
 
-One direction and a cell of every kind: Tables 1 and 6, the table of renderings, and the evidence beside
-them.
+One direction and a cell of every kind: Tables 1 and 6, the table of renderings, and the evidence
+beside them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name: it is neve
 VEGA_LITE = "6.4"
 _CACHE = Path(".scratch/report")
 
-# Of lines and points that must be told apart: each is at least 3:1 on the light and on the dark page.
+# Of lines and points that must be told apart: 3:1 or more on the light and on the dark page.
 _COLOURS = (
     "#2f7fd6", "#d4700a", "#2e9648", "#dc3f3a", "#9560cf", "#9a6a45", "#d94f9c", "#858a93",
     "#8b8612", "#12928d",
