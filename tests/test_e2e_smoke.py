@@ -50,7 +50,7 @@ CNN = "artifacts/smoke/reid/crgan_taudl/market1501-dukemtmc/seed0.pt"
 @pytest.fixture(scope="module")
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built by Snakemake."""
-    folder = make(tmp_path_factory.mktemp("smk") / "project", SETTINGS, (1, 2, 6), stubbed=False)
+    folder = make(tmp_path_factory.mktemp("smk") / "project", SETTINGS, stubbed=False)
     run(folder, "snakemake", "--cores", "2", *TABLES, *EVIDENCE)
     return folder
 
@@ -58,7 +58,7 @@ def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built by DVC."""
-    folder = make(tmp_path_factory.mktemp("dvc") / "project", SETTINGS, (1, 2, 6), stubbed=False)
+    folder = make(tmp_path_factory.mktemp("dvc") / "project", SETTINGS, stubbed=False)
     run(folder, "dvc", "repro", "-q", *STAGES)
     return folder
 
