@@ -7,9 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from crgan.engines.preflight import require
 from crgan.engines.workflow import LOOK_ONLY, runs_jobs
-from tests.stub_project import SMALL, make, run, set_params, starts
+from crgan.run.errors import UserError
+from tests.stub_project import ROOT, SMALL, make, run, set_params, starts
 
 WEIGHTS = "artifacts/demo/weights/lpips.pt"
 
@@ -114,6 +117,19 @@ def test_preflight(project: Path) -> None:
         assert "market1501: resources/market1501 is not there" in message
         assert "resnet50" in message
     assert starts(project) == []  # before anything ran
+
+
+@pytest.mark.parametrize(("folder", "queued"), [(".dvc/tmp/exps/tmpx", True), ("home", False)])
+def test_an_experiment_of_a_queue_is_told_where_its_data_are(
+    folder: str, queued: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC gives it a folder of its own, without what Git ignores."""
+    (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / folder)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"profile": "paper"}
+    with pytest.raises(UserError, match="resources/market1501 is not there") as told:
+        require(params, ["market1501"], [])
+    assert ("run `dvc repro prepare_data fetch_weights`" in str(told.value)) == queued
 
 
 def test_a_part_that_is_built_is_recorded(project: Path) -> None:

@@ -72,7 +72,7 @@ def test_cmc_curves_are_drawn_by_method_with_our_template(document: Any, tmp_pat
     }  # fmt: skip
     assert "<DVC" not in json.dumps(spec)
     svg = vl_convert.vegalite_to_svg(spec)
-    assert "market1501 → dukemtmc" in svg
+    assert "market1501 → dukemtmc (workspace)" in svg
     assert "CR-GAN+LMP" in svg
 
 

@@ -14,10 +14,11 @@ import yaml
 from crgan.data.held_out import hold_out
 from crgan.data.market1501 import load
 from crgan.metrics.neighbourhood import camera_mixing, reciprocity, soft_neighbourhood_density
-from crgan.report.experiments import experiments, report
+from crgan.report.experiments import dvc_show, experiments, report
 from crgan.run.errors import UserError
 from crgan.run.io import read_json
 from tests import evidence_project as project
+from tests.stub_project import run
 
 NEAR = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
 
@@ -220,6 +221,32 @@ def test_experiments_by_criterion() -> None:
     assert one[0].mean == 4.0
     text = report(found, "snd")
     assert text.splitlines()[1].split() == ["4.5000", "high", "loss.lambda_con=10"]
+    assert text.splitlines()[2].split() == ["3.5000", "workspace", "loss.lambda_con=5"]
+
+
+def test_what_dvc_says_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC itself, on a pipeline of one stage that takes no time."""
+    out = "results/demo/selection/crgan/a-b/seed0.json"
+    weight = "json.load(open('params.json'))['weight']"
+    write = f"import json; json.dump({{'snd': 2 * {weight}}}, open('{out}', 'w'))"
+    stage = {
+        "cmd": f'python -c "{write}"',
+        "params": [{"params.json": ["weight"]}],
+        "metrics": [out],
+    }
+    (tmp_path / out).parent.mkdir(parents=True)
+    (tmp_path / out).parent.joinpath(".keep").touch()
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"select": stage}}))
+    (tmp_path / "params.json").write_text('{"weight": 5}')
+    for command in ("git init -q", "dvc init -q", "git add -A", "git commit -q -m start",
+                    "dvc exp run -q -n ten -S params.json:weight=10"):  # fmt: skip
+        run(tmp_path, *command.split())
+    monkeypatch.chdir(tmp_path)
+    found = {one.name: one for one in experiments(dvc_show(), "snd")}
+    assert found["ten"].mean == 20
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(UserError, match=r"dvc exp show: .*not inside of a DVC repository"):
+        dvc_show()
 
 
 def test_experiments_that_do_not_compare_are_refused() -> None:

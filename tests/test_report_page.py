@@ -21,9 +21,10 @@ from crgan.report.page import charts
 from crgan.report.page.agreement import of_order, of_value
 from crgan.report.page.album import Album, tiles
 from crgan.report.page.project import lineage, open_project
-from crgan.report.page.runs import bars
+from crgan.report.page.runs import bars, group_of
 from crgan.report.page.scores import claims
 from crgan.report.page.training import cut
+from crgan.report.printed import TABLES, table_rows
 from crgan.report.renderings import MEANS, REFERENCE
 from crgan.run import params as parameters
 from crgan.run.errors import UserError
@@ -180,6 +181,50 @@ def test_the_specifications_are_vega_lite(made: dict[str, Any]) -> None:
     assert set(specs) == {"cmc", "curves", "camera", "person", "timeline"}
     for spec in specs.values():
         assert charts.compiled(spec)["marks"]
+
+
+def test_no_two_methods_look_alike_in_the_charts_of_cmc() -> None:
+    """Of as many as a table prints; the report and `dvc plots` draw the same looks."""
+    template = json.loads((report_fakes.ROOT / ".dvc/plots/cmc.json").read_text())
+    found = []
+    for encoding in (charts.cmc([], ())["encoding"], template["spec"]["encoding"]):
+        for channel in ("color", "strokeDash"):
+            assert encoding[channel]["field"] == "method"
+            assert encoding[channel]["sort"] is None  # Vega-Lite joins legends that are alike
+        ranges = [encoding[channel]["scale"]["range"] for channel in ("color", "strokeDash")]
+        found.append([(colour, *dash) for colour, dash in zip(*ranges, strict=True)])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == len(found[0])
+    methods = [
+        {row.method for row in table_rows(n, report_fakes.ROOT / "reported").rows} for n in TABLES
+    ]
+    assert max(map(len, methods)) <= len(found[0])
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#12161f"])
+def test_lines_stand_out_from_the_light_and_the_dark_page(page: str) -> None:
+    """3:1, which WCAG asks of graphics."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    for colour in charts.cmc([], ())["encoding"]["color"]["scale"]["range"]:
+        low, high = sorted((luminance(colour), luminance(page)))
+        assert (high + 0.05) / (low + 0.05) >= 3, colour
+
+
+def test_the_timeline_has_a_colour_for_each_stage_that_takes_long() -> None:
+    """Twenty colours: a stage more, and two would share one by chance."""
+    stages = {
+        path.stem
+        for path in (report_fakes.ROOT / "stages").glob("*.py")
+        if "StageParser(" in path.read_text()
+    }
+    assert len({group_of(stage) for stage in stages}) <= 20
+    assert {group_of("draw_methods"), group_of("make_table")} == {"tables and figures"}
+    assert group_of("train_gan") == "train_gan"
 
 
 def test_an_empty_project_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,19 @@ def require(
         raise UserError(
             f"profile {params['profile']!r} needs what is not there yet:\n{listed}\n"
             "To do without a data set, take it and its cells out of `matrix` in params.yaml, or "
-            "ask snakemake for a table that does not need it."
+            f"ask snakemake for a table that does not need it.{_of_a_queue()}"
         )
+
+
+def _of_a_queue() -> str:
+    """DVC runs what is queued in a folder of its own, without what Git ignores."""
+    parts = Path.cwd().parts
+    if parts[-4:-1] != (".dvc", "tmp", "exps"):
+        return ""
+    return (
+        "\nThis is an experiment of DVC's queue, which has no `resources` beside it: run `dvc "
+        "repro prepare_data fetch_weights` in the project, then queue it again."
+    )
 
 
 def require_for_jobs(params: Mapping[str, Any], jobs: Iterable[Any]) -> None:

@@ -22,7 +22,7 @@ class Experiment:
     """An experiment (or the workspace) with its mean of the criterion over cells and seeds.
 
     Attributes:
-        changed: parameters in which it differs from the first one listed by DVC.
+        changed: its values of the parameters in which those that are compared differ.
         values: the criterion by file.
     """
 
@@ -42,13 +42,14 @@ def dvc_show() -> list[dict[str, Any]]:
     Raises:
         UserError: DVC's message.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "exp", "show", "--json", "-q"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode:
-        raise UserError(f"dvc exp show: {done.stderr.strip() or 'failed'}")
-    shown: list[dict[str, Any]] = json.loads(done.stdout)
+    # Not --quiet, which silences the JSON too.
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    written = [line for line in done.stdout.splitlines() if line.startswith("[{")]
+    if done.returncode or not written:
+        told = done.stderr.strip() or done.stdout.strip() or "said nothing"
+        raise UserError(f"dvc exp show: {told}")
+    shown: list[dict[str, Any]] = json.loads(written[-1])
     return shown
 
 
@@ -64,33 +65,40 @@ def experiments(
     Raises:
         UserError: none has the criterion, or they have it for different cells and seeds.
     """
-    found, first = [], None
+    found = []
     for name, data in _all(shown):
         params = dict(flatten({k: v["data"] for k, v in data["params"].items() if v.get("data")}))
-        first = first if first is not None else params
         values = {}
         for path, metric in data["metrics"].items():
             numbers = dict(flatten(metric.get("data") or {}))
             if FOLDER in path and cell in path and criterion in numbers:
                 values[path] = float(numbers[criterion])
-        changed = {
-            key.partition(".yaml.")[2] or key: params.get(key)
-            for key in sorted({*params, *first})
-            if params.get(key) != first.get(key)
-        }
         if values:
-            found.append(Experiment(name, changed, values))
+            found.append((name, params, values))
     if not found:
         raise UserError(
             f"no experiment has {criterion!r} of {cell or 'any cell'}; run dvc exp run first (its "
             "stage `select` measures the cells of matrix.selected)"
         )
-    if any(set(one.values) != set(found[0].values) for one in found):
+    if any(set(values) != set(found[0][2]) for _, _, values in found):
         raise UserError(
             "the experiments were measured on different cells or seeds, so their means do not "
             "compare; name one cell by --cell, or run them with the same matrix"
         )
-    return sorted(found, key=lambda one: -one.mean)
+    known = {key for _, params, _ in found for key in params}
+    differing = [
+        key for key in sorted(known) if any(p.get(key) != found[0][1].get(key) for _, p, _ in found)
+    ]
+    listed = [
+        Experiment(name, {_short(key): params.get(key) for key in differing}, values)
+        for name, params, values in found
+    ]
+    return sorted(listed, key=lambda one: -one.mean)
+
+
+def _short(key: str) -> str:
+    """Without the file it stands in."""
+    return key.partition(".yaml.")[2] or key
 
 
 def report(found: Iterable[Experiment], criterion: str) -> str:

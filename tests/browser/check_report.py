@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     args.shots.mkdir(parents=True, exist_ok=True)
     problems: Problems = []
     for size in args.sizes:
-        browser = _browser(size)
+        browser = open_browser(size)
         try:
             for theme in args.themes:
                 print(f"{size}, {theme}", flush=True)
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     raise SystemExit(bool(problems))
 
 
-def _browser(size: str) -> Chrome:
+def open_browser(size: str) -> Chrome:
     width, height = SIZES[size]
     options = ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
@@ -106,7 +106,7 @@ def _check(browser: Chrome, address: str, size: str, theme: str, shots: Path) ->
         problems += _gallery(browser)
     problems += _panel(browser, shots / f"{size}-{theme}-panel.png")
     problems += [f"console: {entry['message']}" for entry in browser.get_log("browser")]
-    return problems + _requests(browser)
+    return problems + asked_of_network(browser)
 
 
 def _look(browser: Chrome, name: str, shots: Path) -> Problems:
@@ -217,7 +217,7 @@ def _panel(browser: Chrome, shot: Path) -> Problems:
     return problems
 
 
-def _requests(browser: Chrome) -> Problems:
+def asked_of_network(browser: Chrome) -> Problems:
     """Whatever was asked of a network."""
     found = []
     for entry in browser.get_log("performance"):

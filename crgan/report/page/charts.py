@@ -22,6 +22,13 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name: it is neve
 VEGA_LITE = "6.4"
 _CACHE = Path(".scratch/report")
 
+# Of lines and points that must be told apart: 3:1 or more on the light and on the dark page.
+_COLOURS = (
+    "#2f7fd6", "#d4700a", "#2e9648", "#dc3f3a", "#9560cf", "#9a6a45", "#d94f9c", "#858a93",
+    "#8b8612", "#12928d",
+)  # fmt: skip
+_DASHES = ([1, 0], [7, 4], [2, 3])
+
 
 @cache
 def script() -> str:
@@ -50,7 +57,11 @@ def compiled(spec: Spec) -> Any:
 
 
 def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
-    """CMC curves: rank, percent of queries and method; those of `shown` stand out at first."""
+    """CMC curves: rank, percent of queries and method; those of `shown` stand out at first.
+
+    Methods are in the order of the points: ten colours, then the same ten with another dash, so
+    that no two of a table's methods look alike.
+    """
     return {
         "$schema": SCHEMA,
         "data": {"values": list(points)},
@@ -74,12 +85,19 @@ def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
                 "field": "percent", "type": "quantitative", "title": "queries answered, %",
                 "scale": {"zero": False},
             },
-            "color": {"field": "method", "type": "nominal", "scale": {"scheme": "tableau20"},
-                      "legend": {"columns": 1, "labelLimit": 200, "symbolLimit": 40}},
-            "strokeDash": {
-                "condition": {"param": "picked", "value": [1, 0]}, "value": [2, 3],
+            "color": {
+                "field": "method", "type": "nominal", "sort": None,
+                "scale": {"range": [*_COLOURS] * len(_DASHES)},
+                "legend": {
+                    "columns": 1, "labelLimit": 200, "symbolLimit": 40, "symbolType": "stroke",
+                    "symbolSize": 600, "symbolStrokeWidth": 2, "symbolFillColor": "transparent",
+                },
             },
-            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.4},
+            "strokeDash": {
+                "field": "method", "type": "nominal", "sort": None,
+                "scale": {"range": [dash for dash in _DASHES for _ in _COLOURS]},
+            },
+            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.5},
             "size": {"condition": {"param": "picked", "value": 2.5}, "value": 1},
             "tooltip": [
                 {"field": "method"}, {"field": "rank"},
@@ -118,7 +136,7 @@ def scatter(points: Sequence[Mapping[str, Any]], colour: str) -> Spec:
     encoding: Spec = {
         "x": {"field": "x", "type": "quantitative", "axis": None, "scale": inside},
         "y": {"field": "y", "type": "quantitative", "axis": None, "scale": inside},
-        "color": {"field": colour, "type": "nominal", "scale": {"scheme": "tableau10"}},
+        "color": {"field": colour, "type": "nominal", "scale": {"range": [*_COLOURS]}},
         "tooltip": [{"field": "person"}, {"field": "camera"}],
     }
     if colour == "camera":  # a person is one of many: shapes would run out
@@ -142,7 +160,7 @@ def timeline(bars: Sequence[Mapping[str, Any]], lanes: int) -> Spec:
         "height": max(60, 26 * lanes),
         "params": [
             {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"},
-            {"name": "stage", "select": {"type": "point", "fields": ["stage"]}, "bind": "legend"},
+            {"name": "picked", "select": {"type": "point", "fields": ["group"]}, "bind": "legend"},
         ],
         "mark": {"type": "bar", "tooltip": True},
         "encoding": {
@@ -153,12 +171,13 @@ def timeline(bars: Sequence[Mapping[str, Any]], lanes: int) -> Spec:
                 "axis": {"labels": False, "ticks": False},
             },
             "color": {
-                "field": "stage", "type": "nominal", "scale": {"scheme": "tableau20"},
+                "field": "group", "type": "nominal", "scale": {"scheme": "tableau20"},
                 "legend": {
-                    "orient": "bottom", "columns": {"expr": "max(2, floor(width / 150))"},
+                    "title": "stage", "orient": "bottom",
+                    "columns": {"expr": "max(2, floor(width / 150))"},
                 },
             },
-            "opacity": {"condition": {"param": "stage", "value": 1}, "value": 0.15},
+            "opacity": {"condition": {"param": "picked", "value": 1}, "value": 0.15},
             "tooltip": [
                 {"field": "job"}, {"field": "stage"},
                 {"field": "seconds", "format": ".1f"}, {"field": "memory", "title": "peak MB"},

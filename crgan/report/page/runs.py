@@ -16,6 +16,8 @@ from crgan.run.provenance import Judge
 ID = 12  # letters of a key that name a job in the page
 _IDLE = 300.0  # seconds without a job; longer pauses are left out of the timeline
 _PAUSE = 30.0  # what is shown for one
+# Quick jobs at the end share one of the timeline's twenty colours.
+_LAST = ("bound_table", "draw_", "make_table", "tabulate_", "weigh_claims")
 
 
 def jobs(project: Project) -> dict[str, dict[str, Any]]:
@@ -82,11 +84,17 @@ def bars(records: Sequence[Record], names: Sequence[str]) -> tuple[list[dict[str
         lanes[lane : lane + 1] = [at + seconds]
         end = max(end, at + seconds)
         found.append({
-            "job": name, "stage": record["stage"], "id": record["key"][:ID], "lane": lane + 1,
+            "job": name, "stage": record["stage"], "group": group_of(record["stage"]),
+            "id": record["key"][:ID], "lane": lane + 1,
             "from": round(at / 60, 3), "to": round((at + seconds) / 60, 3), "seconds": seconds,
             "memory": round(record["run"]["peak_memory_mb"]),
         })  # fmt: skip
     return found, len(lanes)
+
+
+def group_of(stage: str) -> str:
+    """What a bar's colour stands for."""
+    return "tables and figures" if stage.startswith(_LAST) else stage
 
 
 def _timed(
