@@ -19,7 +19,7 @@ from crgan.run.stage import Run, StageParser, run_stage
 parser = StageParser("tabulate_cmc", __doc__)
 parser.cell("--table", type=int, choices=(2, 3, 5, 6, 7), help="which table")
 parser.input("--printed", nargs="+", help="the table as printed; 5 to 7 also need Table 2")
-parser.results("--queries", "per-query results", suffix=".npz", required=True)
+parser.results("--queries", "per-query results", suffix=".npz")
 parser.output("--out", help="the curves, CSV")
 
 

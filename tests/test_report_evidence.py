@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
+from crgan.engines.workflow import interval_arguments
 from crgan.report.__main__ import main
 from crgan.report.paired import mcnemar
 from crgan.report.queries import Queries, rates
 from crgan.report.trace import find_cell, lineage, seeds_of, walk
+from crgan.run import params as parameters
 from crgan.run.errors import UserError
 from crgan.run.io import load_arrays, read_json, write_json
 from tests import evidence_project as project
@@ -115,6 +117,26 @@ def test_cmc_curves_pass_through_the_tables_rates() -> None:
         for metric, rank in (("R1", 1), ("R5", 5), ("R10", 10)):
             assert curve[rank - 1] == pytest.approx(float(row[metric]), abs=0.051)
     assert {p["seeds"] for p in points} == {"2"}
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_table_without_a_cell_in_the_matrix_has_no_curve_and_no_interval() -> None:
+    from stages import bound_table, tabulate_cmc
+
+    params = parameters.load()
+    for name, cells in params["matrix"].items():
+        if cells and isinstance(cells[0], dict):
+            params["matrix"][name] = [c for c in cells if c.get("source") != "cuhk03"]
+    arguments = interval_arguments(7, params, "smoke").split()
+    printed = ["--printed", "reported/table7.csv", "reported/table2.csv"]
+    out = "results/table7.cmc.csv"
+    project.run(tabulate_cmc, "--table", "7", *printed, *arguments, "--out", out)
+    assert Path(out).read_text() == "profile,method,source,target,seeds,rank,percent\n"
+    both = ["--out", "results/table7.intervals.csv", "--readable", "results/table7.intervals.md"]
+    project.run(bound_table, "--table", "7", *printed, *arguments, *both)
+    rows = list(csv.DictReader(Path(both[1]).read_text().splitlines()))
+    assert rows
+    assert not any(row["R1"] for row in rows)
 
 
 def _named(points: list[dict[str, str]]) -> dict[str, None]:

@@ -320,9 +320,11 @@ def score_arguments(
 def interval_arguments(
     table: int, params: Mapping[str, Any], profile: str, copies: Path | None = None
 ) -> str:
-    """`--queries FOLDER ...` or `--visual FOLDER ...` of a table's intervals."""
+    """`--queries FOLDER ...` or `--visual FOLDER ...` of a table's intervals; `--queries` alone
+    where the matrix has no cell of the table.
+    """
     cells, pictures = cells_of(table, params)
-    kind, shown = ("queries", cells) if cells else ("visual", pictures)
+    kind, shown = ("queries", cells) if cells or not pictures else ("visual", pictures)
     return " ".join([f"--{kind}", *(score_folder(kind, cell, profile, copies) for cell in shown)])
 
 
