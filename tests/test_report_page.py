@@ -183,6 +183,11 @@ def test_the_specifications_are_vega_lite(made: dict[str, Any]) -> None:
         assert charts.compiled(spec)["marks"]
 
 
+def test_a_history_of_one_row_is_a_point() -> None:
+    spec = charts.compiled(charts.curves([{"iteration": 4, "series": "loss", "value": 1.5}]))
+    assert '"symbol"' in json.dumps(spec)
+
+
 def test_no_two_methods_look_alike_in_the_charts_of_cmc() -> None:
     """Of as many as a table prints; the report and `dvc plots` draw the same looks."""
     template = json.loads((report_fakes.ROOT / ".dvc/plots/cmc.json").read_text())
