@@ -183,6 +183,11 @@ def test_the_specifications_are_vega_lite(made: dict[str, Any]) -> None:
         assert charts.compiled(spec)["marks"]
 
 
+def test_a_history_of_one_row_is_a_point() -> None:
+    spec = charts.compiled(charts.curves([{"iteration": 4, "series": "loss", "value": 1.5}]))
+    assert '"symbol"' in json.dumps(spec)
+
+
 def test_no_two_methods_look_alike_in_the_charts_of_cmc() -> None:
     """Of as many as a table prints; the report and `dvc plots` draw the same looks."""
     template = json.loads((report_fakes.ROOT / ".dvc/plots/cmc.json").read_text())
@@ -245,15 +250,18 @@ def test_claims_are_shown_with_a_sign_beside_colour(
     Path("results").mkdir()
     Path("results/claims.csv").write_text(
         "id,statement,verdict,difference,profile\n"
+        "z,not yet,not measured,,demo\n"
         "a,<i>CR-GAN</i> beats SPGAN,holds,1.25,demo\n"
         "b,so so,undecided,,demo\n"
         "c,no comparison,,,demo\n"
     )
     project = open_project(tmp_path, parameters.load(report_fakes.ROOT / "params.yaml"), None)
     text = page.build(project, tmp_path / "report.html").path.read_text(encoding="utf-8")
-    assert "1 holds, 1 undecided" in " ".join(text.split())
+    assert "1 holds, 1 undecided, 1 not measured" in " ".join(text.split())
     assert "● holds" in text
     assert "◐ undecided" in text
+    assert "<td>not measured</td>" in text
+    assert text.index("so so") < text.index("not yet")
     assert "&lt;i&gt;CR-GAN" in text
     assert "1.25" in text
     project = open_project(tmp_path, dict(project.params), "smoke")

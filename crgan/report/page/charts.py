@@ -117,7 +117,8 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> Spec:
         "spec": {
             "width": 220,
             "height": 120,
-            "mark": {"type": "line", "tooltip": True},
+            # A line through one row, as a training's first, is not to be seen; a point is.
+            "mark": {"type": "line", "point": {"size": 14}, "tooltip": True},
             "encoding": {
                 "x": {"field": "iteration", "type": "quantitative", "title": None},
                 "y": {

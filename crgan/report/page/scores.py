@@ -146,17 +146,23 @@ class Claims:
 
 
 VERDICTS = ("holds", "fails", "undecided")
+# What a reader asks for first; the other columns follow as the file has them.
+_FIRST = ("statement", "verdict", "better", "worse", "metric", "source", "target", "difference",
+          "low", "high", "paper_difference", "seeds")  # fmt: skip
 
 
 def claims(project: Project) -> Claims:
-    """What results/claims.csv says."""
+    """What results/claims.csv says; what was not measured, or cannot be, comes last."""
     rows = read_rows(project.results.parent / "claims.csv")
     if not rows or any(row.get("profile", project.profile) != project.profile for row in rows):
         return Claims(made=False)
     found = [word for row in rows if (word := row.get("verdict", ""))]
     words = [*VERDICTS, *dict.fromkeys(word for word in found if word not in VERDICTS)]
     counts = tuple((word, found.count(word)) for word in words if word in found)
-    return Claims(True, tuple(rows[0]), tuple(rows), counts)
+    columns = [name for name in _FIRST if name in rows[0]]
+    columns += [name for name in rows[0] if name not in _FIRST]
+    ordered = sorted(rows, key=lambda row: row.get("verdict", "") not in VERDICTS)
+    return Claims(True, tuple(columns), tuple(ordered), counts)
 
 
 def _number(text: str) -> float | None:
