@@ -68,6 +68,7 @@ def test_maps_are_an_eighth_of_the_input(height: int, width: int) -> None:
 
 def test_every_layer_reaches_the_maps() -> None:
     """Gradients of the three parsing and pose maps reach all weights; the statistics have none."""
+    torch.manual_seed(0)  # with some weights a narrow layer's ReLUs are all shut
     net = JPPNet(4)
     maps = net(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), True)
     sum(m.square().mean() for m in (*maps.parsing, *maps.pose)).backward()

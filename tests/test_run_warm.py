@@ -51,6 +51,11 @@ def _until(held: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def _heeds_interrupts() -> None:
+    """Tests that a shell started in the background ignore SIGINT, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -72,7 +77,7 @@ class Toy:
         return subprocess.Popen(
             [sys.executable, "-m", "stages.toy", *argv], cwd=self.folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "MARKER": "of the job"}, umask=0o027,
+            env={**os.environ, "MARKER": "of the job"}, umask=0o027, preexec_fn=_heeds_interrupts,
         )  # fmt: skip
 
     def run(self, *argv: str) -> tuple[int, str, str, int]:
@@ -104,7 +109,11 @@ def starter(toy: Toy) -> Iterator[subprocess.Popen[str]]:
         "print(os.environ[warm.ADDRESS], flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", text], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", text],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=_heeds_interrupts,
     ) as process:
         assert process.stdout
         address = process.stdout.readline().strip()
@@ -189,8 +198,9 @@ def test_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm.sys, "prefix", "/of/another")
     monkeypatch.setattr(warm.sys, "argv", ["-m"])
     monkeypatch.setattr(warm.sys, "orig_argv", ["python", "-m", "stages.toy"])
+    before = signal.getsignal(signal.SIGINT)
     warm.hand_over()  # returns: this process would run the stage itself
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.usefixtures("starter")
