@@ -31,7 +31,6 @@ from crgan.run.provenance import SUFFIX, Judge, all_records, record_path
 
 STALE_TIME = 1
 METADATA = Path(".snakemake/metadata")
-LOGS = Path("logs")
 _FINAL = ("table*.csv", "table*.md", "renderings.csv", "renderings.md", "figure*.png")
 _NAME_MAX = 254  # Snakemake splits longer record names into folders of this length
 

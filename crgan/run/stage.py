@@ -43,6 +43,7 @@ from crgan.run.hashes import Hashes, stat_signature
 from crgan.run.io import sha256_file, write_json
 from crgan.run.progress import heartbeat
 from crgan.run.provenance import Judge, key_of, record_path, relative
+from crgan.run.warm import THREADS
 
 SCRATCH = Path(".scratch")
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
@@ -256,7 +257,7 @@ def run_stage(
     try:
         _keep_memory()
         run = Run(parser, args)
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        for name in THREADS:
             os.environ[name] = str(run.threads)  # before the first import of a numeric library
         _join(run, sys.argv[1:] if argv is None else argv)
         about = {"stage": parser.stage, "cell": run.cell, "scratch": str(run.scratch_folder())}

@@ -88,7 +88,10 @@ def hand_over() -> None:
             line.connect(address)
         except OSError:
             return
-        answer = _ask(line, sys.orig_argv[sys.orig_argv.index("-m") + 1])
+        try:
+            answer = _ask(line, sys.orig_argv[sys.orig_argv.index("-m") + 1])
+        except ConnectionError:
+            answer = b""
     if not answer:
         sys.exit(f"{address}: the process that ran this stage was killed; run it again")
     if answer != REFUSED:
