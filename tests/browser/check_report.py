@@ -10,82 +10,41 @@ panel answer to keys. Screenshots of each section are left for looking at.
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
-import sys
 import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-SIZES = {"desktop": (1300, 1000), "phone": (390, 844)}
+from tests.browser.session import SIZES, Problems, asked_of_network, command, finish, opened, read
+
 THEMES = ("light", "dark")
 SECTIONS = ("first", "tables", "renderings", "claims", "figures", "gallery", "samples", "curves",
             "cmc", "ranks", "embeddings", "masks", "runs")  # fmt: skip
 _DRAWN = 60.0  # seconds that charts may take on a slow machine
-_PATIENCE = 900  # seconds for one answer of the browser; axe looks at every element
-
-Problems = list[str]
 
 
 def main(argv: list[str] | None = None) -> None:
     """Check one report; problems are printed, and end with status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.browser.check_report", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("report", type=Path)
-    parser.add_argument("--shots", type=Path, default=Path(".scratch/shots"))
+    parser = command("check_report", __doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES))
-    args = parser.parse_args(argv)
-    missing = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
-    if missing or not args.report.is_file():
-        need = f"{args.report}: no such file; make report first"
-        if missing:
-            need = f"{missing[0]} is needed: apt-get install chromium chromium-driver (Debian)"
-        print(f"{parser.prog}: {need}", file=sys.stderr)
-        raise SystemExit(2)
-    args.shots.mkdir(parents=True, exist_ok=True)
+    args = read(parser, argv)
     problems: Problems = []
     for size in args.sizes:
-        browser = open_browser(size)
-        try:
+        with opened(size) as browser:
             for theme in args.themes:
-                print(f"{size}, {theme}", flush=True)
+                began = time.monotonic()
                 found = _check(browser, args.report.resolve().as_uri(), size, theme, args.shots)
+                print(f"{size}, {theme}: {time.monotonic() - began:.0f} s", flush=True)
                 for problem in found:
                     print(f"  {problem}", flush=True)
                 problems += found
-        finally:
-            browser.quit()
-    found_any = f"{len(problems)} problems" if problems else "nothing found"
-    print(f"{args.report}: {found_any}; screenshots in {args.shots}")
-    raise SystemExit(bool(problems))
-
-
-def open_browser(size: str) -> Chrome:
-    width, height = SIZES[size]
-    options = ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    browser.command_executor.client_config.timeout = _PATIENCE
-    browser.set_script_timeout(_PATIENCE)
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
-    return browser
+    finish(args, problems)
 
 
 def _check(browser: Chrome, address: str, size: str, theme: str, shots: Path) -> Problems:
@@ -139,7 +98,9 @@ def _axe(browser: Chrome, where: str = "body") -> Problems:
     browser.execute_script((files("axe_playwright_python") / "axe.min.js").read_text())
     run = """
       const done = arguments[arguments.length - 1];
-      axe.run(arguments[0], {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+      // Without resultTypes axe writes a unique selector for every element that passes.
+      const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+      axe.run(arguments[0], {runOnly: tags, resultTypes: ["violations"]})
         .then((found) => done(found.violations), (error) => done([{id: String(error), nodes: []}]));
     """
     return [
@@ -215,18 +176,6 @@ def _panel(browser: Chrome, shot: Path) -> Problems:
     elif browser.switch_to.active_element != numbers[0]:
         problems.append("closing the provenance does not lead back to the number")
     return problems
-
-
-def asked_of_network(browser: Chrome) -> Problems:
-    """Whatever was asked of a network."""
-    found = []
-    for entry in browser.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            address = message["params"]["request"]["url"]
-            if not address.startswith(("file:", "data:", "blob:")):
-                found.append(f"asks the network for {address}")
-    return found
 
 
 if __name__ == "__main__":

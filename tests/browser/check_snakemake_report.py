@@ -9,9 +9,7 @@ error on the console, nothing asked of the network. Screenshots are left for loo
 
 from __future__ import annotations
 
-import argparse
 import base64
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from typing import Any
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser.check_report import Problems, asked_of_network, open_browser
+from tests.browser.session import Problems, asked_of_network, command, finish, opened, read
 
 _PATIENCE = 30.0
 # Snakemake's page carries Tailwind's script, which says so on the console.
@@ -28,28 +26,15 @@ _KNOWN = "cdn.tailwindcss.com should not be used in production"
 
 def main(argv: list[str] | None = None) -> None:
     """Check one report; problems are printed, and end with status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.browser.check_snakemake_report", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("report", type=Path)
+    parser = command("check_snakemake_report", __doc__)
     parser.add_argument("--project", type=Path, default=Path("."))
-    parser.add_argument("--shots", type=Path, default=Path(".scratch/shots"))
-    args = parser.parse_args(argv)
-    if not args.report.is_file():
-        print(f"{parser.prog}: {args.report}: no such file", file=sys.stderr)
-        raise SystemExit(2)
-    args.shots.mkdir(parents=True, exist_ok=True)
-    browser = open_browser("desktop")
-    try:
+    args = read(parser, argv)
+    with opened("desktop") as browser:
         browser.get(args.report.resolve().as_uri())
         problems = _check(browser, args.project, args.shots)
-    finally:
-        browser.quit()
     for problem in problems:
         print(f"  {problem}")
-    print(f"{args.report}: {len(problems)} problems; screenshots in {args.shots}")
-    raise SystemExit(bool(problems))
+    finish(args, problems)
 
 
 def _check(browser: Chrome, project: Path, shots: Path) -> Problems:
