@@ -55,8 +55,8 @@ def commit() -> tuple[int, int]:
 def _record(stages: list[Any]) -> None:
     """What `dvc commit -f` does, for these stages together.
 
-    DVC's own takes one stage or all, and for each call reads dvc.yaml and writes dvc.lock anew: more
-    than ten minutes for the 200 stages of the demo.
+    DVC's own takes one stage or all, and for each call reads dvc.yaml and writes dvc.lock anew:
+    more than ten minutes for the 200 stages of the demo.
     """
     for stage in Bar(stages, desc="dvc commit", unit="stage"):
         stage.save()
