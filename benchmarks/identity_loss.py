@@ -96,21 +96,24 @@ def opened(args: argparse.Namespace) -> Setting:
     params = parameters.load()
     params["profile"] = args.profile
     home = Path("artifacts") / args.profile
-    slices = [
+    train, pretrain, tune, evaluate = (
         parameters.slice_of(stage, params, method="crgan")
         for stage in ("train_gan", "pretrain_id", "finetune", "evaluate")
-    ]
+    )
     if args.iterations:
-        slices[0]["gan"]["iterations"] = args.iterations
-    manifests = [home / "data" / name / "manifest.csv" for name in (args.source, args.target)]
-    masks = [home / "masks" / f"{name}.h5" for name in (args.source, args.target)]
+        train["gan"]["iterations"] = args.iterations
+    source, target = (home / "data" / name / "manifest.csv" for name in (args.source, args.target))
+    m_s, m_t = (home / "masks" / f"{name}.h5" for name in (args.source, args.target))
     return Setting(
-        *slices,
-        task=open_task(*manifests, *masks, slices[0]["image"]["train"]),
+        train,
+        pretrain,
+        tune,
+        evaluate,
+        task=open_task(source, target, m_s, m_t, train["image"]["train"]),
         weights=home / "weights" / "backbone.pt",
         d_id=load_torch(home / "d_id" / args.source / f"seed{args.seed}.pt"),
         d_cam=load_torch(home / "d_cam" / args.target / f"seed{args.seed}.pt"),
-        target=manifests[1],
+        target=target,
         seed=args.seed,
     )
 
