@@ -8,11 +8,12 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded, so before any test module
 
 # Minutes each, so they come first: with several processes nobody waits for one of them at the end.
+# A process gets two files at the start: of two processes the first gets the first and the third.
 LONGEST = (
-    "test_engines_commands",
-    "test_e2e_smoke",
     "test_engines_acceptance",
+    "test_e2e_smoke",
     "test_engines_kill",
+    "test_engines_commands",
 )
 
 
