@@ -8,7 +8,7 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded, so before any test module
 
 # Minutes each, so they come first: with several processes nobody waits for one of them at the end.
-# A process gets two files at the start: of two processes the first gets the first and the third.
+# A process takes its next file when it has two tests left.
 LONGEST = (
     "test_engines_acceptance",
     "test_e2e_smoke",
