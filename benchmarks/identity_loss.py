@@ -1,7 +1,7 @@
 """Why does leaving out the identity loss help on the demo? CR-GAN under three judges of identity.
 
     python -m benchmarks.identity_loss --source market1501 --target dukemtmc
-    python -m benchmarks.identity_loss --judges recorded --iterations 4     # another length of the GAN
+    python -m benchmarks.identity_loss --judges recorded --iterations 4  # another length of the GAN
 
 L_id (eq. 7) asks a frozen D_id who the rendered person is. The judges:
 
