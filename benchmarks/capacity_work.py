@@ -302,7 +302,8 @@ class Counts:
         return Work(cpu=self.pictures(cell["dataset"]) / PREPARED_A_SECOND)
 
     def _extract_masks(self, cell: Mapping[str, str]) -> Work:
-        return Work(cpu=self.pictures(cell["dataset"]) / MASKS_A_SECOND)
+        splits = self.section("extract_masks", dataset=cell["dataset"])["masks"]["splits"]
+        return Work(cpu=self.pictures(cell["dataset"], *splits) / MASKS_A_SECOND)
 
     def _pretrain_id(self, cell: Mapping[str, str]) -> Work:
         s = self.section("pretrain_id")["pretrain_id"]

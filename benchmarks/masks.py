@@ -58,6 +58,7 @@ def write_ours(folder: Path, masks: Masks) -> Path:
         manifest_sha256=sha256_file(folder / "manifest.csv"),
         image_sha256s=hashes,
         shape=masks.shape,
+        splits=["train"],
         backend="benchmark",
         weights_sha256=None,
         settings={},

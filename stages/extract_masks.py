@@ -44,7 +44,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         state_sha256=weights["sha256"],
     )
     backend = make_backend(name, settings.get(name, {}), resources)
-    extract_masks(args.manifest, backend, args.out)
+    extract_masks(args.manifest, backend, args.out, settings["splits"])
 
 
 if __name__ == "__main__":

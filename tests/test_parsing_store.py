@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.parsing import iou, sheet
 from crgan.parsing.backend import Batch
@@ -27,14 +28,16 @@ def random_masks(n: int = N, height: int = H, width: int = W) -> np.ndarray:
     return np.random.default_rng(3).random((n, height, width)) < 0.4
 
 
-def write_data(folder: Path, n: int = N, salt: str = "", pid: int = 1) -> Path:
-    """A manifest of n rows with an image store beside it."""
+def write_data(
+    folder: Path, n: int = N, salt: str = "", pid: int = 1, tested: tuple[int, int] = (0, 0)
+) -> Path:
+    """A manifest of n rows, the last `tested` query and gallery, with an image store beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
         paths=tuple(f"{i:05d}.png" for i in range(n)),
         pid=np.full(n, pid, dtype=np.int64),
         camid=np.ones(n, dtype=np.int64),
-        split=("train",) * n,
+        split=("train",) * (n - sum(tested)) + ("query",) * tested[0] + ("gallery",) * tested[1],
         sha256=tuple(sha256_bytes(f"{salt}{i}".encode()) for i in range(n)),
     )
     write_manifest(folder / "manifest.csv", manifest)
@@ -94,6 +97,7 @@ def test_bytes_per_mask_at_demo_size(tmp_path: Path) -> None:
         manifest_sha256="0" * 64,
         image_sha256s=[sha256_bytes(str(i).encode()) for i in range(n)],
         shape=(n, 128, 64),
+        splits=["train"],
         backend="given",
         weights_sha256=None,
         settings={},
@@ -121,7 +125,7 @@ def test_an_image_hash_that_differs_late_is_still_refused(stored: Path, tmp_path
 
 
 def test_another_number_of_rows_is_refused(stored: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="300 masks for 299 rows"):
+    with pytest.raises(UserError, match="masks of 300 rows for 299"):
         open_masks(stored, write_data(tmp_path / "fewer", n=N - 1))
 
 
@@ -160,11 +164,54 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, masks: np.ndarray, messag
             manifest_sha256="0" * 64,
             image_sha256s=["0" * 64] * N,
             shape=(N, H, W),
+            splits=["train"],
             backend="given",
             weights_sha256=None,
             settings={},
         )
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_masks_of_some_splits(tmp_path: Path) -> None:
+    manifest = write_data(tmp_path / "data", tested=(20, 50))  # rows 230 to 249, 250 to 299
+    extract_masks(manifest, Given(random_masks()), tmp_path / "m.h5", ["gallery", "train"])
+    store = open_masks(tmp_path / "m.h5", manifest)
+    assert len(store) == 280
+    assert store.splits == ("train", "gallery")
+    np.testing.assert_array_equal(store.rows, [*range(230), *range(250, 300)])
+    rows = np.array([299, 0, 250, 229])
+    np.testing.assert_array_equal(store.read(rows), random_masks()[rows])
+    small = shrink(random_masks()[rows], 5, 3)
+    np.testing.assert_array_equal(unpack(store.packed_rows(rows, (5, 3)), 5, 3), small)
+    for row in (230, 249):
+        with pytest.raises(UserError, match=f"row {row + 1} has no mask; these are of train, gal"):
+            store.read([0, row, 299])
+
+
+def test_a_row_past_the_last_mask_is_refused(tmp_path: Path) -> None:
+    manifest = write_data(tmp_path / "data", tested=(20, 50))
+    extract_masks(manifest, Given(random_masks()), tmp_path / "m.h5", ["train"])
+    store = open_masks(tmp_path / "m.h5", manifest)
+    assert len(store) == 230
+    with pytest.raises(UserError, match="row 300 has no mask"):
+        store.read([299])
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["tests"], r"masks\.splits is \['tests'\]; give a list of any of train, query, gallery"),
+        ("train", "masks.splits is 'train'; give"),
+        ([], r"masks.splits is \[\]; give"),
+        (["query", "gallery"], "no pictures in query, gallery"),
+    ],
+)
+def test_splits_that_there_are_not(
+    tmp_path: Path, manifest: Path, splits: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        extract_masks(manifest, Given(random_masks()), tmp_path / "m.h5", splits)
+    assert not (tmp_path / "m.h5").exists()
 
 
 def test_packing_puts_the_first_pixel_in_the_highest_bit() -> None:
@@ -181,7 +228,9 @@ def test_shrinking_asks_for_more_than_half_of_the_area() -> None:
 
 def test_read_at_training_size_is_the_shrunk_mask() -> None:
     masks = random_masks(600, 32, 16)
-    store = MaskStore(Path("m.h5"), pack(masks), 32, 16, "given", None, {})
+    store = MaskStore(
+        Path("m.h5"), pack(masks), np.arange(600), ("train",), 32, 16, "given", None, {}
+    )
     rows = [599, 3, 255, 256]
     np.testing.assert_array_equal(store.read(rows, (16, 8)), shrink(masks[rows], 16, 8))
     with pytest.raises(UserError, match="64x32 is asked for"):
@@ -214,6 +263,25 @@ def test_iou_command(
         iou.main([*common, "--masks", str(tmp_path / "absent.h5")])
     assert stop.value.code == 2
     assert "absent.h5" in capsys.readouterr().err
+
+
+def test_iou_of_the_rows_both_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = write_data(tmp_path / "data", tested=(20, 50))
+    halved = random_masks()
+    halved[:115] = ~halved[:115]  # half of the training rows
+    files = {"whole": (random_masks(), SPLITS), "train": (halved, ["train"]),
+             "query": (halved, ["query"])}  # fmt: skip
+    for name, (masks, splits) in files.items():
+        extract_masks(manifest, Given(masks), tmp_path / f"{name}.h5", splits)
+    common = ["--manifest", str(manifest), "--masks", str(tmp_path / "train.h5")]
+    iou.main([*common, "--truth", str(tmp_path / "whole.h5")])
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts) == {"backend", "all", "train"}
+    assert facts["train"]["n"] == 230
+    assert facts["train"]["mean"] == 0.5
+    with pytest.raises(SystemExit):
+        iou.main([*common, "--truth", str(tmp_path / "query.h5")])
+    assert "extract both of the same splits" in capsys.readouterr().err
 
 
 def test_overlay_tints_the_person_only() -> None:

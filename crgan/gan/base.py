@@ -55,7 +55,7 @@ class PackedMasks:
     """
 
     def __init__(self, store: MaskStore, rows: NDArray[np.int64], size: tuple[int, int]) -> None:
-        self._packed = store.at(*size)[rows]
+        self._packed = store.packed_rows(rows, size)
         self._size = size
 
     def __len__(self) -> int:

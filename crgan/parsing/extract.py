@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.data.entries import SPLITS
 from crgan.data.store import Dataset, open_dataset
 from crgan.parsing.backend import NAMES, Batch, MaskBackend, Resources, make_backend
-from crgan.parsing.store import write_masks
+from crgan.parsing.store import rows_of_splits, write_masks
 from crgan.run.errors import UserError
 from crgan.run.io import sha256_file
 from crgan.run.progress import Bar
@@ -25,41 +26,59 @@ from crgan.run.progress import Bar
 _BATCH = 64  # images handed to a backend at a time; bounds memory whatever the data set's size
 
 
-def extract_masks(manifest_path: str | Path, backend: MaskBackend, out: str | Path) -> None:
-    """Write the masks of every image of a data set, in manifest order and at the store's size.
+def extract_masks(
+    manifest_path: str | Path,
+    backend: MaskBackend,
+    out: str | Path,
+    splits: Sequence[str] = SPLITS,
+) -> None:
+    """Write the masks of a data set's images, in manifest order and at the store's size.
 
     Args:
         manifest_path: the manifest, with its image store beside it.
         backend: finds the masks.
         out: the mask file.
+        splits: whose images; any of train, query, gallery.
 
     Raises:
-        UserError: the data set cannot be read, or the backend's reason; nothing is left at `out`.
+        UserError: no such splits or no image of them, the data set cannot be read, or the
+            backend's reason; nothing is left at `out`.
     """
     dataset = open_dataset(manifest_path)
-    manifest = dataset.manifest
+    rows = _rows(dataset, splits)
     write_masks(
         out,
-        _masks(dataset, backend),
+        _masks(dataset, backend, rows),
         manifest_sha256=sha256_file(manifest_path),
-        image_sha256s=manifest.sha256,
-        shape=(len(manifest), *dataset.size),
+        image_sha256s=dataset.manifest.sha256,
+        shape=(len(rows), *dataset.size),
+        splits=splits,
         backend=backend.name,
         weights_sha256=backend.weights_sha256,
         settings=backend.settings,
     )
 
 
-def _masks(dataset: Dataset, backend: MaskBackend) -> Iterator[NDArray[np.bool_]]:
+def _rows(dataset: Dataset, splits: Sequence[str]) -> NDArray[np.int64]:
+    if isinstance(splits, str) or not splits or set(splits) - set(SPLITS):
+        raise UserError(f"masks.splits is {splits!r}; give a list of any of {', '.join(SPLITS)}")
+    rows = rows_of_splits(dataset.manifest, splits)
+    if not len(rows):
+        raise UserError(
+            f"{dataset.path}: no pictures in {', '.join(splits)}; choose others in masks.splits"
+        )
+    return rows
+
+
+def _masks(
+    dataset: Dataset, backend: MaskBackend, rows: NDArray[np.int64]
+) -> Iterator[NDArray[np.bool_]]:
     paths = dataset.manifest.paths
-    with Bar(total=len(paths), desc=f"{backend.name} masks", unit="img") as progress:
-        for start in range(0, len(paths), _BATCH):
-            batch = Batch(
-                np.ascontiguousarray(dataset.store[start : start + _BATCH]),
-                paths[start : start + _BATCH],
-            )
-            yield from backend.masks(batch)
-            progress.update(len(batch.paths))
+    with Bar(total=len(rows), desc=f"{backend.name} masks", unit="img") as progress:
+        for start in range(0, len(rows), _BATCH):
+            some = rows[start : start + _BATCH]
+            yield from backend.masks(Batch(dataset.store[some], tuple(paths[i] for i in some)))
+            progress.update(len(some))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -69,12 +88,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--backend", required=True, help=", ".join(NAMES))
     parser.add_argument("--weights", type=Path, help="the backend's weights file")
     parser.add_argument("--raw", type=Path, help="the demo data set's raw folder, for truth")
+    parser.add_argument("--splits", nargs="+", default=SPLITS, choices=SPLITS, help="of these only")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     try:
         resources = Resources(args.weights, args.raw, args.threads)
-        extract_masks(args.manifest, make_backend(args.backend, {}, resources), args.out)
+        backend = make_backend(args.backend, {}, resources)
+        extract_masks(args.manifest, backend, args.out, args.splits)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -34,20 +34,29 @@ def intersection_over_union(
     return np.where(either == 0, 1.0, both / np.maximum(either, 1))
 
 
-def agreement(masks: MaskStore, truth: MaskStore) -> NDArray[np.float64]:
-    """IoU of every row of two stores of the same data set and size, float64 (N,).
+def agreement(masks: MaskStore, truth: MaskStore) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The n manifest rows that two stores of one data set both have, and their IoU.
+
+    Returns:
+        rows, ascending int64 (n,), and float64 (n,).
 
     Raises:
-        UserError: the stores differ in size.
+        UserError: the stores differ in size, or have no row in common.
     """
     if (masks.height, masks.width) != (truth.height, truth.width):
         raise UserError(
             f"{masks.path} is {masks.height}x{masks.width}, {truth.path} is "
             f"{truth.height}x{truth.width}; extract both from one image store"
         )
-    blocks = np.array_split(np.arange(len(masks)), max(1, len(masks) // 256))
+    common = np.intersect1d(masks.rows, truth.rows, assume_unique=True)
+    if not len(common):
+        raise UserError(
+            f"{masks.path} has masks of {', '.join(masks.splits)}, {truth.path} of "
+            f"{', '.join(truth.splits)}; extract both of the same splits"
+        )
+    blocks = np.array_split(common, max(1, len(common) // 256))
     parts = [intersection_over_union(masks.read(rows), truth.read(rows)) for rows in blocks]
-    return np.concatenate(parts)
+    return common, np.concatenate(parts)
 
 
 def summary(values: NDArray[np.float64]) -> dict[str, float]:
@@ -63,7 +72,7 @@ def summary(values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print one line of JSON: the backend, and a summary of all rows and of each split."""
+    """Print one line of JSON: the backend, a summary of all common rows and of each split's."""
     parser = argparse.ArgumentParser(prog="python -m crgan.parsing.iou", description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--masks", type=Path, required=True)
@@ -71,14 +80,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         masks, truth = (open_masks(path, args.manifest) for path in (args.masks, args.truth))
-        values = agreement(masks, truth)
+        rows, values = agreement(masks, truth)
         manifest = read_manifest(args.manifest)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    parts = {
-        split: summary(values[manifest.rows(split)]) for split in dict.fromkeys(manifest.split)
-    }
+    split_of = np.array(manifest.split)[rows]
+    parts = {split: summary(values[split_of == split]) for split in dict.fromkeys(split_of)}
     print(json.dumps({"backend": masks.backend, "all": summary(values), **parts}))
 
 

@@ -1,4 +1,4 @@
-"""A picture sheet for looking at masks: image, mask and overlay of rows spread over a data set.
+"""A picture sheet for looking at masks: image, mask and overlay of rows spread over a mask file.
 
 python -m crgan.parsing.sheet --manifest MANIFEST --masks MASKS.h5 --out sheet.png
 """
@@ -53,7 +53,7 @@ def mask_sheet(images: Pictures, masks: NDArray[np.bool_], columns: int = 16) ->
 def write_sheet(
     manifest_path: Path, masks_path: Path, out: Path, count: int = 64, columns: int = 16
 ) -> None:
-    """Write a PNG of `count` rows, evenly spread over the manifest.
+    """Write a PNG of `count` masks, evenly spread over the file's rows.
 
     Raises:
         UserError: files that are missing or do not belong together.
@@ -62,7 +62,7 @@ def write_sheet(
         raise UserError(f"{out}: the sheet is a PNG; use a name that ends in .png")
     masks = open_masks(masks_path, manifest_path)
     dataset = open_dataset(manifest_path)
-    rows = np.unique(np.linspace(0, len(masks) - 1, count).round().astype(int))
+    rows = masks.rows[np.unique(np.linspace(0, len(masks) - 1, count).round().astype(int))]
     sheet = mask_sheet(dataset.store[rows], masks.read(rows), columns)
     with atomic_path(out) as temporary:
         cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

@@ -1,8 +1,9 @@
 """The mask store: one HDF5 file of packed bits per data set, keyed to its manifest.
 
-Row i is the person mask of manifest row i. A mask's bits lie row by row, eight to a byte, the
-first in the highest bit. The file names the manifest and the images it was made from, and
-`open_masks` refuses it for any other. It holds no time stamp: equal masks make equal files.
+It holds the person masks of the splits it was made of, in manifest order. A mask's bits lie row
+by row, eight to a byte, the first in the highest bit. The file names the manifest and the images
+it was made from, and `open_masks` refuses it for any other. It holds no time stamp: equal masks
+make equal files.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.data.manifest import read_manifest
+from crgan.data.entries import SPLITS
+from crgan.data.manifest import Manifest, read_manifest
 from crgan.run.errors import UserError
 from crgan.run.io import atomic_path, canonical_json, sha256_bytes, sha256_file
 
 Packed = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 
-_FORMAT = "crgan masks 1"
+_FORMAT = "crgan masks 2"
 _BLOCK = 256  # masks packed and written at a time
 _KEY_BYTES = 8  # of each image's SHA-256: enough to name the row that differs
 _ATTRIBUTES = (
     "format", "height", "width", "backend", "weights_sha256", "settings", "manifest_sha256",
-    "images_sha256",
+    "images_sha256", "splits",
 )  # fmt: skip
 
 
@@ -55,6 +57,11 @@ def shrink(masks: Masks, height: int, width: int) -> Masks:
     return result
 
 
+def rows_of_splits(manifest: Manifest, splits: Sequence[str]) -> NDArray[np.int64]:
+    """Manifest rows of these splits, ascending int64 (n,)."""
+    return np.flatnonzero(np.isin(np.array(manifest.split), list(splits))).astype(np.int64)
+
+
 def write_masks(
     path: str | Path,
     masks: Iterable[Masks],
@@ -62,6 +69,7 @@ def write_masks(
     manifest_sha256: str,
     image_sha256s: Sequence[str],
     shape: tuple[int, int, int],
+    splits: Sequence[str],
     backend: str,
     weights_sha256: str | None,
     settings: dict[str, Any],
@@ -70,19 +78,18 @@ def write_masks(
 
     Args:
         path: the .h5 file.
-        masks: N arrays bool (H, W), in manifest order.
+        masks: n arrays bool (H, W) of the rows of `splits`, in manifest order.
         manifest_sha256: hash of the manifest file.
         image_sha256s: the manifest's column of image hashes, N hex digests.
-        shape: (N, H, W).
+        shape: (n, H, W).
+        splits: whose rows they are.
         backend, weights_sha256, settings: how the masks were made; the hash is None where no
             weights are used, the settings plain values.
 
     Raises:
-        ValueError: a mask of another shape or type, or not N masks (a defect of the caller).
+        ValueError: a mask of another shape or type, or not n masks (a defect of the caller).
     """
     count, height, width = shape
-    if len(image_sha256s) != count:
-        raise ValueError(f"{len(image_sha256s)} image hashes for {count} masks")
     attributes = {
         "format": _FORMAT,
         "height": height,
@@ -92,6 +99,7 @@ def write_masks(
         "settings": canonical_json(settings),
         "manifest_sha256": manifest_sha256,
         "images_sha256": _joint_hash(image_sha256s),
+        "splits": json.dumps([split for split in SPLITS if split in splits]),
     }
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(attributes)
@@ -109,11 +117,13 @@ def write_masks(
 
 @dataclass
 class MaskStore:
-    """A data set's masks, packed, in memory: N masks of H x W.
+    """A data set's masks, packed, in memory: n masks of H x W.
 
     Attributes:
         path: the file.
-        packed: uint8 (N, ceil(H W / 8)).
+        packed: uint8 (n, ceil(H W / 8)).
+        rows: the manifest rows they are of, ascending int64 (n,).
+        splits: which are the rows of these.
         height, width: H and W, the image store's size.
         backend: name of the backend that made them.
         weights_sha256: hash of its weights, None where it has none.
@@ -122,6 +132,8 @@ class MaskStore:
 
     path: Path
     packed: Packed
+    rows: NDArray[np.int64]
+    splits: tuple[str, ...]
     height: int
     width: int
     backend: str
@@ -135,18 +147,36 @@ class MaskStore:
     def read(
         self, rows: Sequence[int] | NDArray[np.integer], size: tuple[int, int] | None = None
     ) -> Masks:
-        """The masks of manifest rows `rows`, bool (n, H, W); H, W are `size` where given.
+        """The masks of manifest rows `rows`, bool (m, H, W); H, W are `size` where given.
+
+        Raises:
+            UserError: as `packed_rows`.
+        """
+        size = size or (self.height, self.width)
+        return unpack(self.packed_rows(rows, size), *size)
+
+    def packed_rows(
+        self, rows: Sequence[int] | NDArray[np.integer], size: tuple[int, int]
+    ) -> Packed:
+        """The masks of manifest rows `rows` at `size` (H, W), uint8 (m, ceil(H W / 8)).
 
         A size is made once for the whole data set (area above one half) and kept packed.
 
         Raises:
-            UserError: `size` exceeds the stored size.
+            UserError: a row of a split without masks, or `size` exceeds the stored size.
         """
-        height, width = size or (self.height, self.width)
-        return unpack(self.at(height, width)[np.asarray(rows, dtype=np.intp)], height, width)
+        wanted = np.asarray(rows, dtype=np.int64)
+        places = np.searchsorted(self.rows, wanted)
+        found = self.rows[np.minimum(places, len(self) - 1)] == wanted
+        if not found.all():
+            raise UserError(
+                f"{self.path}: row {wanted[~found][0] + 1} has no mask; these are of "
+                f"{', '.join(self.splits)}: add its split to masks.splits, and extract them again"
+            )
+        return self.at(*size)[places]
 
     def at(self, height: int, width: int) -> Packed:
-        """All masks at (height, width), packed: uint8 (N, ceil(height width / 8))."""
+        """All masks at (height, width), packed: uint8 (n, ceil(height width / 8))."""
         if (height, width) == (self.height, self.width):
             return self.packed
         if height > self.height or width > self.width or min(height, width) < 1:
@@ -177,17 +207,22 @@ def open_masks(path: str | Path, manifest_path: str | Path) -> MaskStore:
             if attributes["format"] != _FORMAT:
                 raise KeyError(f"format {attributes['format']!r}")
             keys, packed = file["image_keys"][()], file["masks"][()]
+            splits = tuple(json.loads(attributes["splits"]))
     except FileNotFoundError:
         raise UserError(f"{path}: no such mask file; run extract_masks first") from None
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: not a mask file ({error}); run extract_masks again") from None
     height, width = int(attributes["height"]), int(attributes["width"])
-    if packed.shape != (len(keys), -(-height * width // 8)) or packed.dtype != np.uint8:
+    manifest = read_manifest(manifest_path)
+    _check_belongs(path, Path(manifest_path), manifest.sha256, attributes, keys)
+    rows = rows_of_splits(manifest, splits)
+    if packed.shape != (len(rows), -(-height * width // 8)) or packed.dtype != np.uint8:
         raise UserError(f"{path}: damaged: masks {packed.shape}; run extract_masks again")
-    _check_belongs(path, Path(manifest_path), attributes, keys)
     return MaskStore(
         path=path,
         packed=packed,
+        rows=rows,
+        splits=splits,
         height=height,
         width=width,
         backend=str(attributes["backend"]),
@@ -197,12 +232,15 @@ def open_masks(path: str | Path, manifest_path: str | Path) -> MaskStore:
 
 
 def _check_belongs(
-    path: Path, manifest_path: Path, attributes: dict[str, Any], keys: Packed
+    path: Path,
+    manifest_path: Path,
+    hashes: Sequence[str],
+    attributes: dict[str, Any],
+    keys: Packed,
 ) -> None:
-    hashes = read_manifest(manifest_path).sha256
     mend = f"these masks do not belong to {manifest_path}; run extract_masks again"
     if len(keys) != len(hashes):
-        raise UserError(f"{path}: {len(keys)} masks for {len(hashes)} rows: {mend}")
+        raise UserError(f"{path}: masks of {len(keys)} rows for {len(hashes)}: {mend}")
     if attributes["images_sha256"] != _joint_hash(hashes):
         wrong = np.flatnonzero((keys != _keys(hashes)).any(axis=1))
         where = f"row {wrong[0] + 1} was made from another image" if len(wrong) else "other images"
