@@ -141,6 +141,10 @@ def test_absent_and_damaged_files_are_named(tmp_path: Path, stored: Path, manife
     cut.write_bytes(stored.read_bytes()[:1500])
     with pytest.raises(UserError, match=r"cut\.h5: not a mask file"):
         open_masks(cut, manifest)
+    with h5py.File(tmp_path / "earlier.h5", "w") as file:
+        file.attrs["format"] = "crgan masks 1"
+    with pytest.raises(UserError, match=r"format 'crgan masks 1', not .* run extract_masks again"):
+        open_masks(tmp_path / "earlier.h5", manifest)
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["x"] = 1
     with pytest.raises(UserError, match=r"foreign\.h5: not a mask file"):

@@ -203,9 +203,9 @@ def open_masks(path: str | Path, manifest_path: str | Path) -> MaskStore:
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
+            if file.attrs["format"] != _FORMAT:  # first: other formats have other attributes
+                raise KeyError(f"format {file.attrs['format']!r}, not {_FORMAT!r}")
             attributes = {name: file.attrs[name] for name in _ATTRIBUTES}
-            if attributes["format"] != _FORMAT:
-                raise KeyError(f"format {attributes['format']!r}")
             keys, packed = file["image_keys"][()], file["masks"][()]
             splits = tuple(json.loads(attributes["splits"]))
     except FileNotFoundError:
