@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.gan.sheet import draw, write_png
 from crgan.nets.reid import ReidNet
@@ -101,7 +102,7 @@ def _data() -> None:
     Path(masks).parent.mkdir(parents=True)
     write_masks(
         masks, [mask] * len(rows), manifest_sha256=sha256_file(path), image_sha256s=digests,
-        shape=(len(rows), *SIZE), backend="box", weights_sha256=None, settings={},
+        shape=(len(rows), *SIZE), splits=SPLITS, backend="box", weights_sha256=None, settings={},
     )  # fmt: skip
     record(
         "extract_masks", {"dataset": TARGET}, [masks], [MANIFEST],

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.gan.base import open_task
 from crgan.gan.crgan import Training, load_renderer
@@ -73,6 +74,7 @@ def make_domain(name: str, seed: int) -> None:
         manifest_sha256=sha256_file(f"{name}/manifest.csv"),
         image_sha256s=hashes,
         shape=(len(rows), *STORE),
+        splits=SPLITS,
         backend="random",
         weights_sha256=None,
         settings={},

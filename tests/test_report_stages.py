@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from crgan.data.batches import from_gan
+from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.gan.base import Task, open_task
 from crgan.nets.generator import Generator
@@ -73,6 +74,7 @@ def _data_set(name: str, rng: np.random.Generator) -> None:
         manifest_sha256=sha256_file(folder / "manifest.csv"),
         image_sha256s=digests,
         shape=(len(rows), *STORE),
+        splits=SPLITS,
         backend="box",
         weights_sha256=None,
         settings={},

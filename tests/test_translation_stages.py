@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.gan.cyclegan import Training
 from crgan.gan.pairs import Pairs
@@ -91,6 +92,7 @@ def make_domain(name: str, rng: np.random.Generator) -> None:
         manifest_sha256=sha256_file(folder / "manifest.csv"),
         image_sha256s=hashes,
         shape=(len(rows), *SIZE),
+        splits=SPLITS,
         backend="random",
         weights_sha256=None,
         settings={},
