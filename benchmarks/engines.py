@@ -1,7 +1,8 @@
-"""What the two engines themselves cost, on the whole matrix with stages of milliseconds.
+"""What the two engines themselves cost, with stages of milliseconds.
 
-    python -m benchmarks.engines            # about five minutes on two idle cores
-    python -m benchmarks.engines --quick    # without DVC running every stage
+    python -m benchmarks.engines            # whole matrix; DVC then runs stages for long
+    python -m benchmarks.engines --quick    # without that: six minutes on a slow machine
+    python -m benchmarks.engines --crgan    # only CR-GAN, its ablations and Direct Transfer
 
 The limits are for a run with nothing to do: 5 s for `snakemake`, 10 s for `dvc repro`. Beside each
 wall time stands the processor time, which other work on the machine changes less.
@@ -14,8 +15,11 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from tests.stub_project import make, run, set_params, starts
+import yaml
+
+from tests.stub_project import ROOT, make, run, set_params, starts
 
 SNAKEMAKE = ("snakemake", "--cores", "2")
 COMMIT = ("python", "-m", "crgan.engines", "commit")
@@ -40,6 +44,21 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def crgan_alone() -> dict[str, Any]:
+    """Settings that leave CR-GAN, its ablations and Direct Transfer in the matrix."""
+    matrix = yaml.safe_load((ROOT / "params.yaml").read_text())["matrix"]
+    kept = {
+        "gan": lambda cell: cell["model"] == "crgan",
+        "adapt": lambda cell: cell["method"] == "direct_transfer",
+        "visual": lambda cell: cell["model"] == "crgan",
+    }
+    settings = {
+        f"matrix.{name}": [c for c in matrix[name] if keep(c)] for name, keep in kept.items()
+    }
+    emptied = ("translators", "rendered", "handcrafted", "renderings", "selected")
+    return settings | {f"matrix.{name}": [] for name in emptied}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -48,9 +67,10 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="no long DVC runs")
+    parser.add_argument("--crgan", action="store_true", help="not the whole matrix")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = make(Path(temporary) / "project")
+        folder = make(Path(temporary) / "project", crgan_alone() if args.crgan else None)
         measure(folder, "snakemake -n, nothing built", *SNAKEMAKE, "-n")
         measure(folder, "snakemake, everything", *SNAKEMAKE)
         measure(folder, "snakemake, nothing to do", *SNAKEMAKE, repeat=3)
