@@ -187,6 +187,7 @@ def test_masks_of_some_splits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.read(rows), random_masks()[rows])
     small = shrink(random_masks()[rows], 5, 3)
     np.testing.assert_array_equal(unpack(store.packed_rows(rows, (5, 3)), 5, 3), small)
+    np.testing.assert_array_equal(store.spread(3), [0, 140, 299])  # places 0, 139.5 up, 279
     for row in (230, 249):
         with pytest.raises(UserError, match=f"row {row + 1} has no mask; these are of train, gal"):
             store.read([0, row, 299])

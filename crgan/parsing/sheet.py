@@ -62,7 +62,7 @@ def write_sheet(
         raise UserError(f"{out}: the sheet is a PNG; use a name that ends in .png")
     masks = open_masks(masks_path, manifest_path)
     dataset = open_dataset(manifest_path)
-    rows = masks.rows[np.unique(np.linspace(0, len(masks) - 1, count).round().astype(int))]
+    rows = masks.spread(count)
     sheet = mask_sheet(dataset.store[rows], masks.read(rows), columns)
     with atomic_path(out) as temporary:
         cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

@@ -144,6 +144,10 @@ class MaskStore:
     def __len__(self) -> int:
         return len(self.packed)
 
+    def spread(self, count: int) -> NDArray[np.int64]:
+        """At most `count` of `rows`, evenly spread, for looking at."""
+        return self.rows[np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))]
+
     def read(
         self, rows: Sequence[int] | NDArray[np.integer], size: tuple[int, int] | None = None
     ) -> Masks:
@@ -210,7 +214,7 @@ def open_masks(path: str | Path, manifest_path: str | Path) -> MaskStore:
             splits = tuple(json.loads(attributes["splits"]))
     except FileNotFoundError:
         raise UserError(f"{path}: no such mask file; run extract_masks first") from None
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not a mask file ({error}); run extract_masks again") from None
     height, width = int(attributes["height"]), int(attributes["width"])
     manifest = read_manifest(manifest_path)

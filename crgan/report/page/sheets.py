@@ -109,7 +109,7 @@ def masks(project: Project, album: Album) -> list[Figure]:
             continue
         packed = open_masks(path, manifest)
         data = open_dataset(manifest)
-        rows = packed.rows[np.unique(np.linspace(0, len(packed) - 1, _MASKS).round().astype(int))]
+        rows = packed.spread(_MASKS)
         sheet = mask_sheet(data.store[rows], packed.read(rows), columns=_MASKS)
         record = project.records[output]
         backend = record["params"]["masks"]["backend"]
