@@ -59,7 +59,7 @@ class Job:
         inputs: files, or folders whose files a fan-in stage reads.
         outputs: everything it writes.
         slice: Snakemake's one parameter; "" in DVC.
-        keys: DVC's parameters; () in Snakemake.
+        recipe: the file that says a stage's sources and parameters to DVC; "" in Snakemake.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Job:
     inputs: frozenset[str]
     outputs: frozenset[str]
     slice: str = ""
-    keys: tuple[str, ...] = ()
+    recipe: str = ""
     threads: int = 0
     gpu: int | None = None
 
@@ -111,16 +111,17 @@ def dvc_graph(folder: Path, profile: str) -> Graph:
     graph: Graph = {}
     with Repo(str(folder)) as repo:
         for stage in repo.index.stages:
-            if stage.name == "list_sources":  # Snakemake knows each stage's source files itself
+            if stage.name in ("preflight", "write_recipes"):  # Snakemake knows these things itself
                 continue
-            params = [dep for dep in stage.deps if getattr(dep, "params", None)]
-            files = [dep for dep in stage.deps if not getattr(dep, "params", None)]
+            assert not any(getattr(dep, "params", None) for dep in stage.deps), stage.name
+            files = {os.path.relpath(dep.fs_path, folder) for dep in stage.deps}
+            (recipe,) = {name for name in files if name.startswith("artifacts/recipes/")}
             job = Job(
                 stage.name.split("@")[0],
                 tuple(shlex.split(stage.cmd)),
-                frozenset(os.path.relpath(dep.fs_path, folder) for dep in files),
+                frozenset(files - {recipe}),
                 frozenset(os.path.relpath(out.fs_path, folder) for out in stage.outs),
-                keys=tuple(key for dep in params for key in dep.params),
+                recipe=recipe,
             )
             graph[job.outputs] = job
     return graph

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from crgan.containers import build, requirements
-from crgan.engines.sources import listings
+from crgan.engines.recipes import FOLDER, recipes
 from crgan.engines.workflow import Experiment, job_environment
 from crgan.run import images
 from crgan.run import params as parameters
@@ -117,15 +117,18 @@ def test_dvc_sees_the_image_of_each_stage_where_stages_run_in_containers(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = parameters.load()
-    on_host = listings(params)
+    on_host = recipes(params)
     lock(project, "training", "sha256:aaaa")
-    assert listings(params) == on_host
+    assert recipes(params) == on_host
     monkeypatch.setenv(images.SETTING, "podman")
-    there = listings(params)
-    assert there["evaluate.txt"] == on_host["evaluate.txt"] + "sha256:aaaa  image training\n"
-    assert there["prepare_data.txt"].endswith("  image data\n")
+    there = recipes(params)
+    evaluate = json.loads(on_host[FOLDER / "evaluate.json"])
+    image = {"name": "training", "digest": "sha256:aaaa"}
+    assert json.loads(there[FOLDER / "evaluate.json"]) == {**evaluate, "image": image}
+    prepared = json.loads(there[FOLDER / "prepare_data" / "market1501.json"])
+    assert prepared["image"]["name"] == "data"
     monkeypatch.setenv(images.SETTING, "apptainer")  # the same images by another runtime
-    assert listings(params) == there
+    assert recipes(params) == there
 
 
 def test_snakemake_takes_the_file_or_the_address_of_each_image(project: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from crgan.engines.sources import listings
+from crgan.engines.recipes import recipes
 from crgan.run import params as parameters
 from crgan.run.code import code_of
+from crgan.run.io import sha256_file
 from crgan.run.provenance import record_path
 from tests import stub_project
 from tests.graphs import Graph, Job, dvc_graph, snakemake_graphs
@@ -35,8 +36,8 @@ def dvc(project: Path) -> dict[str, Graph]:
 
 
 def is_source(name: str) -> bool:
-    """A source file (Snakemake), or the list of a stage's source files (DVC)."""
-    return name.startswith(("stages/", "crgan/", "artifacts/sources/")) or name == "weights.yaml"
+    """A source file, of which Snakemake knows and DVC is told by the recipe."""
+    return name.startswith(("stages/", "crgan/")) or name == "weights.yaml"
 
 
 def data(job: Job, graph: Graph) -> set[str]:
@@ -93,33 +94,20 @@ def test_same_names(snakemake: dict[str, Graph], dvc: dict[str, Graph], profile:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_same_source_files(
+def test_the_same_sources_and_parameters(
     project: Path, snakemake: dict[str, Graph], dvc: dict[str, Graph], profile: str
 ) -> None:
-    """Snakemake depends on each file, DVC on their list with hashes."""
-    texts = listings(parameters.load(project / "params.yaml"))
-    for outputs, job in snakemake[profile].items():
-        lists = {name for name in dvc[profile][outputs].inputs if is_source(name)}
-        assert len(lists) == 1, job.argv
-        text = texts[lists.pop().removeprefix("artifacts/sources/")]
-        listed = {line.split("  ")[1] for line in text.splitlines()}
-        assert listed == {name for name in job.inputs if is_source(name)}, job.argv
-        assert f"stages/{job.program}.py" in listed
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_same_parameters(
-    project: Path, snakemake: dict[str, Graph], dvc: dict[str, Graph], profile: str
-) -> None:
-    """Snakemake's slice holds the values of exactly the keys that DVC watches."""
+    """Snakemake depends on each source and compares the slice; DVC's recipe says just these."""
     params = parameters.override(parameters.load(project / "params.yaml"), [f"profile={profile}"])
+    texts = {path.as_posix(): text for path, text in recipes(params).items()}
     for outputs, job in snakemake[profile].items():
-        cell = {k: v for k, v in zip(job.argv, job.argv[1:], strict=False) if k.startswith("--")}
-        wildcards = {key.removeprefix("--"): value for key, value in cell.items()}
-        keys = parameters.keys_of(job.program, **{**wildcards, "profile": profile})
-        assert dvc[profile][outputs].keys == tuple(keys)
-        seen = parameters.slice_of(job.program, params, **wildcards)
-        assert json.loads(job.slice) == parameters.canonical(seen)
+        recipe = json.loads(texts[dvc[profile][outputs].recipe])
+        sources = {name: sha256_file(ROOT / name) for name in job.inputs if is_source(name)}
+        assert recipe == {"sources": sources, "params": json.loads(job.slice)}, job.argv
+        assert f"stages/{job.program}.py" in sources
+    assert {
+        job.recipe for job in dvc[profile].values()
+    } == texts.keys()  # and none that no one reads
 
 
 def test_every_job_writes_a_record_beside_each_output(snakemake: dict[str, Graph]) -> None:

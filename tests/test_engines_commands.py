@@ -135,7 +135,7 @@ def test_an_experiment_of_a_queue_is_told_where_its_data_are(
 def test_a_part_that_is_built_is_recorded(project: Path) -> None:
     snakemake(project, WEIGHTS)
     told = run(project, "python", "-m", "crgan.engines", "commit")
-    assert re.search(r"2 stages recorded in dvc\.lock, \d+ not built", told)
+    assert re.search(r"3 stages recorded in dvc\.lock, \d+ not built", told)
     starts(project)
     run(project, "dvc", "repro", "-q", "fetch_weights@lpips")
     assert starts(project) == []
@@ -145,7 +145,7 @@ def test_a_part_that_is_built_is_recorded(project: Path) -> None:
 def test_a_matrix_that_dvc_yaml_does_not_know_is_refused(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     set_params(project, {"matrix.adapt": []})
-    told = run(project, "dvc", "repro", "list_sources", check=False)
+    told = run(project, "dvc", "repro", "write_recipes", check=False)
     check = run(project, "python", "-m", "crgan.engines", "dvc-yaml", "--check", check=False)
     (project / "params.yaml").write_text(before)
     assert "python -m crgan.engines dvc-yaml" in told

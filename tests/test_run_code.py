@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crgan.engines.sources import GROUPS
+from crgan.engines.recipes import GROUPS
 from crgan.run import code
 from crgan.run.errors import UserError
 from crgan.run.params import SLICES, load

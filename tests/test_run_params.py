@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from crgan.engines.sources import GROUPS
+from crgan.engines.recipes import GROUPS
 from crgan.run import params as parameters
 from crgan.run.errors import UserError
 

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(shlex.join(command))
             return
         if environment.get(SETTING, "host") != "host" and Path(args.command[0]).name == "dvc":
-            _refresh_lists(environment)
+            _refresh_recipes(environment)
         _become(command, environment)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -231,24 +231,20 @@ def _locked(image: str) -> Mapping[str, str]:
     return dict(locked)
 
 
-def _refresh_lists(environment: Mapping[str, str]) -> None:
-    """DVC cannot see which runtime is set: make `list_sources` say it, when what it said differs.
-
-    Its lists end with the images' digests, and stages depend on them.
+def _refresh_recipes(environment: Mapping[str, str]) -> None:
+    """DVC cannot see which runtime is set: run its stage `write_recipes` when the recipes, which
+    name the images' digests and which stages depend on, say otherwise.
     """
-    from crgan.engines.sources import FOLDER, listings
+    from crgan.engines.recipes import recipes
     from crgan.run.params import load
 
-    texts = listings(load())
-    said = {name: (FOLDER / name) for name in texts}
-    if all(path.is_file() and path.read_text() == texts[name] for name, path in said.items()):
+    if all(path.is_file() and path.read_text() == text for path, text in recipes(load()).items()):
         return
     done = subprocess.run(
-        ["dvc", "repro", "--quiet", "--force", "--single-item", "list_sources"],
-        env=dict(environment),
+        ["dvc", "repro", "--quiet", "--force", "write_recipes"], env=dict(environment)
     )
     if done.returncode:
-        raise UserError("dvc could not run its stage list_sources; see its message above")
+        raise UserError("dvc could not run its stage write_recipes; see its message above")
 
 
 def _without_shims(environment: Mapping[str, str]) -> dict[str, str]:

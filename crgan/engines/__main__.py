@@ -1,7 +1,12 @@
 """Commands around the two engines.
 
 python -m crgan.engines commit       record in dvc.lock what Snakemake made, once it is judged
-python -m crgan.engines preflight    list raw data and weights that are not there yet
+python -m crgan.engines preflight    list raw data and weights that are not there yet; with --out
+                                     FILE say in FILE that nothing is missing
+python -m crgan.engines write-recipes
+                                     write artifacts/recipes anew, by which DVC knows the sources
+                                     and parameters of each stage: then `dvc status` says what a
+                                     changed parameter reaches
 python -m crgan.engines dvc-yaml     refresh the lists in dvc.yaml that are derived; with
                                      --check only say whether they are fresh
 """
@@ -10,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from crgan.run.errors import UserError
 
@@ -23,17 +29,17 @@ def main(argv: list[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("commit")
-    commands.add_parser("preflight")
-    commands.add_parser("list-sources")
+    commands.add_parser("preflight").add_argument("--out", type=Path)
+    commands.add_parser("write-recipes")
     commands.add_parser("dvc-yaml").add_argument("--check", action="store_true")
     args = parser.parse_args(argv)
     try:
         if args.command == "commit":
             _commit()
         elif args.command == "preflight":
-            _preflight()
-        elif args.command == "list-sources":
-            _list_sources()
+            _preflight(args.out)
+        elif args.command == "write-recipes":
+            _write_recipes()
         else:
             _dvc_yaml(args.check)
     except UserError as error:
@@ -48,27 +54,27 @@ def _commit() -> None:
     print(f"{recorded} stages recorded in dvc.lock, {absent} not built")
 
 
-def _preflight() -> None:
-    from crgan.engines.preflight import require
+def _preflight(out: Path | None) -> None:
+    from crgan.engines.preflight import require, write
     from crgan.run.params import load
 
-    require(load())
+    params = load()
+    # DVC runs this first of all stages, and again when data sets, weights or the profile have
+    # changed: the moment to say what the user must do before anything runs.
+    require(params)
+    if out:
+        write(params, out)
     print("nothing is missing")
 
 
-def _list_sources() -> None:
+def _write_recipes() -> None:
     from crgan.engines.dvcfile import PATH, fresh
-    from crgan.engines.preflight import require
-    from crgan.engines.sources import write
+    from crgan.engines.recipes import write
     from crgan.run.params import load
 
-    # DVC runs this first of all stages, and again when the matrix or the profile has changed: the
-    # moment to say what the user must do before anything runs.
     if PATH.read_text() != fresh():
         raise UserError(f"{PATH} is older than the matrix; run python -m crgan.engines dvc-yaml")
-    params = load()
-    require(params)
-    write(params)
+    write(load())
 
 
 def _dvc_yaml(check: bool) -> None:

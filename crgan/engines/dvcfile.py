@@ -1,4 +1,4 @@
-"""The parts of dvc.yaml that follow from the sources: params and fan-in lists.
+"""The parts of dvc.yaml that follow from the sources: recipes and fan-in lists.
 
 DVC can expand a matrix but not call Python, so what Snakemake asks `Experiment` for has to stand
 in dvc.yaml. This module writes it there and leaves the rest, comments included, as people wrote it.
@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
-from crgan.engines.sources import FOLDER
+from crgan.engines.recipes import FOLDER, axes_of, recipe_path
 from crgan.engines.workflow import (
     claim_arguments,
     direction_cells,
@@ -27,7 +27,7 @@ from crgan.engines.workflow import (
 )
 from crgan.report.claims import PATH as CLAIMS
 from crgan.report.printed import TABLES, printed_inputs, ranked_tables
-from crgan.run.params import DEFAULT, keys_of, load
+from crgan.run.params import DEFAULT, load
 
 PATH = Path("dvc.yaml")
 _PROFILE = "${profile}"
@@ -78,13 +78,15 @@ def fresh(path: Path = PATH) -> str:
 
 
 def _fill(stage: CommentedMap) -> None:
-    """Parameters of a stage, by the program its command runs."""
+    """The recipe of a stage, by the program its command runs: its last dependency."""
     program = re.match(r"python -m stages\.(\w+)", stage["cmd"])
     if program is None:
-        return  # list_sources, a command of this room
+        return  # preflight and write_recipes, commands of this room
     item = "item.cell" if "cell" in stage.get("matrix", {}) else "item"
-    cell = {axis: f"${{{item}.{axis}}}" for axis in ("method", "model", "dataset", "role")}
-    stage["params"] = _sequence(keys_of(program[1], profile=_PROFILE, **cell))
+    method = "--model" in stage["cmd"]
+    cell = {axis: f"${{{item}.{axis}}}" for axis in axes_of(program[1], method=method)}
+    deps = [dep for dep in stage["deps"] or [] if not dep.startswith(f"{FOLDER}/")]
+    stage["deps"] = _sequence([*deps, recipe_path(program[1], cell, method=method).as_posix()])
 
 
 def _fill_draw_datasets(stage: CommentedMap, datasets: list[str]) -> None:
@@ -95,7 +97,7 @@ def _fill_draw_datasets(stage: CommentedMap, datasets: list[str]) -> None:
         "--out results/figure5.png",
     )  # fmt: skip
     images = [f"{folder}/images.npy" for folder in folders]
-    stage["deps"] = _sequence([*manifests, *images, _listing("draw_datasets")])
+    stage["deps"] = _sequence([*manifests, *images, _own("draw_datasets")])
 
 
 def _table_stage(table: int, params: dict[str, Any]) -> CommentedMap:
@@ -109,8 +111,7 @@ def _table_stage(table: int, params: dict[str, Any]) -> CommentedMap:
     return CommentedMap(
         desc=f"Table {table}, measured beside printed",
         cmd=command,
-        deps=_sequence([*printed, *scores.split()[1:], _listing("make_table")]),
-        params=_sequence(keys_of("make_table")),
+        deps=_sequence([*printed, *scores.split()[1:], _own("make_table")]),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
 
@@ -137,8 +138,7 @@ def _methods_stage(source: str, target: str, params: dict[str, Any]) -> Commente
     return CommentedMap(
         desc=f"Figure 7, {source} to {target}",
         cmd=command,
-        deps=_sequence([*data.values(), *images, *gans, _listing("draw_methods")]),
-        params=_sequence(keys_of("draw_methods", profile=_PROFILE)),
+        deps=_sequence([*data.values(), *images, *gans, _own("draw_methods")]),
         outs=_sequence([f"{out}.png", f"{out}.prov.json"]),
     )
 
@@ -174,8 +174,7 @@ def _cmc_stage(table: int, params: dict[str, Any]) -> CommentedMap:
             f"python -m stages.tabulate_cmc --table {table} --printed {' '.join(printed)}",
             queries, f"--out {_cmc_file(table)}",
         ),
-        deps=_sequence([*printed, *queries.split()[1:], _listing("tabulate_cmc")]),
-        params=_sequence(keys_of("tabulate_cmc")),
+        deps=_sequence([*printed, *queries.split()[1:], _own("tabulate_cmc")]),
         outs=_sequence([_cmc_file(table), f"results/table{table}.cmc.prov.json"]),
     )  # fmt: skip
 
@@ -204,8 +203,7 @@ def _readable_stage(
     return CommentedMap(
         desc=desc,
         cmd=_folded(*command, f"--out {out}.csv --readable {out}.md"),
-        deps=_sequence([*files, *folders, _listing(program)]),
-        params=_sequence(keys_of(program)),
+        deps=_sequence([*files, *folders, _own(program)]),
         outs=_sequence([f"{out}.csv", f"{out}.md", f"{out}.prov.json"]),
     )
 
@@ -227,8 +225,9 @@ def _plots(matrix: dict[str, Any]) -> CommentedSeq:
     return plots
 
 
-def _listing(program: str) -> str:
-    return (FOLDER / f"{program}.txt").as_posix()
+def _own(program: str) -> str:
+    """The recipe of a stage that has one for all its cells."""
+    return recipe_path(program, {}).as_posix()
 
 
 def _folded(*lines: str) -> FoldedScalarString:

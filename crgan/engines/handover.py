@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from crgan.engines import sources
+from crgan.engines import preflight, recipes
 from crgan.run.errors import UserError
 from crgan.run.hashes import Hashes
 from crgan.run.params import load
 from crgan.run.progress import Bar
 from crgan.run.provenance import SUFFIX, Judge
+
+_FIRST = (preflight.SAID, recipes.FOLDER)  # written here, by no stage of the pipeline's own
 
 
 def commit() -> tuple[int, int]:
@@ -28,7 +30,8 @@ def commit() -> tuple[int, int]:
     from dvc.repo import Repo, lock_repo
 
     params = load()
-    sources.write(params)
+    preflight.write(params)
+    recipes.write(params)
     judge = Judge(params, hashes=Hashes())
     ready, absent = [], 0
     with Repo() as repo, lock_repo(repo):
@@ -45,7 +48,7 @@ def commit() -> tuple[int, int]:
                     f"{name}: {reason}. Nothing was recorded; run snakemake first, and give it "
                     "the parameters of params.yaml (no --config)"
                 )
-        if len(ready) == 1:  # list_sources is always ready
+        if len(ready) == len(_FIRST):  # these are always ready
             raise UserError("nothing is built with the parameters of params.yaml; run snakemake")
         _record(ready)
     judge.save()
@@ -66,6 +69,6 @@ def _record(stages: list[Any]) -> None:
 
 
 def _outputs(stage: Any) -> list[str]:
-    """A stage's outputs, but the records (the judge reads them) and the lists of sources."""
+    """A stage's outputs, but the records (the judge reads them) and what this room writes."""
     names = [os.path.relpath(out.fs_path) for out in stage.outs]
-    return [n for n in names if not n.endswith(SUFFIX) and Path(n) != sources.FOLDER]
+    return [n for n in names if not n.endswith(SUFFIX) and Path(n) not in _FIRST]

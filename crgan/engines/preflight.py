@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from crgan.run.errors import UserError
+from crgan.run.io import atomic_path
 
+SAID = Path("artifacts/preflight.txt")
 NO_FILE = ("none", "random")  # explicit choices in place of weights
 
 
@@ -60,6 +62,13 @@ def require(
             "To do without a data set, take it and its cells out of `matrix` in params.yaml, or "
             f"ask snakemake for a table that does not need it.{_of_a_queue()}"
         )
+
+
+def write(params: Mapping[str, Any], path: Path = SAID) -> None:
+    """Write down what `require` found to be there: the first output of DVC's graph."""
+    names = ", ".join(params["matrix"]["datasets"])
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"profile {params['profile']}: nothing is missing of {names}\n")
 
 
 def _of_a_queue() -> str:

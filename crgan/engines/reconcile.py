@@ -21,6 +21,7 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,16 @@ def _present(outputs: Iterable[str], record: Path) -> tuple[str, ...]:
 
 def _inputs(record: dict[str, Any]) -> tuple[str, ...]:
     try:
-        code = code_of(record["stage"], record["cell"].get("model"))
-        return (*record["inputs"], *(os.path.relpath(ROOT / name) for name in code))
+        code = _sources(record["stage"], record["cell"].get("model"), os.getcwd())
+        return (*record["inputs"], *code)
     except (UserError, KeyError, TypeError, AttributeError):
         return ()  # of a method that is no more, or damaged: it will be judged stale
+
+
+@cache
+def _sources(stage: str, model: str | None, here: str) -> tuple[str, ...]:
+    """The source files behind a cell as Snakemake names them; many records ask for the same."""
+    return tuple(os.path.relpath(ROOT / name, here) for name in code_of(stage, model))
 
 
 def _in_order(jobs: list[_Job]) -> list[_Job]:

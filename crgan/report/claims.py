@@ -19,6 +19,7 @@ from crgan.report.cells import MatrixCell, scored_cells
 from crgan.report.printed import BASELINE_TABLE, DATA_ROW, FOLDER, TABLES, Row, cell_of, table_rows
 from crgan.report.renderings import JUDGED
 from crgan.run.errors import UserError
+from crgan.run.params import parse
 
 PATH = FOLDER / "claims.yaml"
 RENDERINGS = "renderings"
@@ -112,7 +113,7 @@ def load_claims(path: str | Path = PATH) -> Claims:
         UserError: naming the file, the claim and the key, where one is missing, unknown or twice.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        document = parse(Path(path).read_text(encoding="utf-8"))
         if not isinstance(document, dict) or set(document) != {"claims", "unmeasured"}:
             raise UserError(f"{path}: two lists are needed, `claims` and `unmeasured`")
         measured = [_claim(entry, path) for entry in document["claims"]]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -101,7 +102,17 @@ def imported_modules(name: str) -> tuple[str, ...]:
         raise UserError(
             f"{name}: no such file; a stage or a model in params.yaml's matrix is named after it"
         ) from None
-    return tuple(module for node in ast.walk(tree) for module in _modules(node, name))
+    return tuple(module for node in _statements(tree) for module in _modules(node, name))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node. Imports are statements, and looking for them among expressions
+    too (`ast.walk`) takes as long as parsing.
+    """
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, field, ()):
+            yield inner
+            yield from _statements(inner)
 
 
 def _modules(node: ast.AST, importer: str) -> list[str]:
@@ -115,14 +126,15 @@ def _modules(node: ast.AST, importer: str) -> list[str]:
     return [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
 
 
-def project_files(module: str) -> list[str]:
+@cache
+def project_files(module: str) -> tuple[str, ...]:
     """The file of a project module, and the `__init__` files on the way to it that say anything."""
     parts = module.split(".")
     if parts[0] not in ("crgan", "stages"):
-        return []
+        return ()
     inits = ["/".join(parts[:i]) + "/__init__.py" for i in range(1, len(parts) + 1)]
     files = [f for f in inits if (ROOT / f).is_file() and not _is_silent(f)]
-    return [*files, *([f] if (ROOT / (f := "/".join(parts) + ".py")).is_file() else [])]
+    return (*files, *([f] if (ROOT / (f := "/".join(parts) + ".py")).is_file() else []))
 
 
 @cache

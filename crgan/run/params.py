@@ -96,7 +96,11 @@ def load(path: str | Path | None = None) -> dict[str, Any]:
     return params
 
 
-class _Loader(yaml.SafeLoader):
+# PyYAML's wheels bring libyaml, which reads eight times as fast; a build without it lacks the name.
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Safe):
     """YAML as DVC reads it (1.2): `1e-4` is a number, and only true and false are booleans."""
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crgan.run.errors import UserError
 from crgan.run.io import (
     atomic_path,
@@ -22,6 +20,7 @@ from crgan.run.io import (
     sha256_bytes,
     sha256_file,
 )
+from crgan.run.params import parse
 from crgan.run.weight_sources import download_archive, download_url, read_member
 
 REGISTRY = Path(__file__).parents[2] / "weights.yaml"
@@ -86,7 +85,7 @@ def load_registry(path: str | Path = REGISTRY) -> dict[str, Weight]:
         UserError: an unknown or missing key, naming the entry.
     """
     try:
-        entries = yaml.safe_load(Path(path).read_text())
+        entries = parse(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; restore it from the repository") from None
     return {name: _weight(name, entry, path) for name, entry in entries.items()}
