@@ -9,6 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,11 @@ class Experiment:
 
     def claim_results(self, kind: str, pattern: str) -> list[str]:
         """For `weigh_claims`, the files of one kind that the claims compare."""
-        return self.cells(pattern, claimed_cells(self.params)[kind])
+        return self.cells(pattern, self._claimed[kind])
+
+    @cached_property
+    def _claimed(self) -> dict[str, list[Cell]]:
+        return claimed_cells(self.params)
 
     def claim_folders(self) -> str:
         """For `weigh_claims`, the same as arguments."""
