@@ -44,8 +44,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    for cached in (code._closure, code._imports, code.imported_modules, code._is_silent):
-        cached.cache_clear()
+    for name in ("_closure", "_imports", "_is_silent", "imported_modules", "project_files"):
+        getattr(code, name).cache_clear()
 
 
 def test_imports_are_followed_at_any_depth_but_not_into_run(project: Path) -> None:
@@ -58,6 +58,18 @@ def test_a_cell_depends_on_its_own_method_only(project: Path) -> None:
     added = ["crgan/gan/spgan.py", "crgan/nets/cycle.py"]
     assert code.code_of("train_gan", "spgan") == sorted([*COMMON, *added])
     assert code.code_of("evaluate", "spgan") == code.code_of("evaluate")
+
+
+def test_an_import_is_found_in_every_kind_of_statement(project: Path) -> None:
+    (project / "stages/evaluate.py").write_text(
+        "try:\n import a\nexcept E:\n import b\nelse:\n import c\nfinally:\n import d\n"
+        "for x in y:\n import e\nelse:\n import f\n"
+        "while x:\n import g\nif x:\n import h\nelif y:\n import i\nelse:\n import j\n"
+        "with x:\n import k\nclass C:\n async def m(self):\n  import l\n"
+        "match x:\n case 1:\n  import m\n"
+        "def d(f=lambda: 1):\n return 'import no'\n"
+    )
+    assert sorted(code.imported_modules("stages/evaluate.py")) == list("abcdefghijklm")
 
 
 def test_digest_changes_with_content_and_with_names(project: Path) -> None:
