@@ -59,3 +59,14 @@ def test_the_recipe_of_a_cell_that_is_no_more_goes(params: dict[str, Any]) -> No
     write(params)
     assert not (FOLDER / "adapt/mmfa/mmfa.json").exists()
     assert (FOLDER / "adapt/pul/pul.json").exists()
+
+
+def test_dvc_watches_every_parameter_that_a_recipe_can_show(params: dict[str, Any]) -> None:
+    stage = parameters.parse((ROOT / "dvc.yaml").read_text())["stages"]["write_recipes"]
+    watched = [key.replace("${profile}", params["profile"]) for key in stage["params"]]
+    assert {key for key in watched if "." not in key} == params.keys() - {"profiles"}
+    assert [key for key in watched if "." in key] == ["profiles.demo"]
+    other = copy.deepcopy(params)
+    for profile in ("paper", "smoke"):
+        other["profiles"][profile] = {}
+    assert recipes(other) == recipes(params)

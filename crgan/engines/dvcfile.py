@@ -54,6 +54,7 @@ def fresh(path: Path = PATH) -> str:
     stages = document["stages"]
     for name in [n for n in stages if n.startswith(_DERIVED)]:
         del stages[name]
+    stages["write_recipes"]["params"] = _sequence(_sections(params))
     _fill_draw_datasets(stages["draw_datasets"], params["matrix"]["datasets"])
     for stage in stages.values():
         _fill(stage)
@@ -87,6 +88,11 @@ def _fill(stage: CommentedMap) -> None:
     cell = {axis: f"${{{item}.{axis}}}" for axis in axes_of(program[1], method=method)}
     deps = [dep for dep in stage["deps"] or [] if not dep.startswith(f"{FOLDER}/")]
     stage["deps"] = _sequence([*deps, recipe_path(program[1], cell, method=method).as_posix()])
+
+
+def _sections(params: dict[str, Any]) -> list[str]:
+    """All parameters but other profiles', which no recipe can show."""
+    return [*(name for name in params if name != "profiles"), f"profiles.{_PROFILE}"]
 
 
 def _fill_draw_datasets(stage: CommentedMap, datasets: list[str]) -> None:
