@@ -1,7 +1,7 @@
 """What the two engines themselves cost, with stages of milliseconds.
 
     python -m benchmarks.engines            # whole matrix; DVC then runs stages for long
-    python -m benchmarks.engines --quick    # without that: six minutes on a slow machine
+    python -m benchmarks.engines --quick    # without that: five minutes on a slow machine
     python -m benchmarks.engines --crgan    # only CR-GAN, its ablations and Direct Transfer
 
 The limits are for a run with nothing to do: 5 s for `snakemake`, 10 s for `dvc repro`. Beside each

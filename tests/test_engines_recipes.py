@@ -30,7 +30,7 @@ def test_a_recipe_is_named_by_what_its_stage_reads_of_the_cell() -> None:
     cell = {"model": "crgan", "method": "wo_camera_loss", "source": "market1501"}
     assert recipe_path("train_gan", cell) == FOLDER / "train_gan/crgan/wo_camera_loss.json"
     assert recipe_path("finetune", cell) == FOLDER / "finetune/crgan.json"
-    assert recipe_path("finetune", {}, method=False) == FOLDER / "finetune.json"
+    assert recipe_path("finetune", {}, with_model=False) == FOLDER / "finetune.json"
 
 
 def test_a_recipe_holds_the_values_the_stage_sees(params: dict[str, Any]) -> None:
@@ -59,6 +59,11 @@ def test_the_recipe_of_a_cell_that_is_no_more_goes(params: dict[str, Any]) -> No
     write(params)
     assert not (FOLDER / "adapt/mmfa/mmfa.json").exists()
     assert (FOLDER / "adapt/pul/pul.json").exists()
+
+
+def test_a_stored_set_is_trained_on_without_any_gan_of_its_own(params: dict[str, Any]) -> None:
+    params["matrix"]["gan"] = []
+    assert FOLDER / "finetune.json" in recipes(params)  # of the stage finetune_set
 
 
 def test_dvc_watches_every_parameter_that_a_recipe_can_show(params: dict[str, Any]) -> None:

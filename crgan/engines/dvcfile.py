@@ -84,10 +84,12 @@ def _fill(stage: CommentedMap) -> None:
     if program is None:
         return  # preflight and write_recipes, commands of this room
     item = "item.cell" if "cell" in stage.get("matrix", {}) else "item"
-    method = "--model" in stage["cmd"]
-    cell = {axis: f"${{{item}.{axis}}}" for axis in axes_of(program[1], method=method)}
+    with_model = "--model" in stage["cmd"]
+    cell = {axis: f"${{{item}.{axis}}}" for axis in axes_of(program[1], with_model=with_model)}
     deps = [dep for dep in stage["deps"] or [] if not dep.startswith(f"{FOLDER}/")]
-    stage["deps"] = _sequence([*deps, recipe_path(program[1], cell, method=method).as_posix()])
+    stage["deps"] = _sequence(
+        [*deps, recipe_path(program[1], cell, with_model=with_model).as_posix()]
+    )
 
 
 def _sections(params: dict[str, Any]) -> list[str]:

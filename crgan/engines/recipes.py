@@ -14,7 +14,7 @@ Where stages run in containers (CRGAN_RUNTIME), a stage's recipe names its image
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -37,25 +37,25 @@ GROUPS = {
     "measure_images": "visual",
     "judge_images": "visual",
 }
-WITHOUT_METHOD = ("finetune",)  # on a stored set it loads no method
+WITHOUT_MODEL = ("finetune",)  # on a stored set it loads no method's file
 _AXES = ("dataset", "role", "model", "method")
 
 
-def axes_of(stage: str, *, method: bool = True) -> list[str]:
+def axes_of(stage: str, *, with_model: bool = True) -> list[str]:
     """The axes of a cell that its recipe depends on, in the order of `recipe_path`.
 
     Args:
-        method: whether it loads a method's file; False for the cells of `WITHOUT_METHOD`.
+        with_model: False for a cell of `WITHOUT_MODEL` that loads no method's file.
     """
     fields = {name for key in SLICES[stage] for _, name, _, _ in Formatter().parse(key)}
-    if method and stage in METHOD_FOLDER and stage not in FIXED_MODEL:
+    if with_model and stage in METHOD_FOLDER and stage not in FIXED_MODEL:
         fields.add("model")
     return [axis for axis in _AXES if axis in fields]
 
 
-def recipe_path(stage: str, cell: Mapping[str, str], *, method: bool = True) -> Path:
+def recipe_path(stage: str, cell: Mapping[str, str], *, with_model: bool = True) -> Path:
     """The recipe of a cell (in dvc.yaml, of `${item.model}` and its like)."""
-    parts = [stage, *(cell[axis] for axis in axes_of(stage, method=method))]
+    parts = [stage, *(cell[axis] for axis in axes_of(stage, with_model=with_model))]
     return FOLDER.joinpath(*parts[:-1], f"{parts[-1]}.json")
 
 
@@ -64,12 +64,12 @@ def recipes(params: Mapping[str, Any]) -> dict[Path, str]:
     hash_of = cache(lambda name: sha256_file(ROOT / name))  # most sources stand in many recipes
     found = {}
     for stage in SLICES:
-        for method in (True, False) if stage in WITHOUT_METHOD else (True,):
-            axes = axes_of(stage, method=method)
+        for with_model in (True, False) if stage in WITHOUT_MODEL else (True,):
+            axes = axes_of(stage, with_model=with_model)
             for cell in _cells(stage, axes, params):
                 sources = {name: hash_of(name) for name in code_of(stage, cell.get("model"))}
                 text = _recipe(stage, cell, params, sources)
-                found[recipe_path(stage, cell, method=method)] = text
+                found[recipe_path(stage, cell, with_model=with_model)] = text
     return found
 
 
@@ -85,16 +85,16 @@ def write(params: Mapping[str, Any]) -> None:
                 temporary.write_text(text)
 
 
-def _cells(stage: str, axes: Iterable[str], params: Mapping[str, Any]) -> list[dict[str, str]]:
+def _cells(stage: str, axes: list[str], params: Mapping[str, Any]) -> list[dict[str, str]]:
     matrix = params["matrix"]
+    if not axes:  # one recipe, whatever stands in the matrix
+        return [{}]
     if "dataset" in axes:
         rows = [{"dataset": name} for name in matrix["datasets"]]
     elif "role" in axes:
         rows = [{"role": role} for role in params["profiles"][params["profile"]]["weights"]]
-    elif stage in GROUPS:
-        rows = matrix[GROUPS[stage]]
     else:
-        rows = [{}]
+        rows = matrix[GROUPS[stage]]
     cells = {tuple(row[axis] for axis in axes) for row in rows}
     return [dict(zip(axes, values, strict=True)) for values in sorted(cells)]
 
