@@ -28,10 +28,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from crgan.common.errors import UserError
 from crgan.handcrafted import bow
 from crgan.handcrafted.colour_names import TERMS, load_matlab, load_table, own_table
-from crgan.run.errors import UserError
-from crgan.run.params import load
+from crgan.pipeline.params import load
 
 PAIRS = {"maxK_knn": "nearest", "k_knn": "nearest", "step": "cell", "cellW": "cell",
          "cellH": "cell", "ystep": "strip", "striplength": "strip", "sigma": "sigma"}  # fmt: skip

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.capacity_work import ANY_JOB_SECONDS, Count, Counts, Work
-from crgan.run import params as parameters
+from crgan.pipeline import params as parameters
 
 _AXES = ("method", "model", "source", "target", "a", "b", "dataset", "gan", "features")
 

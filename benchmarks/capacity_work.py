@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.capacity_shares import HELD, MASKS_A_SECOND, SHARES, THREAD_FLOPS
+from crgan.common.settings import settings_from
 from crgan.data.counts import PUBLISHED
 from crgan.data.store import Split
 from crgan.gan import crgan, cyclegan, m2mgan, ptgan, spgan, stargan
@@ -29,8 +30,7 @@ from crgan.gan.base import Task
 from crgan.gan.pairs import Pairs
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import ReidNet
-from crgan.run.params import slice_of
-from crgan.run.settings import settings_from
+from crgan.pipeline.params import slice_of
 
 DESCRIBED_A_SECOND = 680.0  # LOMO, one thread; BoW is near
 UMDL_SECONDS = 540.0

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.rounds import Timing, compare
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.gan.base import Task
 from crgan.gan.cyclegan import Options, Training
 from crgan.gan.pairs import PairBatches, Pairs
-from crgan.run import params as parameters
-from crgan.run.settings import settings_from
+from crgan.pipeline import params as parameters
 
 
 def unit(conv: nn.Module, channels: int) -> list[nn.Module]:

@@ -22,7 +22,7 @@ import yaml
 from tests.stub_project import ROOT, make, run, set_params, starts
 
 SNAKEMAKE = ("snakemake", "--cores", "2")
-COMMIT = ("python", "-m", "crgan.engines", "commit")
+COMMIT = ("python", "-m", "crgan.pipeline", "commit")
 LIMITS = {"snakemake, nothing to do": 5.0, "dvc repro, nothing to do": 10.0}
 
 

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from crgan.common.errors import UserError
 from crgan.data.store import open_dataset
 from crgan.metrics.fid import LAYERS, FidNet, load_inception
 from crgan.metrics.frechet import Moments, frechet_distance
 from crgan.metrics.measurement import Images, WeightsFrom, checked_images, to_float
-from crgan.run.errors import UserError
-from crgan.run.weights import ROOT, weights_path
+from crgan.weights.registry import ROOT, weights_path
 
 PRINTED = 0.330
 _BATCH = 16

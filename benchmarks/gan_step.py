@@ -26,6 +26,7 @@ from torch import Tensor
 
 from benchmarks.cyclegan_step import Plain, gflop
 from benchmarks.rounds import compare
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.gan import cyclegan, losses
 from crgan.gan.base import Classifier, Task
@@ -33,9 +34,8 @@ from crgan.gan.crgan import Options, Training, Weights
 from crgan.gan.pairs import PairBatches
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import ReidNet
-from crgan.run import params as parameters
-from crgan.run.precision import PLAIN, Compute
-from crgan.run.settings import settings_from
+from crgan.pipeline import params as parameters
+from crgan.train.precision import PLAIN, Compute
 
 
 def take_apart(training: Training, batches: PairBatches) -> dict[str, float]:

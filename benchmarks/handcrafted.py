@@ -20,11 +20,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.rounds import Timing, compare
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.handcrafted import bow, lomo
 from crgan.handcrafted.colour_names import own_table
-from crgan.run.params import load
-from crgan.run.settings import settings_from
+from crgan.pipeline.params import load
 
 
 def pictures(count: int, height: int, width: int) -> np.ndarray:

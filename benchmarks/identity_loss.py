@@ -33,17 +33,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.io import load_torch
 from crgan.data.store import Split, open_dataset
 from crgan.gan import crgan
 from crgan.gan.base import Classifier, Task, open_task
 from crgan.gan.pairs import pictures
+from crgan.pipeline import params as parameters
+from crgan.pipeline.stage import seed_everything
 from crgan.reid.evaluate import protocol_from, query_and_gallery, score
 from crgan.reid.finetune import FineTuning, finetune
 from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
-from crgan.run import params as parameters
-from crgan.run.io import load_torch
-from crgan.run.stage import seed_everything
 
 JUDGES = ("recorded", "shaken", "none")
 COPIES = 3  # shaken copies of each picture, beside the picture itself

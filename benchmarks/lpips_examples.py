@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
+from crgan.common.io import sha256_file
 from crgan.metrics.lpips_distance import load_lpips, paired
-from crgan.run.errors import UserError
-from crgan.run.io import sha256_file
-from crgan.run.weights import ROOT, weights_path
+from crgan.weights.registry import ROOT, weights_path
 
 REFERENCE = "ex_ref"
 PUBLISHED = {"ex_p0": 0.722, "ex_p1": 0.138}  # README of the package's repository

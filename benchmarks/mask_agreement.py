@@ -24,18 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rounds import Timing, compare
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 from crgan.data.integrity import resize
-from crgan.parsing.backend import Batch, MaskBackend, Resources, make_backend
-from crgan.parsing.iou import intersection_over_union, summary
-from crgan.parsing.sheet import overlay
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
-from crgan.run.weights import ROOT, missing, weights_path
+from crgan.looks.masks import overlay
+from crgan.masks.backend import Batch, MaskBackend, Resources, make_backend
+from crgan.masks.iou import intersection_over_union, summary
+from crgan.weights.registry import ROOT, missing, weights_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 SIDES = {"mediapipe_pose_full": "pose, full", "mediapipe_pose_heavy": "pose, heavy"}
 SCALE = 30_000  # crops of the three training and test sets are of this order
-_BATCH = 64  # as `crgan.parsing.extract`
+_BATCH = 64  # as `crgan.masks.extract`
 
 Masks = NDArray[np.bool_]
 

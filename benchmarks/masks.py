@@ -21,9 +21,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.io import sha256_bytes, sha256_file
 from crgan.data.manifest import Manifest, write_manifest
-from crgan.parsing.store import open_masks, write_masks
-from crgan.run.io import sha256_bytes, sha256_file
+from crgan.masks.store import open_masks, write_masks
 
 H, W = 128, 64
 BATCH = 64

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from benchmarks.gan_step import set_up
 from benchmarks.rounds import compare, table
 from crgan.nets.reid import ReidNet
-from crgan.run.precision import PLAIN, Compute, descend
+from crgan.train.precision import PLAIN, Compute, descend
 
 WAYS = {
     "float32": PLAIN,

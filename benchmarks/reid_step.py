@@ -26,7 +26,7 @@ from benchmarks.rounds import Timing, compare, table
 from crgan.data.batches import TrainBatches, in_order
 from crgan.nets.reid import ReidNet
 from crgan.reid.features import extract, local_max_pool
-from crgan.reid.training import Recipe, train
+from crgan.train.classifier import Recipe, train
 
 CLASSES = 751
 

@@ -22,6 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.rounds import compare
+from crgan.common.settings import settings_from
 from crgan.handcrafted import lomo
 from crgan.handcrafted.umdl import Options, neighbour_graph
 from crgan.handcrafted.umdl_dictionaries import (
@@ -31,8 +32,7 @@ from crgan.handcrafted.umdl_dictionaries import (
     random_dictionaries,
     zero_codes,
 )
-from crgan.run.params import load
-from crgan.run.settings import settings_from
+from crgan.pipeline.params import load
 
 # training pictures, persons and cameras as published
 SETS = {"market1501": (12_936, 751, 6), "dukemtmc": (16_522, 702, 8)}

@@ -1,8 +1,8 @@
 """The stages' command lines: `python -m stages.<name>`.
 
-Before such a command imports anything more, a warm process may take it over; see `crgan.run.warm`.
+A warm process may take such a command over before it imports more: `crgan.pipeline.warm`.
 """
 
-from crgan.run.warm import hand_over
+from crgan.pipeline.warm import hand_over
 
 hand_over()

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("adapt", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

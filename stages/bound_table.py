@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 
+from crgan.common.io import atomic_path
+from crgan.common.settings import settings_from
 from crgan.metrics.bootstrap import Settings
-from crgan.report.intervals import bound, markdown, write_csv
-from crgan.report.measured import read_measured
-from crgan.report.printed import table_rows
-from crgan.run.io import atomic_path
-from crgan.run.settings import settings_from
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.tables.intervals import bound, markdown, write_csv
+from crgan.tables.measured import read_measured
+from crgan.tables.printed import table_rows
 
 parser = StageParser("bound_table", __doc__)
 parser.cell("--table", type=int, choices=range(1, 8), help="which table")

@@ -13,9 +13,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from crgan.run import params as parameters
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path, load_torch
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path, load_torch
+from crgan.pipeline import params as parameters
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -37,10 +37,10 @@ def arguments() -> argparse.ArgumentParser:
 def calibrate(args: argparse.Namespace) -> None:
     """Open, train, score and write."""
     from crgan.data.store import open_dataset
+    from crgan.pipeline.stage import seed_everything
     from crgan.reid import calibrate as library
     from crgan.reid.evaluate import protocol_from
     from crgan.reid.pretrain import id_recipe, start_from
-    from crgan.run.stage import seed_everything
 
     params = parameters.load()
     profile = params["profile"]

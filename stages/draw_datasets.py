@@ -10,10 +10,10 @@ import argparse
 import numpy as np
 
 from crgan.data.store import open_dataset
-from crgan.report.figures import Examples, draw_datasets
-from crgan.report.names import picture_label, picture_note
-from crgan.report.picks import pick_people
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.looks.figures import Examples, draw_datasets
+from crgan.looks.picks import pick_people
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.tables.names import picture_label, picture_note
 
 parser = StageParser("draw_datasets", __doc__)
 parser.input("--manifests", nargs="+", beside=("images.npy",), help="in the order of drawing")

@@ -20,14 +20,14 @@ import argparse
 
 import numpy as np
 
+from crgan.common.errors import UserError
+from crgan.common.io import load_torch
 from crgan.gan.base import load_method, open_task, towards
-from crgan.report.figures import draw_methods
-from crgan.report.names import dataset_label, picture_note
-from crgan.report.picks import different_first
-from crgan.report.rendering import method_pictures
-from crgan.run.errors import UserError
-from crgan.run.io import load_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.looks.figures import draw_methods
+from crgan.looks.generators import method_pictures
+from crgan.looks.picks import different_first
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.tables.names import dataset_label, picture_note
 
 parser = StageParser("draw_methods", __doc__)
 parser.cell("--source", help="source data set")

@@ -6,15 +6,15 @@ import argparse
 
 import numpy as np
 
+from crgan.common.io import load_torch
 from crgan.data.store import open_dataset
+from crgan.looks.picks import pick_queries
+from crgan.looks.rank_lists import draw_rank_lists, list_found
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 from crgan.reid.evaluate import query_and_gallery
 from crgan.reid.features import extract
 from crgan.reid.model_file import build_reid
-from crgan.report.names import dataset_label, picture_note
-from crgan.report.picks import pick_queries
-from crgan.report.rank_lists import draw_rank_lists, list_found
-from crgan.run.io import load_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.tables.names import dataset_label, picture_note
 
 parser = StageParser("draw_rank_lists", __doc__)
 parser.cell("--method", help="key of `methods` in params.yaml")

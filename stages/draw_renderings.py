@@ -9,14 +9,14 @@ import argparse
 
 import numpy as np
 
+from crgan.common.io import load_torch
 from crgan.gan.base import open_task
 from crgan.gan.crgan import load_generator
-from crgan.report.figures import draw_columns, draw_renderings
-from crgan.report.names import dataset_label, picture_note
-from crgan.report.picks import pick_pairs
-from crgan.report.rendering import part_columns, render_grid
-from crgan.run.io import load_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.looks.figures import draw_columns, draw_renderings
+from crgan.looks.generators import part_columns, render_grid
+from crgan.looks.picks import pick_pairs
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.tables.names import dataset_label, picture_note
 
 parser = StageParser("draw_renderings", __doc__)
 parser.cell("--source", help="source data set")

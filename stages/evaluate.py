@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.errors import UserError
-from crgan.run.io import load_torch, save_arrays, write_json
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.errors import UserError
+from crgan.common.io import load_torch, save_arrays, write_json
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("evaluate", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crgan.parsing.backend import Resources, make_backend
-from crgan.parsing.extract import extract_masks
-from crgan.run.io import load_torch
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.common.io import load_torch
+from crgan.masks.backend import Resources, make_backend
+from crgan.masks.extract import extract_masks
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("extract_masks", __doc__)
 parser.cell("--dataset", help="whose images")

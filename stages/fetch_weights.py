@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from crgan.run.errors import UserError
-from crgan.run.io import load_torch, save_torch, sha256_file
-from crgan.run.stage import Run, StageParser, run_stage
-from crgan.run.weights import ROOT, fetch, load_registry, missing
+from crgan.common.errors import UserError
+from crgan.common.io import load_torch, save_torch, sha256_file
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.weights.registry import ROOT, fetch, load_registry, missing
 
 parser = StageParser("fetch_weights", __doc__)
 parser.cell("--role", help="what the weights are for: backbone, parsing, lpips, inception")

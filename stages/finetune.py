@@ -27,9 +27,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from crgan.run.errors import UserError
-from crgan.run.io import load_torch, save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.errors import UserError
+from crgan.common.io import load_torch, save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 if TYPE_CHECKING:
     from crgan.data.store import Split
@@ -55,8 +55,8 @@ parser.output("--history", help="loss, rate and training accuracy, CSV")
 def body(args: argparse.Namespace, run: Run) -> None:
     """Fine-tune and write."""
     from crgan.reid.finetune import FineTuning, finetune
-    from crgan.reid.training import write_history
-    from crgan.run.precision import Compute
+    from crgan.train.classifier import write_history
+    from crgan.train.precision import Compute
 
     seed_everything(run.seed, run.threads)
     compute = Compute.of(run.params["run"], run.device)

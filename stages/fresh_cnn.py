@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("fresh_cnn", __doc__)
 parser.cell("--seed", type=int)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from crgan.run.errors import UserError
-from crgan.run.io import save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.errors import UserError
+from crgan.common.io import save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("handcraft", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

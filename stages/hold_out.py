@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, write_json
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, write_json
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("judge_images", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")
@@ -36,11 +36,11 @@ parser.output("--out", help="what the judges say, JSON")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Render, judge and write."""
+    from crgan.common.settings import settings_from
     from crgan.gan.base import load_method, open_task, towards
     from crgan.metrics.lpips_distance import load_lpips
     from crgan.metrics.measurement import weights_from
     from crgan.reid.judging import Judges, Settings, judge
-    from crgan.run.settings import settings_from
 
     seed_everything(run.seed, run.threads)
     settings = settings_from(Settings, run.params["judges"], "judges")

@@ -3,7 +3,7 @@
     python -m stages.make_table --table 2 --printed reported/table2.csv \\
         --cells results/demo/cells/*/*/*.json --out results/table2.csv --readable results/table2.md
 
-Give the scores of the cells the table shows (`crgan.report.cells.cells_of`). A score that the
+Give the scores of the cells the table shows (`crgan.tables.cells.cells_of`). A score that the
 present parameters and sources would not make again is refused.
 """
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crgan.report.printed import is_visual, printed_inputs, table_rows
-from crgan.report.readable import markdown
-from crgan.report.scores import read_scores
-from crgan.report.tables import build, write_csv
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.tables.printed import is_visual, printed_inputs, table_rows
+from crgan.tables.readable import markdown
+from crgan.tables.scores import read_scores
+from crgan.tables.tables import build, write_csv
 
 parser = StageParser("make_table", __doc__)
 parser.cell("--table", type=int, choices=range(1, 8), help="which table")

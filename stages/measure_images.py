@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, write_json
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, write_json
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("measure_images", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

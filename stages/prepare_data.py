@@ -15,8 +15,8 @@ import argparse
 import os
 from pathlib import Path
 
-from crgan.run.errors import UserError
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.common.errors import UserError
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("prepare_data", __doc__)
 parser.cell("--dataset", help="name of the data set")

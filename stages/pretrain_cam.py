@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("pretrain_cam", __doc__)
 parser.cell("--target", help="name of the target")
@@ -22,11 +22,11 @@ parser.output("--history", help="loss, rate and training accuracy, CSV")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Train and write."""
+    from crgan.common.settings import settings_from
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import pretrain_cam
-    from crgan.reid.training import Recipe, write_history
-    from crgan.run.precision import Compute
-    from crgan.run.settings import settings_from
+    from crgan.train.classifier import Recipe, write_history
+    from crgan.train.precision import Compute
 
     seed_everything(run.seed, run.threads)
     compute = Compute.of(run.params["run"], run.device)

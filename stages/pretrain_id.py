@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("pretrain_id", __doc__)
 parser.cell("--source", help="name of the labelled source")
@@ -26,8 +26,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Train and write."""
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
-    from crgan.reid.training import write_history
-    from crgan.run.precision import Compute
+    from crgan.train.classifier import write_history
+    from crgan.train.precision import Compute
 
     seed_everything(run.seed, run.threads)
     compute = Compute.of(run.params["run"], run.device)

@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crgan.common.errors import UserError
+from crgan.common.io import load_torch
 from crgan.data.batches import from_gan
 from crgan.data.manifest import read_manifest
 from crgan.data.store import Split
 from crgan.gan.base import Task, open_task
 from crgan.gan.crgan import load_generator
 from crgan.gan.pairs import pictures
-from crgan.gan.sheet import draw, input_rows, output_rows, parts, write_png
-from crgan.run.errors import UserError
-from crgan.run.io import load_torch
+from crgan.looks.samples import draw, input_rows, output_rows, parts, write_png
 
 _BATCH = 16
 

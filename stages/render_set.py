@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("render_set", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")
@@ -32,9 +32,9 @@ parser.output("--out", help="the rendered set (.h5)")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Render and write."""
+    from crgan.common.settings import settings_from
     from crgan.gan.base import load_method, open_task, towards
     from crgan.gan.rendered_set import Settings, write_set
-    from crgan.run.settings import settings_from
 
     seed_everything(run.seed, run.threads)
     settings = settings_from(Settings, run.params["render_set"], "render_set")

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, write_json
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, write_json
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("select", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")
@@ -32,10 +32,10 @@ parser.output("--out", help="the criteria, JSON")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Extract, measure and write."""
+    from crgan.common.settings import settings_from
     from crgan.reid.evaluate import protocol_from
     from crgan.reid.model_file import build_reid
     from crgan.reid.selection import Settings, on_source, on_target
-    from crgan.run.settings import settings_from
 
     seed_everything(run.seed, run.threads)
     settings = settings_from(Settings, run.params["selection"], "selection")

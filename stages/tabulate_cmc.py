@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.report.cmc import curves, write_csv
-from crgan.report.measured import read_measured
-from crgan.report.printed import table_rows
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.tables.cmc import curves, write_csv
+from crgan.tables.measured import read_measured
+from crgan.tables.printed import table_rows
 
 parser = StageParser("tabulate_cmc", __doc__)
 parser.cell("--table", type=int, choices=(2, 3, 5, 6, 7), help="which table")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.report.renderings import lines_of, markdown, write_csv
-from crgan.run.io import atomic_path
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.common.io import atomic_path
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.tables.renderings import lines_of, markdown, write_csv
 
 parser = StageParser("tabulate_renderings", __doc__)
 parser.results("--judged", "what the judges said", required=True)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("train_gan", __doc__)
 parser.cell("--method", help="name under `methods` in params.yaml")
@@ -39,10 +39,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from numpy.typing import NDArray
 
     from crgan.gan.base import Classifier, load_method, open_task
-    from crgan.gan.history import History
-    from crgan.gan.sheet import write_png
+    from crgan.looks.samples import write_png
     from crgan.reid.model_file import build_camera, build_reid
-    from crgan.run.precision import Compute
+    from crgan.train.history import History
+    from crgan.train.precision import Compute
 
     seed_everything(run.seed, run.threads)
     compute = Compute.of(run.params["run"], run.device)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import load_torch, save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import load_torch, save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("train_judges", __doc__)
 parser.cell("--source")
@@ -25,11 +25,11 @@ parser.output("--out", help="both judges")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Train and write."""
+    from crgan.common.settings import settings_from
     from crgan.data.store import open_dataset
     from crgan.reid.judging import Settings, train_judges
     from crgan.reid.pretrain import id_recipe, start_from
-    from crgan.reid.training import Recipe
-    from crgan.run.settings import settings_from
+    from crgan.train.classifier import Recipe
 
     settings = settings_from(Settings, run.params["judges"], "judges")
     seed_everything(settings.seed, run.threads)

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 
-from crgan.run.io import save_torch
-from crgan.run.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.io import save_torch
+from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
 
 parser = StageParser("train_translation", __doc__)
 parser.cell("--method", help="name under `methods` in params.yaml")
@@ -41,9 +41,9 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from numpy.typing import NDArray
 
     from crgan.gan.base import load_translation, open_task
-    from crgan.gan.history import History
-    from crgan.gan.sheet import write_png
-    from crgan.run.precision import Compute
+    from crgan.looks.samples import write_png
+    from crgan.train.history import History
+    from crgan.train.precision import Compute
 
     seed_everything(run.seed, run.threads)
     compute = Compute.of(run.params["run"], run.device)

@@ -4,7 +4,7 @@ python -m stages.weigh_claims --claims reported/claims.yaml --printed reported/t
     --queries results/demo/queries/*/* --visual results/demo/visual/*/* \\
     --judged results/demo/judged/*/* --out results/claims.csv --readable results/claims.md
 
-Give the results of the cells that the claims compare (`crgan.report.claims.cells_needed`). A result
+Give the results of the cells that the claims compare (`crgan.tables.claims.cells_needed`). A result
 that the present parameters and sources would not make again is refused.
 """
 
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 
+from crgan.common.io import atomic_path
+from crgan.common.settings import settings_from
 from crgan.metrics.bootstrap import Settings
-from crgan.report.claims import comparisons, load_claims
-from crgan.report.claims_page import markdown, write_csv
-from crgan.report.measured import read_measured
-from crgan.report.weigh import weigh
-from crgan.run.io import atomic_path
-from crgan.run.settings import settings_from
-from crgan.run.stage import Run, StageParser, run_stage
+from crgan.pipeline.stage import Run, StageParser, run_stage
+from crgan.tables.claims import comparisons, load_claims
+from crgan.tables.claims_page import markdown, write_csv
+from crgan.tables.measured import read_measured
+from crgan.tables.weigh import weigh
 
 parser = StageParser("weigh_claims", __doc__)
 parser.input("--claims", help="the claims, YAML")

@@ -12,7 +12,7 @@ from crgan.adapt.base import Target
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
-from crgan.run.checkpoint import Checkpoint
+from crgan.train.checkpoint import Checkpoint
 
 SIZE = (32, 16)
 PIDS = (4, 7, 9, 31)

@@ -14,7 +14,7 @@ from crgan.adapt.base import Adapt, Target
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
-from crgan.run.checkpoint import Checkpoint
+from crgan.train.checkpoint import Checkpoint
 
 _NONE = np.zeros(0, np.int64)
 NOBODY = Split(np.zeros((0, 32, 16, 3), np.uint8), _NONE, _NONE, _NONE)

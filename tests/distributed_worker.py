@@ -1,4 +1,4 @@
-"""Trainings that one process and two must do alike; run by `tests/test_run_distributed.py`.
+"""Trainings that one process and two must do alike; run by `tests/train/test_distributed.py`.
 
 python -m tests.distributed_worker FOLDER        # as one of the processes torchrun would start
 """
@@ -22,11 +22,11 @@ from crgan.reid import finetune as fine_tuning
 from crgan.reid.finetune import FineTuning
 from crgan.reid.model_file import reid_file
 from crgan.reid.pretrain import Start, pretrain_id
-from crgan.reid.training import Recipe
-from crgan.run import checkpoint as checkpoints
-from crgan.run import distributed
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.precision import PLAIN, Compute
+from crgan.train import checkpoint as checkpoints
+from crgan.train import distributed
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe
+from crgan.train.precision import PLAIN, Compute
 from tests.gan_fakes import GAN, HEIGHT, LOSS, PIDS, WIDTH, judges, task
 
 SIZES = {"iterations": 6, "batch": 4, "history_every": 4, "sample_every": 6}

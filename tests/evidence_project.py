@@ -13,10 +13,10 @@ from unittest import mock
 import numpy as np
 import yaml
 
+from crgan.common.io import sha256_bytes
 from crgan.data.manifest import Manifest, write_manifest
-from crgan.run import params as parameters
-from crgan.run.io import sha256_bytes
-from crgan.run.stage import run_stage
+from crgan.pipeline import params as parameters
+from crgan.pipeline.stage import run_stage
 
 ROOT = Path(__file__).parents[1]
 SOURCE, TARGET = "market1501", "dukemtmc"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from crgan.parsing.jppnet.convert import tensorflow_name
-from crgan.parsing.jppnet.crc32c import crc32c, masked
-from crgan.parsing.jppnet.network import JPPNet
+from crgan.masks.jppnet.convert import tensorflow_name
+from crgan.masks.jppnet.crc32c import crc32c, masked
+from crgan.masks.jppnet.network import JPPNet
 
 MAGIC = 0xDB4775248B80FB57
 

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from crgan.common.io import save_arrays, save_torch, sha256_bytes, sha256_file, write_json
 from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, write_manifest
-from crgan.gan.sheet import draw, write_png
+from crgan.looks.samples import draw, write_png
+from crgan.masks.store import write_masks
 from crgan.nets.reid import ReidNet
-from crgan.parsing.store import write_masks
+from crgan.pipeline import params as parameters
+from crgan.pipeline.records import key_of, record_path
 from crgan.reid.model_file import reid_file
-from crgan.report import renderings
 from crgan.report.page.project import Project, open_project
-from crgan.report.printed import table_rows
-from crgan.report.readable import markdown
-from crgan.report.scores import read_scores
-from crgan.report.tables import build, write_csv
-from crgan.run import params as parameters
-from crgan.run.io import save_arrays, save_torch, sha256_bytes, sha256_file, write_json
-from crgan.run.provenance import key_of, record_path
+from crgan.tables import renderings
+from crgan.tables.printed import table_rows
+from crgan.tables.readable import markdown
+from crgan.tables.scores import read_scores
+from crgan.tables.tables import build, write_csv
 
 ROOT = Path(__file__).parents[1]
 SIZE = (32, 16)

@@ -51,9 +51,9 @@ def body(args, run):
     import json
     import os
     import time
-    from crgan.run import params as parameters
-    from crgan.run.io import atomic_path, canonical_json, sha256_bytes
-    from crgan.run.provenance import Judge, relative
+    from crgan.pipeline import params as parameters
+    from crgan.common.io import atomic_path, canonical_json, sha256_bytes
+    from crgan.pipeline.records import Judge, relative
 
     if run.record["stage"] == "make_table":
         judge = Judge(parameters.load())
@@ -104,12 +104,12 @@ def make(
         text = profile.read_text()
         assert "timespan: 100/5s" in text
         profile.write_text(text.replace("timespan: 100/5s", "timespan: 100/1s"))
-    printed = folder / "crgan/report/printed.py"
+    printed = folder / "crgan/tables/printed.py"
     text = printed.read_text()
     assert "TABLES = range(1, 8)" in text
     printed.write_text(text.replace("TABLES = range(1, 8)", f"TABLES = {tuple(tables)}"))
     set_params(folder, settings or {})
-    run(folder, "python", "-m", "crgan.engines", "dvc-yaml")
+    run(folder, "python", "-m", "crgan.pipeline", "dvc-yaml")
     for command in ("init -q -b main", "add -A", "commit -q -m start"):
         run(folder, "git", *command.split())
     return folder
@@ -128,7 +128,7 @@ def stub(source: str) -> str:
             keep.append(text)
     imports = [text for text in imports if "__future__" not in text]
     unused = "\n".join(f"    {text}" for text in imports)
-    head = "from pathlib import Path\n\nfrom crgan.run.stage import StageParser, run_stage\n"
+    head = "from pathlib import Path\n\nfrom crgan.pipeline.stage import StageParser, run_stage\n"
     if any("ROOT" in text for text in keep):
         head += 'ROOT = Path("resources/weights")\n'
     return f"{head}\n\ndef _imports():\n{unused}\n\n\n" + "\n".join(keep) + _BODY

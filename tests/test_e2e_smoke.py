@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from crgan.run.io import read_json
+from crgan.common.io import read_json
 from tests.stub_project import PAIR, SMALL, make, run
 
 TRANSLATED = {

@@ -14,8 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # A room may import those before it.
-ORDER = ("run", "metrics", "data", "parsing", "nets", "gan", "reid", "adapt", "handcrafted",
-         "report", "engines", "containers")  # fmt: skip
+ORDER = (
+    "common", "pipeline", "metrics", "weights", "synth", "data", "masks", "nets", "train", "gan",
+    "reid", "adapt", "handcrafted", "tables", "looks", "report", "containers",
+)  # fmt: skip
 FILES = sorted((ROOT / "crgan").glob("*/**/*.py"))
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crgan.common.io import save_torch
+from crgan.common.settings import settings_from
 from crgan.gan.base import Task, Trained
 from crgan.gan.cyclegan import cameras
 from crgan.gan.pairs import PairBatches, Pairs
-from crgan.gan.sheet import write_png
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.io import save_torch
-from crgan.run.settings import settings_from
+from crgan.looks.samples import write_png
+from crgan.train.checkpoint import Checkpoint
 from tests.gan_fakes import task
 
 OPTIONS: dict[str, Any] = {

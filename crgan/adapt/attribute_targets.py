@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.data.attributes import LARGEST
-from crgan.run.errors import UserError
 
 
 @dataclass(frozen=True)

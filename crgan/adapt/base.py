@@ -18,9 +18,9 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.data.store import Split
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
+from crgan.train.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,14 @@ from torch import nn
 from crgan.adapt.base import Target
 from crgan.adapt.cluster_memory import MemoryNet, learn
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import Augmentation, TrainBatches
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats, one_blas_thread
 from crgan.nets.reid import ReidNet
 from crgan.reid.pretrain import NO_WEIGHTS
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
 
 Labels: TypeAlias = NDArray[np.int64]
 
@@ -63,7 +63,7 @@ class Plan:
         backbone_lr_share: the backbone's rate, as a share of the head's.
         momentum: of SGD, Nesterov's.
         weight_decay: L2.
-        flip, crop_padding: augmentation, as in `crgan.reid.training.Recipe`.
+        flip, crop_padding: augmentation, as in `crgan.train.classifier.Recipe`.
     """
 
     rounds: int

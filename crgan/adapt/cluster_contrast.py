@@ -28,13 +28,13 @@ from torch import nn
 from crgan.adapt.base import Target
 from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Update, learn
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats
 from crgan.metrics.reranking import check_parameters, jaccard_distances
-from crgan.reid.training import Recipe
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.nets.reid import ReidNet
-from crgan.reid.training import Batches
-from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
-from crgan.run.errors import UserError
-from crgan.run.progress import bar_range
+from crgan.pipeline.progress import bar_range
+from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
+from crgan.train.classifier import Batches
 
 Update: TypeAlias = Literal["all", "hardest"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from crgan.adapt.base import Target
+from crgan.common.errors import UserError
 from crgan.data.store import Split
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
+from crgan.train.checkpoint import Checkpoint
 
 
 def adapt(

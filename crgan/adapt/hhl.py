@@ -33,15 +33,15 @@ from crgan.adapt.base import Target
 from crgan.adapt.iterate import iterate
 from crgan.adapt.joint import People, Solver, picked, to_device
 from crgan.adapt.start import begin
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan import stargan
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.reid.model_file import reid_file
-from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
 
 _STARGAN = "stargan_"  # before StarGAN's own keys
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.progress import bar_range
+from crgan.common.errors import UserError
+from crgan.pipeline.progress import bar_range
+from crgan.train.checkpoint import Checkpoint
 
 Row: TypeAlias = dict[str, float]
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, class_labels
 from crgan.data.store import Split
-from crgan.run.errors import UserError
 
 
 @dataclass(frozen=True)

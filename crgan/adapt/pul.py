@@ -27,14 +27,14 @@ from torch import nn
 
 from crgan.adapt.base import Target
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import TrainBatches, class_labels
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats
 from crgan.nets.reid import ReidNet, linear_classifier
-from crgan.reid.training import Recipe, train
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe, train
 
 Restart: TypeAlias = Literal["initial", "previous"]
 

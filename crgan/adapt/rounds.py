@@ -12,11 +12,11 @@ from torch import nn
 from tqdm import tqdm
 
 from crgan.adapt.base import Target
+from crgan.common.errors import UserError
 from crgan.metrics.inputs import Floats
 from crgan.nets.reid import ReidNet
 from crgan.reid.features import extract
 from crgan.reid.model_file import build_reid, reid_file
-from crgan.run.errors import UserError
 
 
 def begin(start: Mapping[str, Any], target: Target) -> ReidNet:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crgan.common.errors import UserError
 from crgan.nets.reid import Pooling, ReidNet
 from crgan.reid.model_file import build_reid
-from crgan.run.errors import UserError
 
 
 def begin(

@@ -36,13 +36,13 @@ from torch.nn.functional import cross_entropy
 from crgan.adapt.base import Target
 from crgan.adapt.iterate import iterate
 from crgan.adapt.start import begin
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import Augmentation, augment, class_labels, to_gan
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.reid.model_file import reid_file
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
 
 TRACKLETS = True
 

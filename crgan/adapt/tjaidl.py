@@ -40,14 +40,14 @@ from crgan.adapt.attribute_targets import AttributeTargets, attribute_targets
 from crgan.adapt.base import Target
 from crgan.adapt.iterate import iterate
 from crgan.adapt.start import begin
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import TrainBatches, class_labels, in_order
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
-from crgan.reid.training import Recipe, Schedule
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe, Schedule
 
 
 @dataclass(frozen=True)

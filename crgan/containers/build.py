@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crgan.run.errors import UserError
-from crgan.run.images import DOCKERFILE, LAYERS, LOCK, ROOT, read_lock, recipe
-from crgan.run.io import sha256_file, write_json
+from crgan.common.errors import UserError
+from crgan.common.io import sha256_file, write_json
+from crgan.pipeline.containers import DOCKERFILE, LAYERS, LOCK, ROOT, read_lock, recipe
 
 ENGINES = ("docker", "podman", "buildah")
 PINS = "requirements.lock"

@@ -29,9 +29,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crgan.run import warm
-from crgan.run.errors import UserError
-from crgan.run.images import (
+from crgan.common.errors import UserError
+from crgan.pipeline import warm
+from crgan.pipeline.containers import (
     LAYERS,
     LOCK,
     ROOT,
@@ -235,8 +235,8 @@ def _refresh_recipes(environment: Mapping[str, str]) -> None:
     """DVC cannot see which runtime is set: run its stage `write_recipes` when the recipes, which
     name the images' digests and which stages depend on, say otherwise.
     """
-    from crgan.engines.recipes import recipes
-    from crgan.run.params import load
+    from crgan.pipeline.params import load
+    from crgan.pipeline.recipes import recipes
 
     if all(path.is_file() and path.read_text() == text for path, text in recipes(load()).items()):
         return

@@ -19,16 +19,16 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from crgan.run.code import METHOD_FOLDER, ROOT, code_of, imported_modules, project_files
-from crgan.run.errors import UserError
-from crgan.run.images import LAYERS, REQUIREMENTS, STAGES, image_of
-from crgan.run.io import atomic_path
-from crgan.run.params import SLICES
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
+from crgan.pipeline.code import METHOD_FOLDER, ROOT, code_of, imported_modules, project_files
+from crgan.pipeline.containers import LAYERS, REQUIREMENTS, STAGES, image_of
+from crgan.pipeline.params import SLICES
 
 SHARED = ("torch", "torchvision")  # the layer under every image that computes with torch
 TOPS = Path("requirements.in")
 PINS = Path("requirements.lock")
-OPTIONAL = {"dvclive"}  # a log that a user may install beside the project (crgan.run.progress)
+OPTIONAL = {"dvclive"}  # a log that a user may install beside the project (crgan.pipeline.progress)
 _DEVELOPMENT = "# development"
 # What an image is: Linux, CPython 3.11, the GPU machines' architecture; lock lines for other
 # machines are left out.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from crgan.common.download import fetch
+from crgan.common.errors import UserError
+from crgan.common.io import sha256_file
 from crgan.data.unpack import SUFFIXES, is_archive, unpack
-from crgan.run.download import fetch
-from crgan.run.errors import UserError
-from crgan.run.io import sha256_file
 
 HOW_TO_GET = {
     "market1501": "Market-1501: from its authors' page (L. Zheng et al., ICCV 2015), as "

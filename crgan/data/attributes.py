@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 Table = dict[str, dict[int, int]]
 LARGEST = {"age": 4}  # young, teenager, adult, old; every other attribute has the values 1 and 2

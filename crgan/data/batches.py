@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crgan.data.samplers import EpochSampler
-from crgan.run import distributed
+from crgan.train import distributed
 
 _MEAN_COLOUR = np.array([124, 116, 104], dtype=np.uint8)  # ImageNet's mean RGB
 _ERASE_ATTEMPTS = 10
@@ -132,7 +132,7 @@ class TrainBatches:
     Args:
         images: uint8 (N, H, W, 3), for example `Split.images`.
         labels: int64 (N,), classes from 0.
-        batch: images per batch. Of several processes (`crgan.run.distributed`) each gets its share.
+        batch: images per batch. Of several processes (`crgan.train.distributed`) each gets a share.
         how: the augmentation.
         seed: order and augmentation follow from it.
     """

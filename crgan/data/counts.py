@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from crgan.common.errors import UserError
 from crgan.data.entries import DISTRACTOR_PID, JUNK_PID, Entry, Listing
-from crgan.run.errors import UserError
 
 EXPECT = ("published", "none")
 _EXAMPLES = 5

@@ -21,8 +21,8 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.data.entries import Entry, Listing, find_root, in_order
-from crgan.run.errors import UserError
 
 MAT = "cuhk-03.mat"
 PROTOCOL_FILE = "cuhk03_new_protocol_config_detected.mat"

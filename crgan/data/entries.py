@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 SPLITS = ("train", "query", "gallery")
 JUNK_PID = -1  # Market-1501: wrong detections, removed from every ranking

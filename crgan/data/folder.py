@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crgan.common.errors import UserError
 from crgan.data.entries import (
     IMAGE_SUFFIXES,
     UNLABELLED_PID,
@@ -17,7 +18,6 @@ from crgan.data.entries import (
     in_order,
     visible,
 )
-from crgan.run.errors import UserError
 
 
 def load(source: str | Path, name: str) -> Listing:

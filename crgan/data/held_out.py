@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crgan.common.errors import UserError
 from crgan.data.entries import Entry, Listing
 from crgan.data.named_folders import FOLDERS
-from crgan.run.errors import UserError
 
 _FOLDER_OF = {split: folder for folder, split in FOLDERS.items()}
 

@@ -17,7 +17,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 OnOdd = Literal["refuse", "convert"]
 ODD = ("greyscale", "CMYK", "16-bit", "transparency", "palette", "colour space")

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 from crgan.data.entries import SPLITS
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
 
 COLUMNS = ("path", "pid", "camid", "split", "sha256")
 _PREFIX = "attr_"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from crgan.common.errors import UserError
 from crgan.data.attributes import read_attributes
 from crgan.data.entries import Entry, FilePixels, Listing, find_root, in_order, visible
-from crgan.run.errors import UserError
 
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 

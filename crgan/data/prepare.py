@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 from crgan.data import cuhk03, dukemtmc, folder, market1501
 from crgan.data.acquire import acquire, how_to_get, is_address
 from crgan.data.counts import check_counts
@@ -16,8 +18,6 @@ from crgan.data.entries import Listing
 from crgan.data.integrity import Checks, OnOdd
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.data.store import IMAGES, write_store
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
 
 LAYOUTS = ("market1501", "dukemtmc", "cuhk03", "folder")
 GENERATED = "generated"
@@ -152,7 +152,7 @@ def _attribute_columns(listing: Listing) -> dict[str, np.ndarray]:
 
 def _generate(dataset: str, recipe: Recipe, raw_dir: Path) -> Path:
     """The demo benchmark's raw data; drawn unless the same are there already."""
-    from crgan.data.demo import DemoConfig, generate
+    from crgan.synth import DemoConfig, generate
 
     known = {f.name for f in fields(DemoConfig)}
     if unknown := sorted(set(recipe.demo) - known):

@@ -26,9 +26,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 from crgan.data.cuhk03 import MAT, PROTOCOL_FILE
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
 
 _LISTS = {"market1501": "market", "dukemtmc": "duke"}
 _FOLDERS = {"train": "bounding_box_train", "query": "query", "test": "bounding_box_test"}

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path, sha256_bytes
 from crgan.data.entries import Listing, Pixels
 from crgan.data.integrity import BadImage, Checks, Fault, decode, fault_report, resize
 from crgan.data.manifest import Manifest, read_manifest
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path, sha256_bytes
-from crgan.run.progress import Bar
+from crgan.pipeline.progress import Bar
 
 IMAGES = "images.npy"
 _CHUNK = 32  # images per task: one at a time, handing tasks over costs as much as decoding

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO
 
 from tqdm import tqdm
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _BLOCK = 1 << 20

@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
 from crgan.data.store import Split, open_dataset
-from crgan.gan.history import History
-from crgan.parsing.store import MaskStore, open_masks, unpack
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute
+from crgan.masks.store import MaskStore, open_masks, unpack
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.history import History
+from crgan.train.precision import PLAIN, Compute
 
 # (iteration, history so far, sample grid so far): called at every sample interval of a training
 Report = Callable[[int, History, NDArray[np.uint8]], None]
@@ -179,7 +179,7 @@ class Renderer(ABC):
             s_rows: their places in `task.source`, int64 (B,).
             rng: decides what is random, such as the target instances; nothing else does. Its
                 arrays have a row for each of the B pictures, so that several processes can draw
-                for a batch together (`crgan.run.distributed.draws`).
+                for a batch together (`crgan.train.distributed.draws`).
 
         Returns:
             X_G (B, 3, H, W) in [-1, 1], without gradients, on the device of `x_s`; and the camids

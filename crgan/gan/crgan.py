@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.gan import losses
 from crgan.gan.base import (
     Classifier,
@@ -28,17 +30,15 @@ from crgan.gan.base import (
     Trained,
     check_file,
 )
-from crgan.gan.history import History
-from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs, pictures
-from crgan.gan.sheet import Samples, input_rows, output_rows, parts, sample_pairs
+from crgan.looks.samples import Samples, input_rows, output_rows, parts, sample_pairs
 from crgan.nets.folding import frozen
 from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, UPSAMPLINGS, Generator
 from crgan.nets.patchgan import NORMS, PatchGAN, decisions
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute, descend
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.history import History
+from crgan.train.loop import iterate, plain
+from crgan.train.precision import PLAIN, Compute, descend
 
 MODEL = "crgan"
 LOSSES = ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con", "loss_g")

@@ -23,21 +23,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import from_gan
 from crgan.gan import losses
 from crgan.gan.base import Renderer, Report, Task, Trained, check_file
-from crgan.gan.history import History
-from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs
 from crgan.gan.pool import Pool
-from crgan.gan.sheet import Row, Samples, sample_pairs, sample_rows
+from crgan.looks.samples import Row, Samples, sample_pairs, sample_rows
 from crgan.nets.patchgan import PatchGAN, decisions
 from crgan.nets.resnet_generator import ResnetGenerator, initialise
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.distributed import gathered, own_rows
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute, descend
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.distributed import gathered, own_rows
+from crgan.train.history import History
+from crgan.train.loop import iterate, plain
+from crgan.train.precision import PLAIN, Compute, descend
 
 MODEL = "cyclegan"
 DIRECTIONS = ("ab", "ba")

@@ -29,15 +29,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.gan import cyclegan
 from crgan.gan.base import Renderer, Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, cameras, fit, load_generator
 from crgan.gan.pairs import Pairs
 from crgan.nets.camera import CameraNet
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute, descend
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.precision import PLAIN, Compute, descend
 
 MODEL = "m2mgan"
 

@@ -15,8 +15,8 @@ from crgan.data.batches import to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan.base import Masks, Task
-from crgan.run import distributed
-from crgan.run.checkpoint import rng_state, set_rng_state
+from crgan.train import distributed
+from crgan.train.checkpoint import rng_state, set_rng_state
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PairBatches:
     Args:
         task: the two domains.
         y_j: class of each source picture, int64 (n,); y_c: of each target picture, int64 (m,).
-        batch: pairs in a batch. Of several processes (`crgan.run.distributed`) each gets its share.
+        batch: pairs in a batch. Of several processes (`crgan.train.distributed`) each gets a share.
         seed: order, mirroring and cropping follow from it.
         device: of the tensors.
         flip: mirror each picture, with its mask, half of the time.

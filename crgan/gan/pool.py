@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crgan.run.checkpoint import rng_state, set_rng_state
+from crgan.train.checkpoint import rng_state, set_rng_state
 
 
 class Pool:

@@ -26,16 +26,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.gan import cyclegan
 from crgan.gan.base import Masks, Renderer, Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, Translator, cameras, fit, load_generator
-from crgan.gan.history import History
 from crgan.gan.pairs import Pairs
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.history import History
+from crgan.train.precision import PLAIN, Compute
 
 MODEL = "ptgan"
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path, sha256_file
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Renderer
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path, sha256_file
-from crgan.run.progress import bar_range
+from crgan.pipeline.progress import bar_range
 
 _FORMAT = "crgan rendered set 1"
 _BATCH = 32

@@ -24,15 +24,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.gan import cyclegan
 from crgan.gan.base import Report, Task, Trained
 from crgan.gan.cyclegan import Fakes, Translator, fit, load_generator
 from crgan.gan.pairs import Pairs
 from crgan.nets.sianet import SiaNet
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute, descend
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.precision import PLAIN, Compute, descend
 
 MODEL = "spgan"
 

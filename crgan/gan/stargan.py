@@ -27,17 +27,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from crgan.common.errors import UserError
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Report, Task, Trained, check_file
-from crgan.gan.history import History
-from crgan.gan.loop import iterate, plain
 from crgan.gan.pairs import PairBatches, Pairs
-from crgan.gan.sheet import Row, Samples, sample_rows
+from crgan.looks.samples import Row, Samples, sample_rows
 from crgan.nets.stargan import StarDiscriminator, StarGenerator
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import descend
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.history import History
+from crgan.train.loop import iterate, plain
+from crgan.train.precision import descend
 
 MODEL = "stargan"
 _BATCH = 32  # pictures restyled at once

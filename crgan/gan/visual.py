@@ -13,14 +13,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.data.batches import from_gan, to_gan
 from crgan.gan.base import Renderer, Task
 from crgan.metrics.fid import Dims, fid_between, load_inception, statistics
 from crgan.metrics.fid_cache import kept_statistics
 from crgan.metrics.lpips_distance import load_lpips, source_target_lpips, translation_lpips
 from crgan.metrics.measurement import WeightsFrom
-from crgan.run.errors import UserError
-from crgan.run.progress import bar_range
+from crgan.pipeline.progress import bar_range
 
 _BATCH = 32
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.data.store import Split
-from crgan.run.errors import UserError
 
 Describe = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Pictures uint8 (n, H, W, 3) to features float32 (n, D), row for row."""

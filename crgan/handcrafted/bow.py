@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.handcrafted.base import Describe
 from crgan.handcrafted.chunks import Features, Pictures, in_chunks
 from crgan.handcrafted.colour_names import load_matlab, load_table, own_table, table_index
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
 
 _CHUNK = 8  # pictures at a time: 4,096 cells x 350 distances, 6 MB a thread
 

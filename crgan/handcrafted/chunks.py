@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.run.progress import Bar
+from crgan.pipeline.progress import Bar
 
 Features = NDArray[np.float32]
 Pictures = NDArray[np.uint8]

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 LEVELS = 32  # of each channel: the table knows RGB by steps of 8
 STEP = 256 // LEVELS

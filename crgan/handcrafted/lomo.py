@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.handcrafted.base import Describe
 from crgan.handcrafted.chunks import Features, Pictures, in_chunks
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
 
 RetinexMode = Literal["colour_preserving", "channels"]
 SILTP_CODES = 81  # four neighbours, three digits each

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.handcrafted import lomo
 from crgan.handcrafted.base import Describe
@@ -36,8 +38,6 @@ from crgan.handcrafted.umdl_dictionaries import (
     ridge_map,
     zero_codes,
 )
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
 
 _CHUNK = 64  # pictures whose LOMO is held by a thread: 7 MB
 _ROWS = 1024  # of the similarities that are held at once

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from crgan.run.progress import bar_range
+from crgan.pipeline.progress import bar_range
 
 Matrix = NDArray[Any]  # float32 where it is as long as the pictures, float64 where it is small
 

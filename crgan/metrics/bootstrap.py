@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 _CHUNK = 1 << 22  # entries of 8 bytes drawn at a time
 

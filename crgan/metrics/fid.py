@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path, canonical_json, load_torch, sha256_file
 from crgan.metrics.frechet import Moments, frechet_distance
 from crgan.metrics.measurement import Images, Measurement, WeightsFrom, checked_images, to_float
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path, canonical_json, load_torch, sha256_file
 
 Dims = Literal[64, 192, 768, 2048]
 LAYERS: dict[int, str] = {

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from crgan.common.errors import UserError
+from crgan.common.io import canonical_json, sha256_bytes
 from crgan.metrics.fid import FidNet, FidStatistics, load_statistics, save_statistics, statistics
 from crgan.metrics.measurement import Images, checked_images
-from crgan.run.errors import UserError
-from crgan.run.io import canonical_json, sha256_bytes
 
 _DIGITS = 24  # of the key's hash in a file's name; the whole key is in the file and is compared
 _ROWS = 256  # pictures hashed at once, of an array that may be memory-mapped

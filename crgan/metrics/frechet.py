@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 Matrix = NDArray[np.float64]
 

@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crgan.common.errors import UserError
+from crgan.common.io import load_torch, sha256_file
 from crgan.metrics.measurement import Images, Measurement, WeightsFrom, checked_images, to_float
-from crgan.run.errors import UserError
-from crgan.run.io import load_torch, sha256_file
 
 # Below this AlexNet's second pooling has nothing left to pool.
 MIN_SIDE = 31

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crgan.run.errors import UserError
-from crgan.run.io import save_torch
+from crgan.common.errors import UserError
+from crgan.common.io import save_torch
 
 Images: TypeAlias = NDArray[np.uint8]
 """(N, H, W, 3) RGB; may be memory-mapped."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 _BLOCK = 1024  # rows of similarities at a time: 16,522 pictures of DukeMTMC are 68 MB
 

@@ -19,8 +19,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.metrics.inputs import Floats, Integers, checked_features, one_blas_thread
-from crgan.run.errors import UserError
 
 # Rows of a block. Below this the matrix product loses speed; above it nothing is won.
 _BLOCK = 512

@@ -32,8 +32,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.metrics.inputs import checked_features, checked_labels, one_blas_thread
-from crgan.run.errors import UserError
 
 ApDefinition = Literal["step", "trapezoid"]
 Metric = Literal["euclidean", "cosine"]

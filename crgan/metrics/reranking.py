@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from crgan.common.errors import UserError
 from crgan.metrics.inputs import Floats, Integers
 from crgan.metrics.neighbours import FeatureRows, Neighbours, nearest
 from crgan.metrics.ranking import Metric
-from crgan.run.errors import UserError
 
 
 def check_parameters(k1: int, k2: int, lambda_value: float = 0.0) -> None:

@@ -6,7 +6,7 @@ import itertools
 
 from torch import Tensor, nn
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 
 class CameraNet(nn.Module):

@@ -5,7 +5,7 @@ Each map is then written once and not read again for its ReLU or its sum, and no
 into order at every call: a fifth faster than folding and channels_last alone. The operations are
 oneDNN's, under the names by which torch's own compiler calls them; torch gives no other way to them
 that needs no C++ compiler. They are private names, so the pinned version is the one this has been
-tested with (tests/test_nets_reid_shapes.py); where they are missing the network is left as it is.
+tested with (tests/nets/test_reid_shapes.py); where they are missing the network is left as it is.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crgan.nets.generator import InstanceNorm
 from crgan.nets.resnet_generator import PlainInstanceNorm
-from crgan.run.distributed import normal_like
+from crgan.train.distributed import normal_like
 
 _WIDEST = 8  # channels stop doubling at 8 x width, as in pix2pix
 

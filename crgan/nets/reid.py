@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 Backbone: TypeAlias = Literal["small", "resnet50", "mobilenetv2"]
 Pooling: TypeAlias = Literal["mean", "max"]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, pstdev
 
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 from crgan.data.store import Dataset
 from crgan.reid.evaluate import Protocol, score
 from crgan.reid.model_file import build_reid
 from crgan.reid.pretrain import Start, pretrain_id
-from crgan.reid.training import Recipe
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
+from crgan.train.classifier import Recipe
 
 WITHIN_AIM = (70.0, 90.0)  # R1, percent
 TRANSFER_AIM = (25.0, 50.0)

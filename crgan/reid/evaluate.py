@@ -9,13 +9,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Dataset, Split
 from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate, evaluate_distances
 from crgan.metrics.reranking import check_parameters, rerank
 from crgan.nets.reid import ReidNet
 from crgan.reid.features import Feature, Parts, extract
-from crgan.run.errors import UserError
-from crgan.run.settings import settings_from
 
 RATES = ("rank1", "rank5", "rank10", "mAP")
 RERANKED = "_rr"  # a pooling's name ends so where its distances were re-ranked

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
 from crgan.data.batches import in_order
 from crgan.nets.folding import frozen
 from crgan.nets.fusing import fused
 from crgan.nets.reid import ReidNet
-from crgan.run.errors import UserError
-from crgan.run.progress import Bar
+from crgan.pipeline.progress import Bar
 
 Feature: TypeAlias = Literal["pooled", "pooled_mirror"]
 Parts: TypeAlias = int | Literal["rows"]

@@ -15,18 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import Augmentation, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan.base import Renderer
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid, reid_file
-from crgan.reid.training import Recipe, Row, train
-from crgan.run import distributed
-from crgan.run.checkpoint import Checkpoint, rng_state, set_rng_state
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute
-from crgan.run.settings import settings_from
+from crgan.train import distributed
+from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
+from crgan.train.classifier import Recipe, Row, train
+from crgan.train.precision import PLAIN, Compute
 
 BatchNorm: TypeAlias = Literal["train", "frozen"]
 
@@ -70,7 +70,7 @@ class RenderedBatches:
         labels: int64 (N,), class of each source row; rows of class -1 are never drawn.
         renderer: renders a batch, drawing target instances from the generator it is given.
         plan: batch size, augmentation and share of real pictures. Of several processes
-            (`crgan.run.distributed`) each gets its share of the rendered and of the real ones.
+            (`crgan.train.distributed`) each gets its share of the rendered and of the real ones.
         seed: order, target instances and augmentation follow from it.
         device: where the renderer works.
     """

@@ -21,16 +21,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Classifier, Renderer, Task
 from crgan.metrics.lpips_distance import LpipsNet, diversity
+from crgan.pipeline.progress import bar_range
 from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import Start, pretrain_cam, pretrain_id
-from crgan.reid.training import Recipe
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.progress import bar_range
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe
 
 _BATCH = 32
 _TARGET = 1000  # added to the target's camids, so that the cameras of both sets are told apart

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from crgan.common.errors import UserError
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import ReidNet
-from crgan.run.errors import UserError
 
 Net = TypeVar("Net", bound=nn.Module)
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.batches import TrainBatches, class_labels
 from crgan.data.store import Split
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import Backbone, ReidNet
 from crgan.reid.model_file import camera_file, reid_file
-from crgan.reid.training import Recipe, Row, train
-from crgan.run.checkpoint import Checkpoint
-from crgan.run.errors import UserError
-from crgan.run.precision import PLAIN, Compute
-from crgan.run.settings import settings_from
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe, Row, train
+from crgan.train.precision import PLAIN, Compute
 
 NO_WEIGHTS = ("none", "random")  # origins that say: start from scratch, on purpose
 _NETWORK = ("backbone", "width", "last_stride")

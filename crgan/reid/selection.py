@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from crgan.common.errors import UserError
 from crgan.data.store import open_dataset
 from crgan.metrics.neighbourhood import (
     camera_mixing,
@@ -14,7 +15,6 @@ from crgan.metrics.neighbourhood import (
 from crgan.nets.reid import ReidNet
 from crgan.reid.evaluate import Protocol, query_and_gallery, score
 from crgan.reid.features import extract
-from crgan.run.errors import UserError
 
 
 @dataclass(frozen=True)

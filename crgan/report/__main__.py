@@ -21,7 +21,7 @@ import json
 import sys
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -117,11 +117,11 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _compare(args: argparse.Namespace) -> int:
+    from crgan.common.settings import settings_from
     from crgan.metrics.bootstrap import Settings
-    from crgan.report.paired import compare, report
-    from crgan.run.params import load
-    from crgan.run.provenance import Judge
-    from crgan.run.settings import settings_from
+    from crgan.pipeline.params import load
+    from crgan.pipeline.records import Judge
+    from crgan.tables.paired import compare, report
 
     params = load()
     found = compare(
@@ -158,7 +158,7 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _orders(args: argparse.Namespace) -> int:
-    from crgan.report.orders import orders, report_orders
+    from crgan.tables.orders import orders, report_orders
 
     print(report_orders(orders(args.folder)), end="")
     return 0
@@ -187,8 +187,8 @@ def _add_digest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _digest(args: argparse.Namespace) -> int:
+    from crgan.common.io import atomic_path
     from crgan.report.digest import digest
-    from crgan.run.io import atomic_path
 
     text = digest(args.folder)
     with atomic_path(args.out) as temporary:
@@ -205,9 +205,9 @@ def _add_html(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _html(args: argparse.Namespace) -> int:
+    from crgan.pipeline import params as parameters
     from crgan.report.page.build import build
     from crgan.report.page.project import open_project
-    from crgan.run import params as parameters
 
     own = args.project == Path(".")
     params = parameters.load(None if own else args.project / parameters.DEFAULT)

@@ -16,8 +16,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 
 _X = "iteration"
 _COLUMNS = 3  # panels a line

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crgan.report.orders import orders, report_orders
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
+from crgan.tables.orders import orders, report_orders
 
 TABLES = tuple(f"table{number}.md" for number in range(1, 8))
 BY_CLAIM = "## By claim"

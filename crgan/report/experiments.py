@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crgan.common.errors import UserError
 from crgan.report.trace_text import flatten
-from crgan.run.errors import UserError
 
 _RATES = ("global.rank1", "global.mAP", "lmp.rank1", "lmp.mAP")
 CRITERIA = ("camera_mixing", "reciprocity", "snd", *(f"validation.{rate}" for rate in _RATES))

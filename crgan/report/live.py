@@ -1,6 +1,6 @@
 """What runs now: stage, cell, iteration, losses, pictures a second, time left.
 
-Reads the heartbeats of running stages (`crgan.run.progress`) and the newest log of Snakemake, and
+Reads the heartbeats of running stages (`crgan.pipeline.progress`) and Snakemake's newest log, and
 touches neither. A heartbeat that has stood still is shown as such: a killed job leaves one behind.
 """
 
@@ -20,9 +20,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from crgan.run.errors import UserError
-from crgan.run.io import read_json
-from crgan.run.progress import FOLDER
+from crgan.common.errors import UserError
+from crgan.common.io import read_json
+from crgan.pipeline.progress import FOLDER
 
 SILENT = 60.0  # seconds without a beat after which a job is called silent
 _LOSSES = 5

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crgan.run.errors import UserError
-from crgan.run.io import read_json
-from crgan.run.provenance import SUFFIX
+from crgan.common.errors import UserError
+from crgan.common.io import read_json
+from crgan.pipeline.records import SUFFIX
 
 
 @dataclass(frozen=True)

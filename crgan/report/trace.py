@@ -13,10 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from crgan.report.printed import DATA_ROW, Row, cell_of
-from crgan.run.errors import UserError
-from crgan.run.io import read_json
-from crgan.run.provenance import all_records, record_path, relative
+from crgan.common.errors import UserError
+from crgan.common.io import read_json
+from crgan.pipeline.records import all_records, record_path, relative
+from crgan.tables.printed import DATA_ROW, Row, cell_of
 
 CURVES, PICTURES = (".csv",), (".png", ".jpg", ".svg")
 _KEYS = ("profile", "type", "method", "source", "target")

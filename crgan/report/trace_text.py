@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from crgan.report.names import profile_warning
 from crgan.report.trace import CellOfTable, Node, drawn_from, value_in
+from crgan.tables.names import profile_warning
 
 
 def show(

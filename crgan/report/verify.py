@@ -19,13 +19,13 @@ from typing import Any
 
 import yaml
 
+from crgan.common.errors import UserError
+from crgan.common.io import read_json, sha256_file
+from crgan.pipeline import params as parameters
+from crgan.pipeline.code import ROOT, code_digest, code_of
+from crgan.pipeline.records import record_path
 from crgan.report.trace import CellOfTable, Node, lineage, walk
 from crgan.report.trace_text import flatten
-from crgan.run import params as parameters
-from crgan.run.code import ROOT, code_digest, code_of
-from crgan.run.errors import UserError
-from crgan.run.io import read_json, sha256_file
-from crgan.run.provenance import record_path
 
 SCRATCH = Path(".scratch/verify")
 _LINKED = ("weights.yaml", "reported", "stages", "crgan")

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 
 def main(name: str, text: str, short: str, prove: Callable[[Path, bool], None]) -> None:

@@ -23,7 +23,7 @@ import kubernetes_validate
 import yaml
 from snakemake_executor_plugin_kubernetes import Executor, ExecutorSettings
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 from tests.cluster.profiles import asked, profile
 
 VERSION = "1.31"

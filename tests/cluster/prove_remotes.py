@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 from tests.cluster.command import main
 from tests.cluster.s3_server import BUCKET, s3_server
 from tests.stub_project import SMALL, make, run

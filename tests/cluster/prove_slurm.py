@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 from tests.cluster.command import main
 from tests.cluster.slurm_node import slurm_node
 from tests.stub_project import PAIR, SMALL, clean_environment, make, run

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crgan.run.errors import UserError
-from crgan.run.io import read_json
+from crgan.common.errors import UserError
+from crgan.common.io import read_json
 from tests.cluster.command import main
 from tests.cluster.kube_server import Cluster, Pod, kube_server
 from tests.cluster.s3_server import BUCKET, Server, s3_server

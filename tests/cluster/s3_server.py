@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 BUCKET = "crgan"
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scancel", "sinfo")
 # The jobs' own sbatch and srun look nowhere else: SLURM_CONF is not handed down to them.

@@ -24,9 +24,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from crgan.run.errors import UserError
-from crgan.run.images import LAYERS, LOCK, REQUIREMENTS, SETTING, image_of
-from crgan.run.io import read_json, write_json
+from crgan.common.errors import UserError
+from crgan.common.io import read_json, write_json
+from crgan.pipeline.containers import LAYERS, LOCK, REQUIREMENTS, SETTING, image_of
 from tests.stub_project import SMALL, make, run
 
 TABLE = "results/table6.csv"

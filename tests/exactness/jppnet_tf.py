@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from crgan.parsing.jppnet import inference, network
-from crgan.parsing.jppnet.convert import convert_file, tensorflow_name
-from crgan.parsing.jppnet.inference import JPPNetOptions, load_file, parsing_scores
+from crgan.masks.jppnet import inference, network
+from crgan.masks.jppnet.convert import convert_file, tensorflow_name
+from crgan.masks.jppnet.inference import JPPNetOptions, load_file, parsing_scores
 
 LIMIT = 1e-4  # on each value; the maps' values are of the order of one
 GRAPH = Path(__file__).with_name("jppnet_graph.py")

@@ -12,12 +12,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import SharedFSUsage
 from snakemake.utils import validate
 
-from crgan.engines.preflight import require_for_jobs
-from crgan.engines.reconcile import reconcile
-from crgan.engines.workflow import Experiment, job_environment, runs_jobs
-from crgan.run import images, warm
-from crgan.run.errors import UserError
-from crgan.run.params import snapshot
+from crgan.pipeline.preflight import require_for_jobs
+from crgan.pipeline.reconcile import reconcile
+from crgan.pipeline.workflow import Experiment, job_environment, runs_jobs
+from crgan.pipeline import containers as images, warm
+from crgan.common.errors import UserError
+from crgan.pipeline.params import snapshot
 
 try:
     # In a container or conda environment the jobs' Python is that one's.

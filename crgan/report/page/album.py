@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from crgan.run.errors import UserError
+from crgan.common.errors import UserError
 
 Pixels = NDArray[np.uint8]
 

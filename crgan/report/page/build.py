@@ -12,7 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from crgan.report.names import profile_warning
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 from crgan.report.page import charts
 from crgan.report.page.album import Album
 from crgan.report.page.embeddings import embeddings
@@ -23,8 +24,7 @@ from crgan.report.page.runs import ID, bars, costs, jobs, machines
 from crgan.report.page.scores import claims, tables
 from crgan.report.page.sheets import cmc_curves, figures, masks, rank_command, rank_lists
 from crgan.report.page.training import all_curves, all_grids
-from crgan.run.errors import UserError
-from crgan.run.io import atomic_path
+from crgan.tables.names import profile_warning
 
 HERE = Path(__file__).parent
 PICTURES = 20_000_000  # bytes of data URIs

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crgan.run.io import atomic_path
+from crgan.common.io import atomic_path
 
 Spec = dict[str, Any]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.io import canonical_json, load_torch, read_json, sha256_bytes, write_json
 from crgan.data.store import Split, open_dataset
 from crgan.reid.evaluate import query_and_gallery
-from crgan.report.names import dataset_label
 from crgan.report.page.project import CELL, Project
-from crgan.run.io import canonical_json, load_torch, read_json, sha256_bytes, write_json
+from crgan.tables.names import dataset_label
 
 PEOPLE, PICTURES = 10, 400
 METHODS = ("direct_transfer", "crgan")

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crgan.common.errors import UserError
+from crgan.common.io import load_arrays
 from crgan.data.store import Dataset, open_dataset
+from crgan.looks.picks import pick_queries
 from crgan.reid.evaluate import query_and_gallery
-from crgan.report.names import dataset_label
 from crgan.report.page.album import Album, Picture, tiles
 from crgan.report.page.project import Project
-from crgan.report.picks import pick_queries
-from crgan.run.errors import UserError
-from crgan.run.io import load_arrays
+from crgan.tables.names import dataset_label
 
 QUERIES, RANKS = 16, 10
 TILES = 1200  # pictures of one target at most; queries are taken away until they suffice

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crgan.report.names import dataset_label
 from crgan.report.page.project import Project, read_rows
-from crgan.report.renderings import JUDGED, MEANS, METRICS, REFERENCE, VISUAL
+from crgan.tables.names import dataset_label
+from crgan.tables.renderings import JUDGED, MEANS, METRICS, REFERENCE, VISUAL
 
 OUTPUT = "results/renderings.csv"
 _KINDS = {"judged": JUDGED, "visual": VISUAL}  # folder of results: the columns it fills

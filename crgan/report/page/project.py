@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from crgan.run.copies import MADE
-from crgan.run.errors import UserError
-from crgan.run.params import override
-from crgan.run.provenance import all_records
+from crgan.common.errors import UserError
+from crgan.pipeline.copies import MADE
+from crgan.pipeline.params import override
+from crgan.pipeline.records import all_records
 
 Record = Mapping[str, Any]
 CELL = "{method}/{source}-{target}/seed{seed}"

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from crgan.common.errors import UserError
+from crgan.pipeline.hashes import Hashes
+from crgan.pipeline.records import Judge
 from crgan.report.page.project import Project, Record, lineage
 from crgan.report.page.training import job_name
 from crgan.report.shares import Share, by_cell, by_stage, shares
-from crgan.run.errors import UserError
-from crgan.run.hashes import Hashes
-from crgan.run.provenance import Judge
 
 ID = 12  # letters of a key that name a job in the page
 _IDLE = 300.0  # seconds without a job; longer pauses are left out of the timeline

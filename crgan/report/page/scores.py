@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crgan.report.names import dataset_label
 from crgan.report.page.agreement import NONE, Agreement, of_order, of_value
 from crgan.report.page.project import Project, read_rows
-from crgan.report.printed import TABLES, Row, cell_of
+from crgan.tables.names import dataset_label
+from crgan.tables.printed import TABLES, Row, cell_of
 
 _LOWER = {"FID": "lower is better", "LPIPS": "higher is better"}
 

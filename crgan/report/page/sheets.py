@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from crgan.common.io import load_arrays
 from crgan.data.store import open_dataset
-from crgan.parsing.sheet import mask_sheet
-from crgan.parsing.store import open_masks
-from crgan.report.cmc import cmc
-from crgan.report.names import dataset_label
+from crgan.looks.masks import mask_sheet
+from crgan.masks.store import open_masks
 from crgan.report.page.album import Album, Picture
 from crgan.report.page.project import CELL, Project
 from crgan.report.page.training import job_name
-from crgan.run.io import load_arrays
+from crgan.tables.cmc import cmc
+from crgan.tables.names import dataset_label
 
 _MASKS = 24
 

@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
-from crgan.gan.sheet import layout
+from crgan.looks.samples import layout
 from crgan.report.curves import read_history
-from crgan.report.names import dataset_label
 from crgan.report.page.album import Album, Picture, Pixels, read_pixels
 from crgan.report.page.project import Project
+from crgan.tables.names import dataset_label
 
 _POINTS = 120  # of a curve; more are no finer on a page
 _SERIES = 12

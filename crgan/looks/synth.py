@@ -1,0 +1,127 @@
+"""A picture of the demo benchmark to look at: a row per camera, pictures above their true masks.
+
+python -m crgan.looks.synth --out sheet.png demo/market1501 demo/dukemtmc demo/cuhk03
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path, read_json
+from crgan.synth.benchmark import MARKER
+from crgan.synth.masks import true_masks
+from crgan.synth.shoot import Mask, Picture
+
+_TILE = (128, 64)  # height, width of a picture in the sheet
+_MARGIN = 116  # pixels for the row's name
+_CAMERA = re.compile(r"_c(\d)")
+
+
+def _jpeg_rows(root: Path) -> dict[str, list[str]]:
+    """Row name -> picture paths: training pictures by camera, then junk and distractors."""
+    rows: dict[str, list[str]] = {}
+    for path in sorted(root.glob("bounding_box_train/*.jpg")):
+        match = _CAMERA.search(path.name)
+        if match:
+            rows.setdefault(f"camera {match[1]}", []).append(f"bounding_box_train/{path.name}")
+    for name, start in (("junk", "-1_"), ("distractors", "0000_")):
+        found = sorted(root.glob(f"bounding_box_test/{start}*.jpg"))
+        if found:
+            rows[name] = [f"bounding_box_test/{path.name}" for path in found]
+    return dict(sorted(rows.items()))
+
+
+def _mat_rows(root: Path) -> dict[str, list[str]]:
+    """Row name -> pseudo paths of detected pictures, by view."""
+    with h5py.File(root / "true_masks.h5") as file:
+        names = sorted(name.decode() for name in file["path"][:])
+    rows: dict[str, list[str]] = {}
+    for name in names:
+        if name.startswith("detected/"):
+            rows.setdefault(f"view {name.split('_')[2]}", []).append(name)
+    return rows
+
+
+def _read(root: Path, paths: Sequence[str]) -> list[Picture]:
+    if not (root / "cuhk-03.mat").is_file():
+        pictures = [cv2.imread(str(root / path), cv2.IMREAD_COLOR) for path in paths]
+        return [np.asarray(picture, np.uint8)[..., ::-1] for picture in pictures]
+    found = []
+    with h5py.File(root / "cuhk-03.mat") as file:
+        for path in paths:
+            pair, person, _, slot = Path(path).stem.split("_")
+            cells = file[file["detected"][0, int(pair) - 1]]
+            found.append(file[cells[int(slot) - 1, int(person) - 1]][:].T)
+    return found
+
+
+def _tile(picture: Picture, mask: Mask) -> Picture:
+    """A picture above itself with the background greyed out."""
+    size = _TILE[::-1]
+    shown = cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
+    cut = np.asarray(shown) * share + 110.0 * (1 - share)
+    return np.concatenate([np.asarray(shown), cut]).astype(np.uint8)
+
+
+def _strip(root: Path, label: str, paths: Sequence[str], columns: int) -> Picture:
+    """One row: its name, then evenly spread pictures."""
+    picks = [paths[k] for k in np.linspace(0, len(paths) - 1, columns).round().astype(int)]
+    pairs = zip(_read(root, picks), true_masks(root, picks), strict=True)
+    tiles = [_tile(picture, mask) for picture, mask in pairs]
+    name = np.full((2 * _TILE[0], _MARGIN, 3), 255, np.uint8)
+    for line, text in enumerate((root.name, label)):
+        cv2.putText(name, text, (6, 30 + 22 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1,
+                    cv2.LINE_AA)  # fmt: skip
+    return np.concatenate([name, *tiles], axis=1)
+
+
+def contact_sheet(roots: Sequence[str | Path], out: str | Path, columns: int = 16) -> None:
+    """Write a PNG with a row for each camera of each generated data set.
+
+    Args:
+        roots: Folders made by `generate`.
+        out: The PNG.
+        columns: Pictures a row.
+
+    Raises:
+        UserError: a folder is not a demo data set.
+    """
+    strips = []
+    for root in map(Path, roots):
+        marker = read_json(root / MARKER)
+        if not isinstance(marker, dict) or "renderer" not in marker:
+            raise UserError(f"{root / MARKER}: not written by the demo benchmark")
+        rows = _mat_rows(root) if marker["dataset"] == "cuhk03" else _jpeg_rows(root)
+        strips += [_strip(root, label, paths, columns) for label, paths in rows.items()]
+    with atomic_path(out) as temporary:
+        if not cv2.imwrite(str(temporary), np.concatenate(strips)[..., ::-1]):
+            raise UserError(f"{out}: cannot be written as a picture; name it .png")
+
+
+def main() -> int:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Contact sheet of generated data sets.")
+    parser.add_argument("roots", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--columns", type=int, default=16)
+    arguments = parser.parse_args()
+    try:
+        contact_sheet(arguments.roots, arguments.out, arguments.columns)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Which container image a stage runs in, and what of it enters the stage's record.
+
+`docker/images.lock` holds the digest of every image that was built. An image says of itself, in
+`/etc/crgan`, its name and the files it was built from; so a stage knows where it runs however the
+container was started (the launcher, Snakemake's --sdm apptainer, compose, a cluster).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from crgan.common.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = Path("docker/images.lock")
+DOCKERFILE = Path("docker/Dockerfile")
+REQUIREMENTS = Path("docker/requirements")
+INSIDE = Path("/etc/crgan")
+
+RUNTIMES = ("host", "docker", "podman", "apptainer")
+SETTING = "CRGAN_RUNTIME"
+
+# The requirement files of an image, one a layer: torch is one layer under three images.
+LAYERS: dict[str, tuple[str, ...]] = {
+    "data": ("data",),
+    "report": ("report",),
+    "parsing": ("torch", "parsing"),
+    "training": ("torch", "training"),
+    "pipeline": ("torch", "training", "pipeline"),
+}
+# Stages that need less than a training, or something else; all others run in `training`.
+STAGES = {
+    "prepare_data": "data",
+    "extract_masks": "parsing",
+    "draw_datasets": "report",
+    "make_table": "report",
+    "tabulate_renderings": "report",
+    "tabulate_cmc": "report",
+    "bound_table": "report",
+    "weigh_claims": "report",
+}
+
+
+def image_of(stage: str) -> str:
+    """Name of the image that has what `stage` imports."""
+    return STAGES.get(stage, "training")
+
+
+def runtime() -> str:
+    """Where stages run, by $CRGAN_RUNTIME: on the host unless it says otherwise."""
+    name = os.environ.get(SETTING) or "host"
+    if name not in RUNTIMES:
+        raise UserError(f"{SETTING} is {name!r}; use {', '.join(RUNTIMES)}")
+    return name
+
+
+def read_lock() -> dict[str, Any]:
+    """{image: what docker/build recorded of it}; nothing where none was built."""
+    path = ROOT / LOCK
+    try:
+        images = json.loads(path.read_text())["images"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not a lock file of images; write it anew: docker/build") from None
+    if not isinstance(images, dict):
+        raise UserError(f"{path}: not a lock file of images; write it anew: docker/build")
+    return images
+
+
+def recipe_files(image: str) -> list[Path]:
+    """What decides an image's content, below the project's folder; the base image apart."""
+    if image not in LAYERS:
+        raise UserError(f"{image!r} is no image; images: {', '.join(LAYERS)}")
+    return [DOCKERFILE, *(REQUIREMENTS / f"{layer}.txt" for layer in LAYERS[image])]
+
+
+def recipe(image: str) -> str:
+    """Hash of the present recipe of an image."""
+    return _digest([ROOT / path for path in recipe_files(image)])
+
+
+def identity(image: str) -> str:
+    """What stands in records for an image: its locked digest, or its recipe where it has none.
+
+    An image that `docker compose build` made is in no lock file.
+    """
+    locked = read_lock().get(image)
+    return str(locked["digest"]) if locked else f"recipe:{recipe(image)}"
+
+
+def inside() -> dict[str, str] | None:
+    """Name and identity of the image around this process; None on the host.
+
+    Raises:
+        UserError: the image is not the one that docker/images.lock, or the recipe, speaks of.
+    """
+    try:
+        name = (INSIDE / "name").read_text().strip()
+    except FileNotFoundError:
+        return None
+    own = _digest([INSIDE / path.name for path in recipe_files(name)])
+    locked = read_lock().get(name)
+    expected = locked["recipe"] if locked else recipe(name)
+    if own != expected:
+        where = LOCK if locked else f"{DOCKERFILE} and {REQUIREMENTS}"
+        raise UserError(
+            f"this container's image {name!r} was built from other files than {where} speaks of; "
+            f"build it again: docker/build {name}"
+        )
+    return {"name": name, "digest": identity(name)}
+
+
+def around(stage: str) -> dict[str, str] | None:
+    """The image `stage` would run in, seen from here: this container's, or the runtime's choice."""
+    here = inside()
+    if here or runtime() == "host":
+        return here
+    name = image_of(stage)
+    return {"name": name, "digest": identity(name)}
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

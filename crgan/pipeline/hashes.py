@@ -1,0 +1,73 @@
+"""SHA-256 of files, remembered, so that an unchanged file is read once."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from crgan.common.io import atomic_path, sha256_file
+
+DEFAULT = Path(".scratch/hashes.json")
+
+# A file this fresh may be written again within the clock's grain, so its hash is not remembered.
+_GRAIN_NS = 50_000_000
+
+
+class Hashes:
+    """Hashes of files by path, trusted as long as length, times and inode stay the same.
+
+    The change time is among them: unlike the modification time, no program can set it back.
+
+    Args:
+        path: where they are remembered; None remembers only in memory.
+    """
+
+    def __init__(self, path: Path | None = DEFAULT) -> None:
+        self.path = path
+        self._known: dict[str, list[object]] = _read(path)
+        self._new: dict[str, list[object]] = {}
+
+    def of(self, path: str | Path) -> str:
+        """Hex SHA-256 of a file's content."""
+        name = os.path.abspath(path)
+        signature = stat_signature(path)
+        known = self._known.get(name)
+        if known is not None and known[:-1] == signature:
+            return str(known[-1])
+        sha256 = sha256_file(path)
+        if time.time_ns() - os.stat(path).st_ctime_ns > _GRAIN_NS:
+            self._known[name] = self._new[name] = [*signature, sha256]
+        return sha256
+
+    def touched(self, path: str | Path, sha256: str) -> None:
+        """Note that only a file's times were changed, by the caller and just now."""
+        self._known[os.path.abspath(path)] = self._new[os.path.abspath(path)] = [
+            *stat_signature(path),
+            sha256,
+        ]
+
+    def save(self) -> None:
+        """Add what is new to the file; what other processes added meanwhile stays."""
+        if self._new and self.path is not None:
+            merged = {**_read(self.path), **self._new}
+            with atomic_path(self.path) as temporary:
+                temporary.write_text(json.dumps(merged, sort_keys=True))
+            self._new = {}
+
+
+def stat_signature(path: str | Path) -> list[object]:
+    """What changes whenever a file is written: length, both times, inode."""
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def _read(path: Path | None) -> dict[str, list[object]]:
+    if path is None:
+        return {}
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # a cache: lost or damaged, it only costs reading the files again
+    return found if isinstance(found, dict) else {}

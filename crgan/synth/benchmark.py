@@ -1,0 +1,159 @@
+"""Writes the demo networks in the on-disk layouts of the data sets they stand in for."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from crgan.common.errors import UserError
+from crgan.common.io import read_json, write_json
+from crgan.synth.camera import Camera
+from crgan.synth.config import DATASETS, DemoConfig
+from crgan.synth.identity import Identity, Wardrobe, sample_identity, wardrobe_of
+from crgan.synth.masks import MASKS_NAME, write_masks
+from crgan.synth.shoot import ALIGNED, Mask, Picture, sample_crop, sample_visit, shoot
+
+MARKER = "complete.json"
+RENDERER = 1  # raise when the same configuration gives other pictures
+CAMERAS = {"market1501": 6, "dukemtmc": 8}
+# What a random stream is for; the stream's key is (seed, data set, purpose, numbers...).
+PEOPLE, VISITS, PIDS, MOMENTS, EXTRAS = 2, 3, 4, 5, 6
+
+
+@dataclass
+class Network:
+    """One data set while it is being written."""
+
+    name: str
+    config: DemoConfig
+    root: Path
+    wardrobe: Wardrobe
+    masks: dict[str, Mask]
+    counts: dict[str, int]
+
+    def rng(self, *key: int) -> np.random.Generator:
+        """A stream of its own for each purpose and number, so sizes do not shift other draws."""
+        return np.random.default_rng([self.config.seed, DATASETS.index(self.name), *key])
+
+    def person(self, index: int) -> Identity:
+        """The network's person of that running number."""
+        return sample_identity(self.rng(PEOPLE, index), self.wardrobe)
+
+    def picture(
+        self, camera: Camera, who: Identity | None, moment: tuple[int, ...], quality: str
+    ) -> tuple[Picture, Mask]:
+        """Shoot `who`; `moment` is (person, camera, image), the first two make up the visit."""
+        visit = sample_visit(camera, self.rng(VISITS, *moment[:2]))
+        rng = self.rng(MOMENTS, *moment)
+        crop = sample_crop(rng, "junk" if quality == "junk" else "detected")
+        if quality == "aligned":
+            crop = ALIGNED
+        return shoot(self.name, camera, visit, who, crop, self.wardrobe, self.config, rng)
+
+    def save(self, path: str, camera: Camera, picture: Picture, mask: Mask) -> None:
+        """Write a JPEG and remember its mask."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode_jpeg(picture, camera.quality))
+        self.masks[path] = mask
+        split = path.split("/")[0]
+        self.counts[split] = self.counts.get(split, 0) + 1
+
+
+def network_at(dataset: str, root: Path, config: DemoConfig) -> Network:
+    """A network about to be written under `root`."""
+    return Network(dataset, config, root, wardrobe_of(dataset, config.clothing_gap), {}, {})
+
+
+def encode_jpeg(picture: Picture, quality: int) -> bytes:
+    """JPEG bytes of an RGB picture."""
+    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError("the JPEG encoder failed")
+    return bytes(data)
+
+
+def jpeg_round_trip(picture: Picture, quality: int) -> Picture:
+    """The picture as it comes back from a JPEG file."""
+    data = np.frombuffer(encode_jpeg(picture, quality), np.uint8)
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
+
+
+def name_people(network: Network, largest: int, groups: tuple[int, ...]) -> list[list[int]]:
+    """Distinct sorted pids (1..largest) for each group, mixed as in the real sets."""
+    rng = network.rng(PIDS)
+    pids = rng.permutation(largest)[: sum(groups)] + 1
+    bounds = np.cumsum([0, *groups])
+    return [sorted(int(p) for p in pids[a:b]) for a, b in itertools.pairwise(bounds)]
+
+
+def visited(network: Network, index: int) -> npt.NDArray[np.int64]:
+    """The cameras (from 1) that saw a person, sorted."""
+    rng, config = network.rng(VISITS, index), network.config
+    cameras = CAMERAS[network.name]
+    many = int(rng.integers(config.min_cameras, config.max_cameras + 1))
+    return np.sort(rng.permutation(cameras)[:many] + 1)
+
+
+def _is_current(root: Path, stamp: dict[str, object]) -> bool:
+    """Whether `root` holds exactly this data set; refuses a folder that is not a demo's."""
+    if not root.exists():
+        return False
+    marker = root / MARKER
+    if marker.is_file():
+        found = read_json(marker)
+        if not isinstance(found, dict) or "renderer" not in found:
+            raise UserError(f"{marker}: not written by the demo benchmark; choose another folder")
+        return all(found.get(key) == value for key, value in stamp.items())
+    if not root.is_dir() or any(root.iterdir()):
+        raise UserError(f"{root}: exists and is not a demo data set; choose another folder")
+    return False
+
+
+def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
+    """Write a demo network under `root` in its data set's real layout.
+
+    Nothing happens when `root` already holds the same data set with the same configuration. The
+    folder is built beside `root` and renamed, so it is whole or absent.
+
+    Args:
+        dataset: "market1501", "dukemtmc" or "cuhk03".
+        root: The data set's folder; made, or replaced if it is an older demo data set.
+        config: Sizes and gaps.
+
+    Raises:
+        UserError: unknown data set, or `root` holds something that is not a demo data set.
+    """
+    from crgan.synth.layouts import write_cuhk03, write_dukemtmc, write_market1501
+
+    writers: dict[str, Callable[[Network], None]] = {
+        "market1501": write_market1501,
+        "dukemtmc": write_dukemtmc,
+        "cuhk03": write_cuhk03,
+    }
+    if dataset not in writers:
+        raise UserError(f"no demo data set {dataset!r}; choose from {', '.join(DATASETS)}")
+    root = Path(root)
+    stamp = {"dataset": dataset, "renderer": RENDERER, "config": asdict(config)}
+    if _is_current(root, stamp):
+        return
+    building = root.parent / f".{root.name}.building"
+    shutil.rmtree(building, ignore_errors=True)  # what a killed run left
+    building.mkdir(parents=True)
+    try:
+        network = network_at(dataset, building, config)
+        writers[dataset](network)
+        write_masks(building / MASKS_NAME, network.masks)
+        write_json(building / MARKER, {**stamp, "counts": network.counts})
+        if root.exists():
+            shutil.rmtree(root)
+        building.rename(root)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

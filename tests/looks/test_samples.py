@@ -1,0 +1,94 @@
+"""Sheets: the right picture at the right place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from crgan.looks.samples import (
+    Samples,
+    draw,
+    input_rows,
+    output_rows,
+    parts,
+    sample_pairs,
+    write_png,
+)
+from crgan.nets.generator import Generator
+from tests.gan_fakes import HEIGHT, WIDTH, task
+
+
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(width=4, levels=2)
+
+
+def samples_of(g: Generator, count: int = 8) -> Samples:
+    x_s, x_t, _, m_t = sample_pairs(task(), "cpu", count)
+    return Samples(input_rows(x_s, x_t, m_t), lambda: output_rows(parts(g, x_s, x_t, m_t)))
+
+
+def test_draw_enlarges_and_places() -> None:
+    rng = np.random.default_rng(0)
+    rows = [(name, rng.integers(0, 255, (3, 64, 32, 3), dtype=np.uint8)) for name in ("X_S", "X_G")]
+    sheet = draw(rows)
+    assert sheet.shape == (2 * (128 + 2) + 2, 72 + 3 * (64 + 2) + 2, 3)
+    second = sheet[2 + 130 : 2 + 130 + 128, 72 + 66 : 72 + 66 + 64]  # second row, second pair
+    assert np.array_equal(second[::2, ::2], rows[1][1][1])
+    assert sheet[:130, :72].min() < 128  # the row's name
+
+
+def test_rows_show_inputs_and_parts() -> None:
+    x = torch.linspace(-1, 1, 3 * 16 * 8).view(1, 3, 16, 8)
+    mask = torch.zeros(1, 1, 16, 8)
+    mask[..., :4] = 1
+    named = dict(input_rows(x, -x, mask))
+    assert named["X_S"][0, 0, 0].tolist() == [0, 85, 170]
+    assert named["X_T"][0, -1, -1, 2] == 0
+    assert named["M"][0, 0, :, 0].tolist() == [255] * 4 + [0] * 4
+    made = parts(generator(), x, -x, mask)
+    outputs = dict(output_rows(made))
+    assert list(outputs) == ["X_R", "X_C", "X_G"]
+    grey = outputs["X_C"][0]
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    assert abs(grey[3, 3, 0] / 255 - made.x_c[0, 0, 3, 3].item()) < 1 / 255
+    assert not made.x_g.requires_grad
+
+
+def test_samples_show_the_same_pairs_at_every_interval() -> None:
+    g = generator()
+    samples = samples_of(g, count=3)
+    samples.add(10)
+    first = samples.latest()
+    with torch.no_grad():
+        g.head.bias[3] = -60.0  # X_G becomes X_S
+    samples.add(20)
+    sheet = samples.sheet()
+    row = HEIGHT * 8 + 2
+    assert sheet.shape[0] == 9 * row + 2
+    assert np.array_equal(sheet[: 3 * row], first[: 3 * row])  # X_S, X_T, M stand once
+    # 64 pixels wide each, after the margin with the rows' names
+    pixels = np.s_[:, 72 : 72 + 3 * (WIDTH * 8 + 2)]
+    x_s, x_g = sheet[2:row][pixels], sheet[2 + 8 * row : 9 * row][pixels]
+    assert np.array_equal(x_s, x_g)
+
+
+def test_samples_go_on_from_their_state() -> None:
+    g = generator()
+    whole, broken = samples_of(g), samples_of(g)
+    whole.add(1)
+    broken.load_state_dict(whole.state_dict())
+    for samples in (whole, broken):
+        samples.add(2)
+    assert np.array_equal(whole.sheet(), broken.sheet())
+
+
+def test_png_has_the_colours(tmp_path: Path) -> None:
+    picture = np.zeros((4, 5, 3), np.uint8)
+    picture[..., 0] = 200  # red
+    write_png(tmp_path / "a" / "p.png", picture)
+    assert cv2.imread(str(tmp_path / "a" / "p.png"))[0, 0].tolist() == [0, 0, 200]
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["p.png"]

@@ -1,0 +1,202 @@
+"""Records beside outputs, and the judge that decides by them alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crgan.pipeline import params as parameters
+from crgan.pipeline.hashes import Hashes
+from crgan.pipeline.records import Judge, all_records, record_path
+from crgan.pipeline.stage import Run, StageParser, run_stage
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = "artifacts/demo/data/dukemtmc/manifest.csv"
+IMAGES = "artifacts/demo/data/dukemtmc/images.npy"
+CAMERA = "artifacts/demo/d_cam/dukemtmc/seed0.pt"
+HISTORY = "artifacts/demo/d_cam/dukemtmc/seed0.csv"
+SCORE = "results/demo/cells/crgan/market1501-dukemtmc/seed0.json"
+REID = "artifacts/demo/reid/crgan/market1501-dukemtmc/seed0.pt"
+
+
+def prepare(content: str = "images") -> None:
+    parser = StageParser("prepare_data", None)
+    parser.cell("--dataset")
+    parser.output("--out")
+    parser.output("--images")
+
+    def body(args: Any, run: Run) -> None:
+        _write(args.out, "manifest")
+        _write(args.images, content)
+
+    argv = ["--dataset", "dukemtmc", "--out", MANIFEST, "--images", IMAGES]
+    run_stage(parser, body, argv)
+
+
+def camera(content: str = "camera") -> None:
+    parser = StageParser("pretrain_cam", None)
+    parser.cell("--target")
+    parser.cell("--seed", type=int)
+    parser.input("--target-manifest", beside=("images.npy",))
+    parser.output("--out")
+    parser.output("--history")
+
+    def body(args: Any, run: Run) -> None:
+        _write(args.out, content)
+        _write(args.history, "history")
+
+    argv = ["--target", "dukemtmc", "--seed", "0", "--target-manifest", MANIFEST]
+    run_stage(parser, body, [*argv, "--out", CAMERA, "--history", HISTORY])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(parameters.ENVIRONMENT, raising=False)
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+    prepare()
+    camera()
+    return tmp_path
+
+
+def why(output: str, change: Callable[[dict[str, Any]], None] | None = None) -> str | None:
+    params = parameters.load()
+    if change:
+        change(params)
+    return Judge(params).why_stale(output)
+
+
+def test_what_was_just_made_is_current(project: Path) -> None:
+    assert [why(output) for output in (MANIFEST, IMAGES, CAMERA, HISTORY)] == [None] * 4
+
+
+def test_a_record_says_what_made_the_file(project: Path) -> None:
+    record = json.loads(record_path(CAMERA).read_text())
+    assert record_path(CAMERA) == record_path(HISTORY) == Path(CAMERA).with_suffix(".prov.json")
+    assert record["stage"] == "pretrain_cam"
+    assert record["cell"] == {"profile": "demo", "target": "dukemtmc", "seed": 0}
+    assert set(record["inputs"]) == {MANIFEST, IMAGES}
+    assert set(record["outputs"]) == {CAMERA, HISTORY}
+    assert record["params"]["pretrain_cam"]["iterations"] > 0
+    assert record["run"]["wall_seconds"] >= 0
+    assert record["run"]["peak_memory_mb"] > 0
+    assert set(all_records("artifacts")) == {MANIFEST, IMAGES, CAMERA, HISTORY}
+
+
+def test_parameters_the_stage_reads_matter_and_others_do_not(project: Path) -> None:
+    def batch(params: dict[str, Any]) -> None:
+        params["profiles"]["demo"]["pretrain_cam"]["batch"] = 7
+
+    def unread(params: dict[str, Any]) -> None:
+        params["loss"]["lambda_con"] = 99
+        params["profiles"]["paper"]["pretrain_cam"]["batch"] = 7
+
+    assert "parameters changed: pretrain_cam.batch was 32, is 7" in str(why(CAMERA, batch))
+    assert why(MANIFEST, batch) is None
+    assert why(CAMERA, unread) is None
+
+
+def test_a_file_belongs_to_the_profile_of_its_path(project: Path) -> None:
+    assert why(CAMERA, lambda params: params.update(profile="paper")) is None
+
+
+def test_a_number_typed_otherwise_is_the_same(project: Path) -> None:
+    def typed(params: dict[str, Any]) -> None:
+        params["profiles"]["demo"]["pretrain_cam"]["batch"] = 32.0
+
+    assert why(CAMERA, typed) is None
+
+
+def test_a_stale_input_makes_what_was_made_from_it_stale(project: Path) -> None:
+    def store(params: dict[str, Any]) -> None:
+        params["profiles"]["demo"]["image"]["store"] = [32, 16]
+
+    assert "image.store" in str(why(CAMERA, store))
+    prepare("other images")
+    assert "is no longer the one it was made from" in str(why(CAMERA))
+    camera()
+    assert why(CAMERA) is None
+
+
+def test_contents_are_judged_not_lengths_or_times(project: Path) -> None:
+    Path(CAMERA).write_text("camerb")
+    assert why(CAMERA) == "its content is not the one recorded"
+    assert why(HISTORY) is None
+    Path(CAMERA).write_text("camera!")
+    assert why(CAMERA) == "its length is not the one recorded"
+    Path(CAMERA).write_text("camera")
+    assert why(CAMERA) is None
+
+
+def test_changed_sources_make_stale(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crgan.pipeline.records.code_digest", lambda files: "other")
+    assert why(MANIFEST) == "source code changed"
+    assert "source code changed" in str(why(CAMERA))
+
+
+def test_nothing_without_a_record_is_trusted(project: Path) -> None:
+    record_path(MANIFEST).rename("kept")
+    assert why(MANIFEST) == "no provenance record"
+    assert why(CAMERA) == f"{MANIFEST}: no provenance record"
+    Path("kept").rename(record_path(MANIFEST))
+    record_path(CAMERA).unlink()
+    assert why(CAMERA) == "no provenance record"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("{}", "unreadable provenance record"),
+        ("[]", "unreadable provenance record"),
+        ('{"outputs": {}}', "not in the provenance record beside it"),
+    ],
+)
+def test_a_damaged_record_vouches_for_nothing(project: Path, text: str, message: str) -> None:
+    record_path(CAMERA).write_text(text)
+    assert message in str(why(CAMERA))
+
+
+def test_a_record_of_a_stage_or_method_that_is_no_more(project: Path) -> None:
+    record = json.loads(record_path(CAMERA).read_text())
+    record_path(CAMERA).write_text(json.dumps({**record, "stage": "gone"}))
+    assert "no stage 'gone'" in str(why(CAMERA))
+
+
+def test_a_forged_circle_ends(project: Path) -> None:
+    record = json.loads(record_path(CAMERA).read_text())
+    record["inputs"] = {CAMERA: record["outputs"][CAMERA]["sha256"]}
+    record_path(CAMERA).write_text(json.dumps(record))
+    assert "depends on itself" in str(why(CAMERA))
+
+
+def test_an_input_deleted_to_save_space_is_judged_by_its_record(project: Path) -> None:
+    Path(IMAGES).unlink()
+    assert why(IMAGES) == "missing"
+    assert why(CAMERA) is None
+    record_path(IMAGES).unlink()
+    assert why(CAMERA) == f"{IMAGES}: no provenance record"
+
+
+def test_raw_material_is_judged_by_content(project: Path) -> None:
+    Path("resources").mkdir()
+    raw = Path("resources/raw.txt")
+    raw.write_text("raw")
+    record = json.loads(record_path(CAMERA).read_text())
+    record["inputs"][str(raw)] = Hashes(None).of(raw)
+    record_path(CAMERA).write_text(json.dumps(record))
+    assert why(CAMERA) is None
+    raw.write_text("new")
+    assert why(CAMERA) == f"{raw}: its content changed"
+    raw.unlink()
+    assert why(CAMERA) == f"{raw}: missing"
