@@ -39,7 +39,7 @@ from crgan.gan import crgan
 from crgan.gan.base import Classifier, Task, open_task
 from crgan.gan.pairs import pictures
 from crgan.pipeline import params as parameters
-from crgan.pipeline.stage import seed_everything
+from crgan.common.seeding import seed_everything
 from crgan.reid.evaluate import protocol_from, query_and_gallery, score
 from crgan.reid.finetune import FineTuning, finetune
 from crgan.reid.model_file import build_camera, build_reid

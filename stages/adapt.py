@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import load_torch, save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("adapt", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")
@@ -33,10 +34,11 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Adapt and write."""
     from crgan.adapt.base import method, target_of
     from crgan.data.store import open_dataset
+    from crgan.train.checkpoint import Checkpoint
 
     seed_everything(run.seed, run.threads)
     size = tuple(run.params["image"]["train"])
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     target = open_dataset(args.target_manifest, size).split("train")
     file = method(args.model)(
         load_torch(args.start),

@@ -36,8 +36,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def calibrate(args: argparse.Namespace) -> None:
     """Open, train, score and write."""
+    from crgan.common.seeding import seed_everything
     from crgan.data.store import open_dataset
-    from crgan.pipeline.stage import seed_everything
     from crgan.reid import calibrate as library
     from crgan.reid.evaluate import protocol_from
     from crgan.reid.pretrain import id_recipe, start_from

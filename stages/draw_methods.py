@@ -22,11 +22,12 @@ import numpy as np
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch
+from crgan.common.seeding import seed_everything
 from crgan.gan.base import load_method, open_task, towards
 from crgan.looks.figures import draw_methods
 from crgan.looks.generators import method_pictures
 from crgan.looks.picks import different_first
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 from crgan.tables.names import dataset_label, picture_note
 
 parser = StageParser("draw_methods", __doc__)

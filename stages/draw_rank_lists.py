@@ -7,10 +7,11 @@ import argparse
 import numpy as np
 
 from crgan.common.io import load_torch
+from crgan.common.seeding import seed_everything
 from crgan.data.store import open_dataset
 from crgan.looks.picks import pick_queries
 from crgan.looks.rank_lists import draw_rank_lists, list_found
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 from crgan.reid.evaluate import query_and_gallery
 from crgan.reid.features import extract
 from crgan.reid.model_file import build_reid

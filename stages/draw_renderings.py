@@ -10,12 +10,13 @@ import argparse
 import numpy as np
 
 from crgan.common.io import load_torch
+from crgan.common.seeding import seed_everything
 from crgan.gan.base import open_task
 from crgan.gan.crgan import load_generator
 from crgan.looks.figures import draw_columns, draw_renderings
 from crgan.looks.generators import part_columns, render_grid
 from crgan.looks.picks import pick_pairs
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 from crgan.tables.names import dataset_label, picture_note
 
 parser = StageParser("draw_renderings", __doc__)

@@ -16,7 +16,8 @@ import argparse
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, save_arrays, write_json
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("evaluate", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 if TYPE_CHECKING:
     from crgan.data.store import Split
@@ -55,6 +56,7 @@ parser.output("--history", help="loss, rate and training accuracy, CSV")
 def body(args: argparse.Namespace, run: Run) -> None:
     """Fine-tune and write."""
     from crgan.reid.finetune import FineTuning, finetune
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.classifier import write_history
     from crgan.train.precision import Compute
 
@@ -62,7 +64,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     compute = Compute.of(run.params["run"], run.device)
     plan = FineTuning.from_params(run.params["finetune"])
     source, renderer, gan_notes = _opened(args, run)
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file, history = finetune(
         load_torch(args.d_id),
         source,

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import load_torch, save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("fresh_cnn", __doc__)
 parser.cell("--seed", type=int)

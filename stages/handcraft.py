@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from crgan.common.errors import UserError
 from crgan.common.io import save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("handcraft", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

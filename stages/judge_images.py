@@ -16,7 +16,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import load_torch, write_json
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("judge_images", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("pretrain_cam", __doc__)
 parser.cell("--target", help="name of the target")
@@ -25,6 +26,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.common.settings import settings_from
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import pretrain_cam
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.classifier import Recipe, write_history
     from crgan.train.precision import Compute
 
@@ -34,7 +36,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     width = settings.pop("width")
     recipe = settings_from(Recipe, settings, "pretrain_cam")
     target = open_dataset(args.target_manifest, tuple(run.params["image"]["train"]))
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file, history = pretrain_cam(
         target.split("train"),
         width,

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import load_torch, save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("pretrain_id", __doc__)
 parser.cell("--source", help="name of the labelled source")
@@ -26,6 +27,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Train and write."""
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.classifier import write_history
     from crgan.train.precision import Compute
 
@@ -35,7 +37,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     start = start_from(cnn, load_torch(args.weights), str(args.weights))
     recipe = id_recipe(cnn, run.params["pretrain_id"])
     source = open_dataset(args.source_manifest, tuple(run.params["image"]["train"]))
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file, history = pretrain_id(
         source.split("train"),
         start,

@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import load_torch, save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("train_gan", __doc__)
 parser.cell("--method", help="name under `methods` in params.yaml")
@@ -41,6 +42,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.gan.base import Classifier, load_method, open_task
     from crgan.looks.samples import write_png
     from crgan.reid.model_file import build_camera, build_reid
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.history import History
     from crgan.train.precision import Compute
 
@@ -51,7 +53,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         run.params["image"]["train"],
     )  # fmt: skip
     d_id, d_cam = load_torch(args.d_id), load_torch(args.d_cam)
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
 
     def report(iteration: int, history: History, grid: NDArray[np.uint8]) -> None:
         write_png(run.scratch(f"samples-{iteration:06d}.png"), grid)

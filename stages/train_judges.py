@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import load_torch, save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("train_judges", __doc__)
 parser.cell("--source")
@@ -29,6 +30,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.data.store import open_dataset
     from crgan.reid.judging import Settings, train_judges
     from crgan.reid.pretrain import id_recipe, start_from
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.classifier import Recipe
 
     settings = settings_from(Settings, run.params["judges"], "judges")
@@ -40,7 +42,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         open_dataset(path, size).split("train")
         for path in (args.source_manifest, args.target_manifest)
     )
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file = train_judges(
         source,
         target,

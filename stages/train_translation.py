@@ -18,7 +18,8 @@ from __future__ import annotations
 import argparse
 
 from crgan.common.io import save_torch
-from crgan.pipeline.stage import Run, StageParser, run_stage, seed_everything
+from crgan.common.seeding import seed_everything
+from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("train_translation", __doc__)
 parser.cell("--method", help="name under `methods` in params.yaml")
@@ -42,6 +43,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
 
     from crgan.gan.base import load_translation, open_task
     from crgan.looks.samples import write_png
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.history import History
     from crgan.train.precision import Compute
 
@@ -50,7 +52,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     task = open_task(
         args.a_manifest, args.b_manifest, args.a_masks, args.b_masks, run.params["image"]["train"]
     )
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
 
     def report(iteration: int, history: History, grid: NDArray[np.uint8]) -> None:
         write_png(run.scratch(f"samples-{iteration:06d}.png"), grid)

@@ -1,13 +1,14 @@
 """What every mask backend is, and the table of those there are.
 
-To add one: a class with the members of `MaskBackend` in a file of its own, and one line in
-`_MAKERS`.
+To add one: a file with a class that has the members of `MaskBackend` and a function `make`, and
+its name in `NAMES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -71,75 +72,26 @@ class Resources:
     state_sha256: str | None = None
 
 
-def _grabcut(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    from crgan.masks.grabcut import GrabCut, GrabCutOptions
-
-    return GrabCut(_options(GrabCutOptions, "grabcut", settings), resources.threads)
-
-
-def _mediapipe_pose(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    from crgan.masks.mediapipe_pose import MediaPipePose, PoseOptions
-
-    options = _options(PoseOptions, "mediapipe_pose", settings)
-    if resources.weights is None:
-        raise UserError(
-            "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "
-            "mediapipe_pose_full or mediapipe_pose_heavy (by hand: --weights FILE)"
-        )
-    return MediaPipePose(resources.weights, options, resources.threads)
-
-
-def _truth(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    _options(_NoOptions, "truth", settings)
-    if resources.raw_root is None:
-        raise UserError("masks.backend truth needs the demo's raw folder; give --raw")
-    from crgan.masks.truth import Truth
-
-    return Truth(resources.raw_root)
-
-
-def _jppnet(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    from crgan.masks.jppnet.inference import JPPNetMasks, JPPNetOptions, load_file, load_network
-
-    options = _options(JPPNetOptions, "jppnet", settings)
-    if resources.state:
-        network, sha256 = load_network(resources.state, "weights"), resources.state_sha256
-    elif resources.weights is not None:
-        network, sha256 = load_file(resources.weights)
-    else:
-        raise UserError(
-            "masks.backend jppnet needs weights: set weights.parsing in the profile to jppnet (by "
-            "hand: --weights FILE); `python -m crgan.masks.jppnet.convert` makes the file"
-        )
-    return JPPNetMasks(network, sha256, options, resources.device)
-
-
-_MAKERS: dict[str, Callable[[Mapping[str, Any], Resources], MaskBackend]] = {
-    "truth": _truth,
-    "grabcut": _grabcut,
-    "mediapipe_pose": _mediapipe_pose,
-    "jppnet": _jppnet,
-}
-NAMES = tuple(_MAKERS)
+NAMES = ("truth", "grabcut", "mediapipe_pose", "jppnet")
 
 
 def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     """Make the backend `name` with its settings (the section of that name under `masks`).
 
+    Its file is loaded by name, as a method's is: masks then depend on no other backend's code
+    (`crgan.pipeline.code`).
+
     Raises:
         UserError: unknown name or setting, or absent weights.
     """
-    if name not in _MAKERS:
+    if name not in NAMES:
         raise UserError(f"masks.backend is {name!r}; backends: {', '.join(NAMES)}")
-    return _MAKERS[name](settings, resources)
+    backend: MaskBackend = import_module(f"crgan.masks.{name}").make(settings, resources)
+    return backend
 
 
-@dataclass(frozen=True)
-class _NoOptions:
-    pass
-
-
-def _options(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
+def options_of(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
+    """A backend's settings as its options; an unknown one is a `UserError`."""
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if unknown := sorted(set(settings) - set(known)):
         has = ", ".join(known) or "none"

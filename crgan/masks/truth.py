@@ -5,6 +5,8 @@ For measuring the other backends; a run on it would have what no real data set o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.masks.backend import Batch
+from crgan.common.errors import UserError
+from crgan.masks.backend import Batch, Resources, options_of
 from crgan.synth import true_masks
 
 
@@ -40,3 +43,16 @@ def _fitted(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=method)
     return np.asarray(share > 0.5)
+
+
+@dataclass(frozen=True)
+class _NoOptions:
+    pass
+
+
+def make(settings: Mapping[str, Any], resources: Resources) -> Truth:
+    """See `crgan.masks.backend.make_backend`."""
+    options_of(_NoOptions, "truth", settings)
+    if resources.raw_root is None:
+        raise UserError("masks.backend truth needs the demo's raw folder; give --raw")
+    return Truth(resources.raw_root)

@@ -1,7 +1,11 @@
-"""Which source files a stage's result depends on: the closure of its imports.
+"""Which code a stage's result depends on: the closure of its imports, without what cannot change a
+number.
 
-`crgan/run` and `crgan/pipeline` are left out on purpose: they know no science, and a comment there
-should not retrain thirty models. Everything else a stage imports, however deep, is a dependency.
+Everything a stage imports counts, however deep: networks, losses, samplers, the optimiser step,
+precision, batch norm, conversion of weights. What only runs, shows or describes (the rooms of
+`NOT_COUNTED`) does not, so a comment there retrains nothing; and drawing counts for the stages
+that draw. A file counts by its syntax tree without docstrings: comments, docstrings and formatting
+make nothing stale.
 
 A stage that runs one of several methods loads that method's file by name (importlib), so the
 closure of one cell holds the stage, its own method and what both import: adding a method makes no
@@ -12,17 +16,27 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from crgan.common.errors import UserError
+from crgan.common.io import atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
-_IGNORED = ("crgan/pipeline/", "crgan/looks/")
+NOT_COUNTED = tuple(
+    f"crgan/{room}/" for room in ("pipeline", "workflow", "report", "deploy", "containers")
+)
+_LOOKS = "crgan/looks/"  # counts for the stages named draw_*
 
 # Stages that load a method's file by name, and where these files are.
 METHOD_FOLDER = {
+    "extract_masks": "crgan/masks",
     "train_gan": "crgan/gan",
     "train_translation": "crgan/gan",
     "render_set": "crgan/gan",
@@ -36,6 +50,10 @@ METHOD_FOLDER = {
 EVERY_MODEL = {"draw_methods": "crgan/gan"}  # Figure 7 shows all methods of the matrix
 FIXED_MODEL = {"draw_renderings": "crgan"}  # Figure 6 shows CR-GAN and its ablation, nothing else
 _NOT_PYTHON = {"fetch_weights": ["weights.yaml"]}
+
+PARSED = Path(".scratch/code.json")
+_FORMAT = 1  # of `_facts`
+_GRAIN_NS = 50_000_000  # a file this fresh may be written again within the clock's grain
 
 
 def code_of(stage: str, model: str | None = None) -> list[str]:
@@ -53,16 +71,47 @@ def code_of(stage: str, model: str | None = None) -> list[str]:
         files |= set(_closure(file))
     model = FIXED_MODEL.get(stage, model)
     if model is not None and stage in METHOD_FOLDER:
-        files |= set(_closure(f"{METHOD_FOLDER[stage]}/{model}.py"))
+        files |= set(_closure(_method_file(METHOD_FOLDER[stage], model)))
+    if not stage.startswith("draw_"):
+        files = {name for name in files if not name.startswith(_LOOKS)}
     return sorted(files)
 
 
 def code_digest(files: list[str]) -> str:
-    """SHA-256 over names and contents of source files."""
+    """SHA-256 over names of source files and what they say."""
     digest = hashlib.sha256()
     for name in files:
-        digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes() + b"\0")
+        digest.update(f"{name}\0{_facts(name).digest}\0".encode())
     return digest.hexdigest()
+
+
+def imported_modules(name: str) -> tuple[str, ...]:
+    """Dotted names that a file's import statements may load, at any depth of its text."""
+    return _facts(name).imports
+
+
+@cache
+def project_files(module: str) -> tuple[str, ...]:
+    """The file of a project module, and the `__init__` files on the way to it that say anything."""
+    parts = module.split(".")
+    if parts[0] not in ("crgan", "stages"):
+        return ()
+    inits = ["/".join(parts[:i]) + "/__init__.py" for i in range(1, len(parts) + 1)]
+    # the top one is the public face: it imports what a notebook may want, and every stage passes it
+    inits = inits[1:] if parts[0] == "crgan" else inits
+    files = [f for f in inits if (ROOT / f).is_file() and not _facts(f).silent]
+    return (*files, *([f] if (ROOT / (f := "/".join(parts) + ".py")).is_file() else []))
+
+
+def forget() -> None:
+    """Look at the sources anew: for a process in which they have changed."""
+    for remembered in (project_files, _method_files, _closure, _facts, _remembered):
+        remembered.cache_clear()
+
+
+def _method_file(folder: str, model: str) -> str:
+    package = f"{folder}/{model}/__init__.py"
+    return package if (ROOT / package).is_file() else f"{folder}/{model}.py"
 
 
 @cache
@@ -82,27 +131,80 @@ def _closure(start: str) -> tuple[str, ...]:
         if name in seen:
             continue
         seen.add(name)
-        queue += [n for n in _imports(name) if n not in seen]
+        found = (file for module in _facts(name).imports for file in project_files(module))
+        queue += [f for f in found if f not in seen and not f.startswith(NOT_COUNTED)]
     return tuple(sorted(seen))
 
 
-@cache
-def _imports(name: str) -> tuple[str, ...]:
-    """Project files that `name` imports, at any depth of its own text."""
-    found = [file for module in imported_modules(name) for file in project_files(module)]
-    return tuple(f for f in dict.fromkeys(found) if not f.startswith(_IGNORED))
+@dataclass(frozen=True)
+class _Facts:
+    """What is known of a source file.
+
+    Attributes:
+        digest: of what it says, comments and docstrings apart.
+        imports: dotted names its import statements may load.
+        silent: it holds only docstrings and constants such as `__version__`.
+    """
+
+    digest: str
+    imports: tuple[str, ...] = ()
+    silent: bool = False
 
 
 @cache
-def imported_modules(name: str) -> tuple[str, ...]:
-    """Dotted names that a file's import statements may load, at any depth of its text."""
+def _facts(name: str) -> _Facts:
+    path = ROOT / name
     try:
-        tree = ast.parse((ROOT / name).read_text())
+        stat = path.stat()
     except FileNotFoundError:
         raise UserError(
             f"{name}: no such file; a stage or a model in params.yaml's matrix is named after it"
         ) from None
-    return tuple(module for node in _statements(tree) for module in _modules(node, name))
+    signature = [_FORMAT, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    known = _remembered(os.getcwd()).get(str(path))
+    if known and known[0] == signature:
+        return _Facts(known[1], tuple(known[2]), known[3])
+    facts = _read(path, name)
+    if time.time_ns() - stat.st_ctime_ns > _GRAIN_NS:
+        _remember(str(path), [signature, facts.digest, list(facts.imports), facts.silent])
+    return facts
+
+
+def _read(path: Path, name: str) -> _Facts:
+    if path.suffix != ".py":
+        return _Facts(hashlib.sha256(path.read_bytes()).hexdigest())
+    tree = ast.parse(path.read_bytes())
+    silent = all(
+        isinstance(s, ast.Expr | ast.Assign) and isinstance(s.value, ast.Constant)
+        for s in tree.body
+    )
+    imports = dict.fromkeys(m for node in _statements(tree) for m in _modules(node, name))
+    return _Facts(hashlib.sha256(_said(tree).encode()).hexdigest(), tuple(imports), silent)
+
+
+def _said(node: Any) -> str:
+    """A syntax tree as text, without docstrings. Not `ast.dump`, whose text changes between
+    versions of Python: empty fields are left out here, so a field that is new changes nothing.
+    """
+    if isinstance(node, list):
+        return f"[{','.join(_said(entry) for entry in node if not _is_text(entry))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (
+        f"{name}={_said(value)}"
+        for name, value in ast.iter_fields(node)
+        if name not in ("ctx", "kind", "type_comment") and value is not None and value != []
+    )
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_text(node: Any) -> bool:
+    """Whether a statement is a string and no more, such as a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -126,21 +228,31 @@ def _modules(node: ast.AST, importer: str) -> list[str]:
     return [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
 
 
-@cache
-def project_files(module: str) -> tuple[str, ...]:
-    """The file of a project module, and the `__init__` files on the way to it that say anything."""
-    parts = module.split(".")
-    if parts[0] not in ("crgan", "stages"):
-        return ()
-    inits = ["/".join(parts[:i]) + "/__init__.py" for i in range(1, len(parts) + 1)]
-    files = [f for f in inits if (ROOT / f).is_file() and not _is_silent(f)]
-    return (*files, *([f] if (ROOT / (f := "/".join(parts) + ".py")).is_file() else []))
+# Parsing every source takes a second, at each start of Snakemake and half of it at each job's.
 
 
 @cache
-def _is_silent(init: str) -> bool:
-    """Whether an `__init__` file holds only a docstring and constants such as `__version__`."""
-    body = ast.parse((ROOT / init).read_text()).body
-    return all(
-        isinstance(s, ast.Expr | ast.Assign) and isinstance(s.value, ast.Constant) for s in body
-    )
+def _remembered(folder: str) -> dict[str, list[Any]]:
+    try:
+        found = json.loads((Path(folder) / PARSED).read_text())
+    except (OSError, ValueError):
+        return {}  # a cache: lost or damaged, it only costs parsing again
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(path: str, facts: list[Any]) -> None:
+    _remembered(os.getcwd())[path] = facts
+
+
+def save() -> None:
+    """Write what was parsed where the next process finds it; a place that cannot be written costs
+    that process the second again.
+    """
+    _known = _remembered(os.getcwd())
+    try:
+        on_disk = json.loads(PARSED.read_text()) if PARSED.is_file() else {}
+        if on_disk != _known:
+            with atomic_path(PARSED) as temporary:
+                temporary.write_text(json.dumps({**on_disk, **_known}))
+    except (OSError, ValueError):
+        return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from crgan.common.io import atomic_path, sha256_file
@@ -41,18 +42,20 @@ class Hashes:
             self._known[name] = self._new[name] = [*signature, sha256]
         return sha256
 
-    def touched(self, path: str | Path, sha256: str) -> None:
-        """Note that only a file's times were changed, by the caller and just now."""
+    def note(self, path: str | Path, sha256: str) -> None:
+        """Note the hash of a file whose name or times the caller has changed, and just now."""
         self._known[os.path.abspath(path)] = self._new[os.path.abspath(path)] = [
             *stat_signature(path),
             sha256,
         ]
 
     def save(self) -> None:
-        """Add what is new to the file; what other processes added meanwhile stays."""
+        """Add what is new to the file; what other processes added meanwhile stays. A place that
+        cannot be written costs reading the files again.
+        """
         if self._new and self.path is not None:
             merged = {**_read(self.path), **self._new}
-            with atomic_path(self.path) as temporary:
+            with suppress(OSError), atomic_path(self.path) as temporary:
                 temporary.write_text(json.dumps(merged, sort_keys=True))
             self._new = {}
 

@@ -23,7 +23,7 @@ from crgan.common.io import atomic_path, canonical_json
 
 DEFAULT = Path("params.yaml")
 ENVIRONMENT = "CRGAN_PARAMS"  # set by Snakemake: the parameters as they were when its run began
-SNAPSHOTS = Path(".snakemake/params")
+SNAPSHOTS = Path(".scratch/params")
 
 _IMAGE = ["profiles.{profile}.image.train"]
 _RUN = ["profiles.{profile}.run"]

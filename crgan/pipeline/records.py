@@ -9,34 +9,40 @@ same container image if it was made in one, and inputs that are themselves curre
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
 from crgan.common.io import canonical_json, read_json, sha256_bytes
-from crgan.pipeline import copies
-from crgan.pipeline.code import code_digest, code_of
-from crgan.pipeline.containers import identity
-from crgan.pipeline.copies import MADE
+from crgan.pipeline.containers import identity as image_identity
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.params import SLICES, digest, slice_of
+from crgan.pipeline.identity import axes_are_known, identity_of
+from crgan.pipeline.params import SLICES, digest
 
+MADE = ("artifacts", "results")  # whatever lies here was made by a stage and must have a record
 SUFFIX = ".prov.json"
+ASIDE = ".stale"  # behind the name of a file that does not stand, see crgan.workflow.adopt
 
 
 def record_path(output: str | Path) -> Path:
     """Where the record of `output` lies: beside it, under its name without the suffix."""
-    return copies.place(output).with_suffix(SUFFIX)
+    return Path(output).with_suffix(SUFFIX)
 
 
-def key_of(record: dict[str, Any]) -> str:
-    """Identity of a computation: stage, cell, parameters, code, inputs and, where it runs in one,
-    container image; not time or machine.
+def aside(path: str | Path) -> Path:
+    """Where a file is put that present parameters, code and inputs would not make."""
+    return Path(f"{path}{ASIDE}")
+
+
+def key_of(record: Mapping[str, Any]) -> str:
+    """Identity of a computation: stage, cell, parameters, code, inputs, named files, raw data and,
+    where it runs in one, container image; not time or machine.
     """
     parts = {k: record[k] for k in ("stage", "cell", "code_sha256", "inputs")}
-    if record.get("image"):
-        parts["image"] = record["image"]
+    parts |= {k: record[k] for k in ("wiring", "files", "raw", "image") if record.get(k)}
     return sha256_bytes(canonical_json({**parts, "params": digest(record["params"])}).encode())
 
 
@@ -48,103 +54,103 @@ class Judge:
         params: the present parameters (whole file).
         root: the project's folder; records hold paths relative to it.
         hashes: remembered contents; None reads every file once in this judge's life.
-        copies: where made files and their records lie instead, if a storage keeps them.
     """
 
     params: dict[str, Any]
     root: Path = Path(".")
-    hashes: Hashes | None = None
-    copies: Path | None = field(default_factory=copies.folder)
+    hashes: Hashes = field(default_factory=lambda: Hashes(None))
     _outputs: dict[str, str | None] = field(default_factory=dict)
     _records: dict[Path, str | None] = field(default_factory=dict)
-    _code: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     _images: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.hashes = self.hashes or Hashes(None)
 
     def why_stale(self, output: str | Path) -> str | None:
         """Reason, or None. An output without a record is stale: nothing says what made it."""
-        output = copies.project_name(str(output))
+        output = str(output)
         if output not in self._outputs:
             self._outputs[output] = self._judge(output)
         return self._outputs[output]
 
-    def why_stale_elsewhere(self, output: str, length: int) -> str | None:
-        """`why_stale` for a file of this length that is not at hand, by its record alone."""
+    def why_record_stale(self, record: dict[str, Any]) -> str | None:
+        """Why the present parameters, code and inputs would not do the recorded computation again,
+        wherever the record and the outputs lie.
+        """
         try:
-            reason = _other_length(self._made(output), length)
-            return reason or self._why_record_stale(self._record_path(output))
+            return self._compare(record)
         except (UserError, *_UNREADABLE) as error:
-            return _said(error)
+            return _described(error)
+
+    def forget(self, record: Path) -> None:
+        """Another generation of a job's files was put in place."""
+        self._records.pop(record, None)
+        outputs = read_json(record)["outputs"] if record.is_file() else {}
+        for name in outputs:
+            self._outputs.pop(name, None)
 
     def save(self) -> None:
         """Remember the contents that were read, for the next judge."""
-        assert self.hashes is not None
         self.hashes.save()
 
     def _judge(self, output: str) -> str | None:
-        if not self._at(output).is_file():
+        if not (self.root / output).is_file():
             return "missing"
         try:
             reason = self._changed(output)
-            return reason or self._why_record_stale(self._record_path(output))
+            return reason or self._why_recorded_stale(record_path(output))
         except (UserError, *_UNREADABLE) as error:
-            return _said(error)
+            return _described(error)
 
     def _changed(self, output: str) -> str | None:
         """Whether the file is not the one its record speaks of."""
-        made = self._made(output)
-        reason = _other_length(made, self._at(output).stat().st_size)
-        if reason is None and self._hash(output) != made["sha256"]:
-            reason = "its content is not the one recorded"
-        return reason
-
-    def _made(self, output: str) -> dict[str, Any]:
-        """What the record beside an output says of it."""
-        path = self._record_path(output)
+        path = self.root / record_path(output)
         if not path.is_file():
             raise UserError("no provenance record")
         made: dict[str, Any] | None = read_json(path)["outputs"].get(output)
         if made is None:
             raise UserError("not in the provenance record beside it")
-        return made
+        return why_other_content(self.root / output, made, self.hashes)
 
-    def _at(self, name: str) -> Path:
-        """Where a file lies that records name so."""
-        placed = copies.place(name, self.copies)
-        return placed if placed != Path(name) else self.root / name
-
-    def _record_path(self, name: str) -> Path:
-        return self._at(name).with_suffix(SUFFIX)
-
-    def _why_record_stale(self, path: Path) -> str | None:
-        """Why the present parameters and sources would not do the recorded computation again."""
+    def _why_recorded_stale(self, path: Path) -> str | None:
+        """`why_record_stale` of the record at a path, each once."""
         if path not in self._records:
             self._records[path] = "depends on itself"  # a forged circle must not recurse for ever
-            self._records[path] = self._compare(read_json(path))
+            self._records[path] = self._compare(read_json(self.root / path))
         return self._records[path]
 
     def _compare(self, record: dict[str, Any]) -> str | None:
         stage, cell = record["stage"], record["cell"]
+        if not axes_are_known(stage, cell):
+            return f"its record names a stage or cell that cannot be: {stage!r}, {cell!r}"
+        now = self._identity(stage, cell, record)
+        if digest(now["params"]) != digest(record["params"]):
+            return f"parameters changed: {_difference(record['params'], now['params'])}"
+        if record["code_sha256"] != now["code_sha256"]:
+            return "source code changed"
+        if record.get("wiring") != now.get("wiring"):
+            return f"the matrix changed: {_difference(record.get('wiring'), now.get('wiring'))}"
+        if record.get("raw") != now.get("raw"):
+            return "raw data changed: files were added, replaced or deleted"
+        before, after = record.get("files", {}), now.get("files", {})
+        for name in sorted({*before, *after}):
+            if before.get(name) != after.get(name):
+                return f"{name}: changed, a file that the parameters name"
+        return (
+            self._why_image_stale(record.get("image"))
+            or self._why_versions_stale(record)
+            or self._why_inputs_stale(record["inputs"])
+        )
+
+    def _identity(self, stage: str, cell: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
         # A file belongs to the profile in its path; only what stands outside the profiles' folders
         # (the final tables) belongs to whichever profile is the present one.
         scope = self.params
         if "profile" not in SLICES.get(stage, []):
             scope = {**scope, "profile": cell["profile"]}
-        now = slice_of(stage, scope, **{k: v for k, v in cell.items() if k != "profile"})
-        if digest(now) != digest(record["params"]):
-            return f"parameters changed: {_difference(record['params'], now)}"
-        if record["code_sha256"] != self._code_digest(stage, cell.get("model")):
-            return "source code changed"
-        reason = self._why_image_stale(record.get("image"))
-        if reason:
-            return reason
-        for name, sha256 in record["inputs"].items():
-            reason = self._why_input_stale(name, sha256)
-            if reason:
-                return f"{name}: {reason}"
-        return None
+        own = {k: record[k] for k in ("wiring", "files", "raw") if k in record}
+        key = canonical_json([stage, cell, own])
+        if key not in self._identities:
+            self._identities[key] = identity_of(stage, scope, cell, self.hashes, record)
+        return self._identities[key]
 
     def _why_image_stale(self, image: dict[str, str] | None) -> str | None:
         """A container's work stands as long as its image does, wherever it is looked at; what was
@@ -154,36 +160,101 @@ class Judge:
             return None
         name = image["name"]
         if name not in self._images:
-            self._images[name] = identity(name)
+            self._images[name] = image_identity(name)
         if self._images[name] == image["digest"]:
             return None
         return f"image {name} was {_short(image['digest'])}, is {_short(self._images[name])}"
 
+    def _why_versions_stale(self, record: Mapping[str, Any]) -> str | None:
+        """With `records.strict_versions`, another version of a library makes another result."""
+        strict = (self.params.get("records") or {}).get("strict_versions", False)
+        if not strict or record.get("image"):  # an image fixes its libraries, and is compared
+            return None
+        now = versions()
+        for name, before in record["run"]["versions"].items():
+            if name in now and now[name] != before:
+                return f"made with {name} {before}, here is {now[name]} (records.strict_versions)"
+        return None
+
+    def _why_inputs_stale(self, inputs: Mapping[str, str]) -> str | None:
+        for name, sha256 in inputs.items():
+            reason = self._why_input_stale(name, sha256)
+            if reason:
+                return f"{name}: {reason}"
+        return None
+
     def _why_input_stale(self, name: str, sha256: str) -> str | None:
-        path = self._record_path(name)
-        if not path.is_file():
+        path, file = record_path(name), self.root / name
+        if not (self.root / path).is_file():
             if Path(name).parts[0] in MADE:
                 return "no provenance record"
             # raw material from outside, not an output of a stage
-            if not self._at(name).is_file():
+            if not file.is_file():
                 return "missing"
-            return None if self._hash(name) == sha256 else "its content changed"
+            return None if self.hashes.of(file) == sha256 else "its content changed"
         # An input may have been deleted to save space; its record still says what it was.
-        there = self._at(name).is_file()
-        reason = self.why_stale(name) if there else self._why_record_stale(path)
+        reason = self.why_stale(name) if file.is_file() else self._why_recorded_stale(path)
         if reason:
             return reason
-        made = read_json(path)["outputs"][name]["sha256"]
+        made = read_json(self.root / path)["outputs"][name]["sha256"]
         return None if made == sha256 else "is no longer the one it was made from"
 
-    def _hash(self, name: str) -> str:
-        assert self.hashes is not None
-        return self.hashes.of(self._at(name))
 
-    def _code_digest(self, stage: str, model: str | None) -> str:
-        if (stage, model) not in self._code:
-            self._code[stage, model] = code_digest(code_of(stage, model))
-        return self._code[stage, model]
+def why_other_content(path: Path, made: Mapping[str, Any], hashes: Hashes) -> str | None:
+    """Why a file is not the one that a record's entry `{sha256, bytes}` speaks of, or None."""
+    if path.stat().st_size != made["bytes"]:
+        return "its length is not the one recorded"
+    return None if hashes.of(path) == made["sha256"] else "its content is not the one recorded"
+
+
+_PACKAGES = (
+    "torch", "torchvision", "lightning-fabric", "numpy", "scipy", "scikit-learn",
+    "opencv-python-headless", "h5py", "lpips", "pytorch-fid", "ai-edge-litert",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that can change a number."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def ancestors(output: str | Path) -> Iterator[dict[str, Any]]:
+    """The record of `output` and of everything it was made from, each once.
+
+    Files without a record are raw material and end the walk.
+    """
+    seen: set[Path] = set()
+    waiting = [str(output)]
+    while waiting:
+        path = record_path(waiting.pop())
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        record = read_json(path)
+        yield record
+        waiting += record["inputs"]
+
+
+def mixed_versions(outputs: list[Path]) -> dict[str, list[str]]:
+    """Libraries of which several versions went into some files: {library: versions}, sorted.
+
+    Jobs that ran in an image count too: it is the numbers side by side that matter here.
+    """
+    found: dict[str, set[str]] = {}
+    seen: set[str] = set()
+    for output in outputs:
+        for record in ancestors(output):
+            if record["key"] not in seen:
+                seen.add(record["key"])
+                for name, number in record["run"]["versions"].items():
+                    found.setdefault(name, set()).add(number)
+    return {name: sorted(numbers) for name, numbers in sorted(found.items()) if len(numbers) > 1}
 
 
 def all_records(*folders: str | Path, deep: bool = True) -> dict[str, dict[str, Any]]:
@@ -203,22 +274,16 @@ def all_records(*folders: str | Path, deep: bool = True) -> dict[str, dict[str, 
 def relative(path: str | Path) -> str:
     """A path as records name it: relative to the project where it lies inside."""
     name = os.path.relpath(path)
-    if name.startswith(".."):
-        return os.path.abspath(path)
-    return copies.project_name(Path(name).as_posix())
+    return os.path.abspath(path) if name.startswith("..") else Path(name).as_posix()
 
 
 _UNREADABLE = (KeyError, TypeError, AttributeError)
 
 
-def _said(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """A reason to be stale, of what went wrong with a record."""
     unreadable = isinstance(error, _UNREADABLE)
     return f"unreadable provenance record ({error!r})" if unreadable else str(error)
-
-
-def _other_length(made: dict[str, Any], length: int) -> str | None:
-    return None if length == made["bytes"] else "its length is not the one recorded"
 
 
 def _short(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""What every stage shares: its command line, seed, threads, device, checkpoint and record.
+"""What every stage shares: its command line, threads, device, checkpoint and record.
 
 A stage file declares its arguments with `StageParser`, then hands a body to `run_stage`:
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import importlib
 import os
 import platform
 import resource
@@ -29,26 +30,29 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file, write_json
+from crgan.pipeline import code
 from crgan.pipeline import containers as images
 from crgan.pipeline import params as parameters
-from crgan.pipeline.code import code_digest, code_of
-from crgan.pipeline.copies import MADE, project_name
 from crgan.pipeline.hashes import Hashes, stat_signature
+from crgan.pipeline.identity import identity_of
 from crgan.pipeline.progress import heartbeat
-from crgan.pipeline.records import Judge, key_of, record_path, relative
-from crgan.pipeline.warm import THREADS
-from crgan.train import distributed
-from crgan.train.checkpoint import Checkpoint
+from crgan.pipeline.records import (
+    MADE,
+    Judge,
+    aside,
+    key_of,
+    record_path,
+    relative,
+    versions,
+)
 
 SCRATCH = Path(".scratch")
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
-             "pytorch-fid", "ai-edge-litert")  # fmt: skip
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class StageParser(argparse.ArgumentParser):
@@ -117,6 +121,9 @@ class Run:
         threads: CPU threads each of its processes may use.
         processes: that train together; 1 for a stage that has no such parameter.
         writes: whether this is the process that writes the outputs.
+        checkpoint_path: resume file of this very computation (same parameters, inputs, code, seed),
+            for any number of processes.
+        checkpoint_seconds: between two saves of it.
     """
 
     def __init__(self, parser: StageParser, args: argparse.Namespace) -> None:
@@ -127,8 +134,10 @@ class Run:
         }
         self.profile: str = whole["profile"]
         self.cell: dict[str, Any] = {"profile": self.profile, **cell}
+        hashes = Hashes()
+        own = identity_of(parser.stage, whole, self.cell, hashes)
         # Only stages that write outside the profiles' folders see the profile as a parameter.
-        self.params = parameters.slice_of(parser.stage, whole, **cell)
+        self.params: dict[str, Any] = own["params"]
         self.seed = int(cell.get("seed", 0))
         settings = self.params.get("run", {})
         self.threads = int(settings.get("threads", 1))
@@ -142,40 +151,34 @@ class Run:
         self._began = datetime.now(UTC)
         self._started = time.monotonic()
         self._seen = {path: stat_signature(path) for path in self.inputs}
-        hashes = Hashes()
         self.record: dict[str, Any] = {
-            "stage": parser.stage,
+            **own,
             "cell": self.cell,
-            "params": self.params,
-            "code_sha256": code_digest(code_of(parser.stage, cell.get("model"))),
             "inputs": {relative(path): hashes.of(path) for path in self.inputs},
         }
         hashes.save()
+        code.save()
         image = images.inside()
         if image:
             self.record["image"] = image
         self.key = key_of(self.record)
+        self.checkpoint_path = self._checkpoint_path()
+        self.checkpoint_seconds = float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
 
     @property
     def writes(self) -> bool:
-        return distributed.writer()
+        return int(os.environ.get("RANK", "0")) == 0
 
     def judge(self) -> Judge:
         """Of other stages' outputs, by the whole parameters this run was started with."""
         return Judge(parameters.load(), hashes=Hashes())
 
-    def checkpoint(self) -> Checkpoint:
-        """The resume file of this very computation (same parameters, inputs, code, seed).
-
-        Any number of processes may go on with it, so that is left out of its name.
-        """
+    def _checkpoint_path(self) -> Path:
         params = dict(self.params)
         if "processes" in params.get("run", {}):
             params["run"] = {k: v for k, v in params["run"].items() if k != "processes"}
         key = key_of({**self.record, "params": params})
-        folder = SCRATCH / self.profile / self.record["stage"]
-        every = float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
-        return Checkpoint(folder / f"{key[:24]}.pt", every)
+        return SCRATCH / self.profile / self.record["stage"] / f"{key[:24]}.pt"
 
     def scratch(self, name: str) -> Path:
         """A file for looking at while the stage runs (sample grids, histories so far)."""
@@ -212,8 +215,11 @@ class Run:
             for path in self.outputs
         }
         record = {**self.record, "key": self.key, "outputs": outputs, "run": self._circumstances()}
-        for path in sorted({record_path(path) for path in self.outputs}):
+        records = sorted({record_path(path) for path in self.outputs})
+        for path in records:
             write_json(path, record)
+        for path in (*self.outputs, *records):  # an older generation, which now nothing would take
+            aside(path).unlink(missing_ok=True)
 
     def _circumstances(self) -> dict[str, Any]:
         """Where and how it ran: true of one run, and no part of the result's identity."""
@@ -221,16 +227,15 @@ class Run:
             resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         )
         spent = sum(used.ru_utime + used.ru_stime for used in (own, helpers))
-        words = map(project_name, sys.argv[1:])
         facts: dict[str, Any] = {
-            "argv": ["python", "-m", f"stages.{self.record['stage']}", *words],
+            "argv": ["python", "-m", f"stages.{self.record['stage']}", *sys.argv[1:]],
             "commit": _commit(),
             "device": self.device,
             "threads": self.threads,
             **({"processes": self.processes} if self.processes > 1 else {}),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "python": platform.python_version(),
-            "versions": _versions(),
+            "versions": versions(),
             "image": self.record.get("image"),
             "started": self._began.isoformat(timespec="seconds"),
             "wall_seconds": round(time.monotonic() - self._started, 2),
@@ -263,12 +268,13 @@ def run_stage(
         _join(run, sys.argv[1:] if argv is None else argv)
         about = {"stage": parser.stage, "cell": run.cell, "scratch": str(run.scratch_folder())}
         name = f"{parser.stage}-{run.key[:16]}"
-        resumed = run.checkpoint().exists()
+        resumed = run.checkpoint_path.exists()
         with heartbeat(run.profile, name, about, resumed) if run.writes else nullcontext():
             body(args, run)
             if run.writes:
                 run.finish()
-        distributed.stop()
+        if run.processes > 1:
+            _processes().stop()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -305,7 +311,7 @@ def _join(run: Run, argv: list[str]) -> None:
     The engines' command lines stay the same so, and their signals reach it. A record names the
     number of processes, hence a number other than the parameter's is refused.
     """
-    started = distributed.launched()
+    started = int(os.environ.get("WORLD_SIZE", "1"))
     if started == 1 and run.processes > 1:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         stage = ["--nproc_per_node", str(run.processes), "-m", f"stages.{run.record['stage']}"]
@@ -316,18 +322,13 @@ def _join(run: Run, argv: list[str]) -> None:
             f"torchrun started {started} processes, but run.processes is {run.processes} for this "
             "stage; set both to the same number (stages that do not train run in one)"
         )
-    distributed.start(run.device)
+    if started > 1:
+        _processes().start(run.device)
 
 
-def seed_everything(seed: int, threads: int) -> None:
-    """Seed torch and fix its threads and algorithms, so that a seed fixes the bytes on a CPU."""
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    # does what use_deterministic_algorithms(True, warn_only=True) does, without importing the
-    # compiler: two seconds of every job
-    torch.set_deterministic_debug_mode("warn")
+def _processes() -> Any:
+    """By its name, since rooms import downwards, and `train` lies below."""
+    return importlib.import_module("crgan.train.distributed")
 
 
 def _device(wanted: str) -> str:
@@ -388,16 +389,6 @@ def _commit() -> str | None:
             capture_output=True, text=True, check=True, timeout=20,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        # A source archive without git still runs; an image without git is told by what starts it.
+        # A source archive, a checkout of another user's (Git refuses it), an image without Git.
         return os.environ.get("CRGAN_COMMIT")
     return done.stdout.strip()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -9,39 +9,25 @@ if PROJECT not in sys.path:
     sys.path.insert(0, PROJECT)
 
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.types import SharedFSUsage
-from snakemake.utils import validate
 
-from crgan.pipeline.preflight import require_for_jobs
-from crgan.pipeline.reconcile import reconcile
-from crgan.pipeline.workflow import Experiment, job_environment, runs_jobs
-from crgan.pipeline import containers as images, warm
 from crgan.common.errors import UserError
 from crgan.pipeline.params import snapshot
+from crgan.workflow.adopt import before_run, note_made
+from crgan.workflow.plan import Experiment, job_environment, runs_jobs
+from crgan.workflow.preflight import require_for_jobs
 
 try:
     # In a container or conda environment the jobs' Python is that one's.
     isolated = {m.name for m in workflow.deployment_settings.deployment_method}
-    exp = Experiment(config, apptainer="APPTAINER" in isolated, workflow=workflow)
-    validate(exp.params, "../schemas/params.schema.yaml")
+    exp = Experiment(config, apptainer="APPTAINER" in isolated)
+    shell.prefix(job_environment(exp.params, own_python=not isolated))
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
-        judge = exp.bucket.reconcile if exp.bucket else reconcile
-        finding = judge(exp.params, look_only=not real)
-        if finding.message(real):
-            logger.warning(finding.message(real))
+        message = before_run(exp.params, config, real=real)
+        if message:
+            logger.warning(message)
         if real:
             snapshot(exp.params)
-    elif SharedFSUsage.PERSISTENCE not in workflow.storage_settings.shared_fs_usage:
-        # A job in a folder of its own (a pod): the snapshot of its run is not here.
-        snapshot(exp.params)
-    shell.prefix(
-        job_environment(
-            exp.params,
-            own_python=not isolated,
-            copies=exp.bucket.copies if exp.bucket else None,
-        )
-    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -53,6 +39,22 @@ RES = f"results/{P}"
 PAIR = "{source}-{target}"
 CELL = "{method}/{source}-{target}/seed{seed}"
 BETWEEN = "{method}/{a}-{b}/seed{seed}"
+
+# Inputs that rules share. The stages find images.npy beside the manifest.
+SOURCE = {
+    "source_manifest": f"{ART}/data/{{source}}/manifest.csv",
+    "beside_source": f"{ART}/data/{{source}}/images.npy",
+}
+TARGET = {
+    "target_manifest": f"{ART}/data/{{target}}/manifest.csv",
+    "beside_target": f"{ART}/data/{{target}}/images.npy",
+}
+TASK = {
+    **SOURCE,
+    **TARGET,
+    "source_masks": f"{ART}/masks/{{source}}.h5",
+    "target_masks": f"{ART}/masks/{{target}}.h5",
+}
 
 
 wildcard_constraints:
@@ -71,11 +73,3 @@ def check_inputs():
         require_for_jobs(exp.params, workflow.dag.needrun_jobs())
     except UserError as error:
         raise WorkflowError(str(error)) from None
-
-
-def start_warm():
-    """Local jobs on the CPU begin with torch imported; others have a Python of their own."""
-    run = exp.params["profiles"][P]["run"]
-    here = workflow.local_exec and not workflow.dryrun and not isolated
-    if here and images.runtime() == "host" and run["device"] == "cpu":
-        warm.start(run["threads"])

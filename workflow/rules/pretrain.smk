@@ -1,11 +1,9 @@
 rule pretrain_id:
     input:
-        manifest=f"{ART}/data/{{source}}/manifest.csv",
-        images=f"{ART}/data/{{source}}/images.npy",
+        **SOURCE,
         weights=f"{ART}/weights/backbone.pt",
-        code=exp.code("pretrain_id"),
     output:
-        model=f"{ART}/d_id/{{source}}/seed{{seed}}.pt",
+        out=f"{ART}/d_id/{{source}}/seed{{seed}}.pt",
         history=f"{ART}/d_id/{{source}}/seed{{seed}}.csv",
         record=f"{ART}/d_id/{{source}}/seed{{seed}}.prov.json",
     log:
@@ -19,39 +17,16 @@ rule pretrain_id:
         gpu=exp.training_gpus,
     params:
         slice=exp.slice("pretrain_id"),
+        arguments=exp.arguments("pretrain_id"),
     shell:
-        "python -m stages.pretrain_id --source {wildcards.source} --seed {wildcards.seed}"
-        " --source-manifest {input.manifest} --weights {input.weights}"
-        " --out {output.model} --history {output.history} > {log} 2>&1"
-
-
-rule fresh_cnn:
-    input:
-        weights=f"{ART}/weights/backbone.pt",
-        code=exp.code("fresh_cnn"),
-    output:
-        model=f"{ART}/fresh/seed{{seed}}.pt",
-        record=f"{ART}/fresh/seed{{seed}}.prov.json",
-    log:
-        f"logs/{ART}/fresh/seed{{seed}}.log",
-    conda:
-        "../envs/crgan.yaml"
-    container:
-        exp.container("fresh_cnn")
-    params:
-        slice=exp.slice("fresh_cnn"),
-    shell:
-        "python -m stages.fresh_cnn --seed {wildcards.seed} --weights {input.weights}"
-        " --out {output.model} > {log} 2>&1"
+        "python -m stages.pretrain_id {params.arguments} > {log} 2>&1"
 
 
 rule pretrain_cam:
     input:
-        manifest=f"{ART}/data/{{target}}/manifest.csv",
-        images=f"{ART}/data/{{target}}/images.npy",
-        code=exp.code("pretrain_cam"),
+        **TARGET,
     output:
-        model=f"{ART}/d_cam/{{target}}/seed{{seed}}.pt",
+        out=f"{ART}/d_cam/{{target}}/seed{{seed}}.pt",
         history=f"{ART}/d_cam/{{target}}/seed{{seed}}.csv",
         record=f"{ART}/d_cam/{{target}}/seed{{seed}}.prov.json",
     log:
@@ -65,7 +40,49 @@ rule pretrain_cam:
         gpu=exp.training_gpus,
     params:
         slice=exp.slice("pretrain_cam"),
+        arguments=exp.arguments("pretrain_cam"),
     shell:
-        "python -m stages.pretrain_cam --target {wildcards.target} --seed {wildcards.seed}"
-        " --target-manifest {input.manifest}"
-        " --out {output.model} --history {output.history} > {log} 2>&1"
+        "python -m stages.pretrain_cam {params.arguments} > {log} 2>&1"
+
+
+rule fresh_cnn:
+    input:
+        weights=f"{ART}/weights/backbone.pt",
+    output:
+        out=f"{ART}/fresh/seed{{seed}}.pt",
+        record=f"{ART}/fresh/seed{{seed}}.prov.json",
+    log:
+        f"logs/{ART}/fresh/seed{{seed}}.log",
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("fresh_cnn")
+    params:
+        slice=exp.slice("fresh_cnn"),
+        arguments=exp.arguments("fresh_cnn"),
+    shell:
+        "python -m stages.fresh_cnn {params.arguments} > {log} 2>&1"
+
+
+rule train_judges:
+    input:
+        **SOURCE,
+        **TARGET,
+        weights=f"{ART}/weights/backbone.pt",
+    output:
+        out=f"{ART}/judges/{PAIR}.pt",
+        record=f"{ART}/judges/{PAIR}.prov.json",
+    log:
+        f"logs/{ART}/judges/{PAIR}.log",
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("train_judges")
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("train_judges"),
+        arguments=exp.arguments("train_judges"),
+    shell:
+        "python -m stages.train_judges {params.arguments} > {log} 2>&1"

@@ -1,20 +1,14 @@
 rule finetune:
     input:
-        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
-        source_images=f"{ART}/data/{{source}}/images.npy",
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        source_masks=f"{ART}/masks/{{source}}.h5",
-        target_masks=f"{ART}/masks/{{target}}.h5",
-        d_id=rules.pretrain_id.output.model,
-        gan=rules.train_gan.output.model,
-        code=exp.code("finetune", "gan"),
+        **TASK,
+        d_id=rules.pretrain_id.output.out,
+        gan=rules.train_gan.output.out,
     output:
-        model=f"{ART}/reid/{CELL}.pt",
-        history=f"{ART}/reid/{CELL}.csv",
-        record=f"{ART}/reid/{CELL}.prov.json",
+        out=f"{ART}/finetuned/{CELL}.pt",
+        history=f"{ART}/finetuned/{CELL}.csv",
+        record=f"{ART}/finetuned/{CELL}.prov.json",
     log:
-        f"logs/{ART}/reid/{CELL}.log",
+        f"logs/{ART}/finetuned/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("gan"),
     priority: 5
@@ -27,29 +21,48 @@ rule finetune:
         gpu=exp.training_gpus,
     params:
         slice=exp.slice("finetune"),
-        model=exp.model("gan"),
+        arguments=exp.arguments("finetune"),
     shell:
-        "python -m stages.finetune --method {wildcards.method} --model {params.model}"
-        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
-        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
-        " --source-masks {input.source_masks} --target-masks {input.target_masks}"
-        " --d-id {input.d_id} --gan {input.gan}"
-        " --out {output.model} --history {output.history} > {log} 2>&1"
+        "python -m stages.finetune {params.arguments} > {log} 2>&1"
+
+
+rule render_set:
+    input:
+        **TASK,
+        gan=exp.gan("render_set", f"{ART}/gan/{{gan}}/seed{{seed}}.pt"),
+    output:
+        out=f"{ART}/sets/{CELL}.h5",
+        record=f"{ART}/sets/{CELL}.prov.json",
+    log:
+        f"logs/{ART}/sets/{CELL}.log",
+    wildcard_constraints:
+        method=exp.methods("rendered"),
+    priority: 5
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("render_set")
+    threads: exp.threads
+    resources:
+        gpu=exp.gpu,
+    params:
+        slice=exp.slice("render_set"),
+        arguments=exp.arguments("render_set"),
+    shell:
+        "python -m stages.render_set {params.arguments} > {log} 2>&1"
 
 
 rule finetune_set:
     input:
-        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
-        source_images=f"{ART}/data/{{source}}/images.npy",
-        images=rules.render_set.output.images,
-        d_id=rules.pretrain_id.output.model,
-        code=exp.code("finetune"),
+        **SOURCE,
+        set=rules.render_set.output.out,
+        d_id=rules.pretrain_id.output.out,
     output:
-        model=f"{ART}/reid/{CELL}.pt",
-        history=f"{ART}/reid/{CELL}.csv",
-        record=f"{ART}/reid/{CELL}.prov.json",
+        out=f"{ART}/finetuned/{CELL}.pt",
+        history=f"{ART}/finetuned/{CELL}.csv",
+        record=f"{ART}/finetuned/{CELL}.prov.json",
     log:
-        f"logs/{ART}/reid/{CELL}.log",
+        f"logs/{ART}/finetuned/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("rendered"),
     priority: 5
@@ -62,26 +75,21 @@ rule finetune_set:
         gpu=exp.training_gpus,
     params:
         slice=exp.slice("finetune"),
+        arguments=exp.arguments("finetune"),
     shell:
-        "python -m stages.finetune --method {wildcards.method}"
-        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
-        " --source-manifest {input.source_manifest} --set {input.images} --d-id {input.d_id}"
-        " --out {output.model} --history {output.history} > {log} 2>&1"
+        "python -m stages.finetune {params.arguments} > {log} 2>&1"
 
 
 rule adapt:
     input:
-        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
-        source_images=f"{ART}/data/{{source}}/images.npy",
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        start=exp.start(f"{ART}/{{start}}/seed{{seed}}.pt"),
-        code=exp.code("adapt", "adapt"),
+        **SOURCE,
+        **TARGET,
+        start=exp.start,
     output:
-        model=f"{ART}/reid/{CELL}.pt",
-        record=f"{ART}/reid/{CELL}.prov.json",
+        out=f"{ART}/adapted/{CELL}.pt",
+        record=f"{ART}/adapted/{CELL}.prov.json",
     log:
-        f"logs/{ART}/reid/{CELL}.log",
+        f"logs/{ART}/adapted/{CELL}.log",
     wildcard_constraints:
         method=exp.methods("adapt"),
     conda:
@@ -92,24 +100,18 @@ rule adapt:
     resources:
         gpu=exp.gpu,
     params:
-        slice=exp.slice("adapt", "adapt"),
-        model=exp.model("adapt"),
+        slice=exp.slice("adapt"),
+        arguments=exp.arguments("adapt"),
     shell:
-        "python -m stages.adapt --method {wildcards.method} --model {params.model}"
-        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
-        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
-        " --start {input.start} --out {output.model} > {log} 2>&1"
+        "python -m stages.adapt {params.arguments} > {log} 2>&1"
 
 
 rule handcraft:
     input:
-        source_manifest=f"{ART}/data/{{source}}/manifest.csv",
-        source_images=f"{ART}/data/{{source}}/images.npy",
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        code=exp.code("handcraft", "handcrafted"),
+        **SOURCE,
+        **TARGET,
     output:
-        features=f"{ART}/features/{CELL}.pt",
+        out=f"{ART}/features/{CELL}.pt",
         record=f"{ART}/features/{CELL}.prov.json",
     log:
         f"logs/{ART}/features/{CELL}.log",
@@ -121,90 +123,7 @@ rule handcraft:
         exp.container("handcraft")
     threads: exp.threads
     params:
-        slice=exp.slice("handcraft", "handcrafted"),
-        model=exp.model("handcrafted"),
+        slice=exp.slice("handcraft"),
+        arguments=exp.arguments("handcraft"),
     shell:
-        "python -m stages.handcraft --method {wildcards.method} --model {params.model}"
-        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
-        " --source-manifest {input.source_manifest} --target-manifest {input.target_manifest}"
-        " --out {output.features} > {log} 2>&1"
-
-
-rule evaluate:
-    input:
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        reid=rules.finetune.output.model,
-        code=exp.code("evaluate"),
-    output:
-        scores=f"{RES}/cells/{CELL}.json",
-        queries=f"{RES}/queries/{CELL}.npz",
-        queries_record=f"{RES}/queries/{CELL}.prov.json",
-        record=f"{RES}/cells/{CELL}.prov.json",
-    log:
-        f"logs/{RES}/cells/{CELL}.log",
-    wildcard_constraints:
-        method=exp.methods("gan"),
-    conda:
-        "../envs/crgan.yaml"
-    container:
-        exp.container("evaluate")
-    threads: exp.threads
-    resources:
-        gpu=exp.gpu,
-    params:
-        slice=exp.slice("evaluate"),
-    shell:
-        "python -m stages.evaluate --method {wildcards.method}"
-        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
-        " --target-manifest {input.target_manifest} --reid {input.reid}"
-        " --out {output.scores} --queries {output.queries} > {log} 2>&1"
-
-
-use rule evaluate as evaluate_adapted with:
-    input:
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        reid=rules.adapt.output.model,
-        code=exp.code("evaluate"),
-    wildcard_constraints:
-        method=exp.methods("adapt"),
-
-
-use rule evaluate as evaluate_rendered with:
-    input:
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        reid=rules.finetune_set.output.model,
-        code=exp.code("evaluate"),
-    wildcard_constraints:
-        method=exp.methods("rendered"),
-
-
-rule evaluate_features:
-    input:
-        target_manifest=f"{ART}/data/{{target}}/manifest.csv",
-        target_images=f"{ART}/data/{{target}}/images.npy",
-        features=rules.handcraft.output.features,
-        code=exp.code("evaluate"),
-    output:
-        scores=f"{RES}/cells/{CELL}.json",
-        queries=f"{RES}/queries/{CELL}.npz",
-        queries_record=f"{RES}/queries/{CELL}.prov.json",
-        record=f"{RES}/cells/{CELL}.prov.json",
-    log:
-        f"logs/{RES}/cells/{CELL}.log",
-    wildcard_constraints:
-        method=exp.methods("handcrafted"),
-    conda:
-        "../envs/crgan.yaml"
-    container:
-        exp.container("evaluate")
-    threads: exp.threads
-    params:
-        slice=exp.slice("evaluate"),
-    shell:
-        "python -m stages.evaluate --method {wildcards.method}"
-        " --source {wildcards.source} --target {wildcards.target} --seed {wildcards.seed}"
-        " --target-manifest {input.target_manifest} --features {input.features}"
-        " --out {output.scores} --queries {output.queries} > {log} 2>&1"
+        "python -m stages.handcraft {params.arguments} > {log} 2>&1"

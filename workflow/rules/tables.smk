@@ -1,12 +1,10 @@
 rule make_table:
     input:
-        printed=exp.printed(),
-        scores=exp.with_records(
-            exp.scores(f"{RES}/cells/{CELL}.json", f"{RES}/visual/{CELL}.json")
-        ),
-        code=exp.code("make_table"),
+        printed=exp.printed,
+        cells=exp.scores(f"{RES}/cells/{CELL}.json"),
+        visual=exp.pictured(f"{RES}/visual/{CELL}.json"),
     output:
-        table=report(
+        out=report(
             "results/table{table}.csv",
             category="Tables",
             labels={"table": "{table}"},
@@ -22,19 +20,71 @@ rule make_table:
         exp.container("make_table")
     params:
         slice=exp.slice("make_table"),
-        scores=exp.score_folders(),
+        arguments=exp.arguments("make_table"),
     shell:
-        "python -m stages.make_table --table {wildcards.table} --printed {input.printed}"
-        " {params.scores} --out {output.table} --readable {output.readable} > {log} 2>&1"
+        "python -m stages.make_table {params.arguments} > {log} 2>&1"
+
+
+rule bound_table:
+    input:
+        printed=exp.printed,
+        queries=exp.scores(f"{RES}/queries/{CELL}.npz"),
+        visual=exp.pictured(f"{RES}/visual/{CELL}.json"),
+    output:
+        out=report(
+            "results/table{table}.intervals.csv",
+            category="Evidence",
+            labels={"table": "{table}, intervals"},
+            caption="../report/intervals.rst",
+        ),
+        readable="results/table{table}.intervals.md",
+        record="results/table{table}.intervals.prov.json",
+    log:
+        "logs/results/table{table}.intervals.log",
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("bound_table")
+    params:
+        slice=exp.slice("bound_table"),
+        arguments=exp.arguments("bound_table"),
+    shell:
+        "python -m stages.bound_table {params.arguments} > {log} 2>&1"
+
+
+rule tabulate_cmc:
+    input:
+        printed=exp.printed,
+        queries=exp.scores(f"{RES}/queries/{CELL}.npz"),
+    output:
+        out=report(
+            "results/table{table}.cmc.csv",
+            category="Evidence",
+            labels={"table": "{table}, CMC curves"},
+            caption="../report/cmc.rst",
+        ),
+        record="results/table{table}.cmc.prov.json",
+    log:
+        "logs/results/table{table}.cmc.log",
+    wildcard_constraints:
+        table="|".join(map(str, exp.ranked_tables)),
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("tabulate_cmc")
+    params:
+        slice=exp.slice("tabulate_cmc"),
+        arguments=exp.arguments("tabulate_cmc"),
+    shell:
+        "python -m stages.tabulate_cmc {params.arguments} > {log} 2>&1"
 
 
 rule tabulate_renderings:
     input:
-        judged=exp.with_records(exp.cells(f"{RES}/judged/{CELL}.json", "visual")),
-        visual=exp.with_records(exp.cells(f"{RES}/visual/{CELL}.json", "visual")),
-        code=exp.code("tabulate_renderings"),
+        judged=exp.cells(f"{RES}/judged/{CELL}.json", "visual"),
+        visual=exp.cells(f"{RES}/visual/{CELL}.json", "visual"),
     output:
-        table=report(
+        out=report(
             "results/renderings.csv",
             category="Tables",
             labels={"table": "renderings (not in the paper)"},
@@ -50,13 +100,35 @@ rule tabulate_renderings:
         exp.container("tabulate_renderings")
     params:
         slice=exp.slice("tabulate_renderings"),
-        scores=exp.rendering_folders(),
+        arguments=exp.arguments("tabulate_renderings"),
     shell:
-        "python -m stages.tabulate_renderings {params.scores}"
-        " --out {output.table} --readable {output.readable} > {log} 2>&1"
+        "python -m stages.tabulate_renderings {params.arguments} > {log} 2>&1"
 
 
-rule tables:
+rule weigh_claims:
     input:
-        expand("results/table{table}.csv", table=exp.tables),
-        rules.tabulate_renderings.output.table,
+        claims=exp.claims,
+        printed=exp.all_printed,
+        queries=exp.claimed("queries", f"{RES}/queries/{CELL}.npz"),
+        visual=exp.claimed("visual", f"{RES}/visual/{CELL}.json"),
+        judged=exp.claimed("judged", f"{RES}/judged/{CELL}.json"),
+    output:
+        out=report(
+            "results/claims.csv",
+            category="Evidence",
+            labels={"table": "claims"},
+            caption="../report/claims.rst",
+        ),
+        readable="results/claims.md",
+        record="results/claims.prov.json",
+    log:
+        "logs/results/claims.log",
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("weigh_claims")
+    params:
+        slice=exp.slice("weigh_claims"),
+        arguments=exp.arguments("weigh_claims"),
+    shell:
+        "python -m stages.weigh_claims {params.arguments} > {log} 2>&1"

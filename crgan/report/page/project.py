@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.pipeline.copies import MADE
+from crgan.pipeline.records import MADE
 from crgan.pipeline.params import override
 from crgan.pipeline.records import all_records
 

@@ -1,0 +1,179 @@
+"""What decides an output besides its inputs' contents: parameters, code, wiring, files, raw data.
+
+One answer for all who ask: the stage that writes it into its record, the judge that compares, and
+the rule that tells Snakemake.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from crgan.common.errors import UserError
+from crgan.pipeline.code import METHOD_FOLDER, code_digest, code_of
+from crgan.pipeline.hashes import Hashes
+from crgan.pipeline.params import SLICES, slice_of
+
+GENERATED = "generated"
+
+# Where the matrix says which method's file a cell runs, and what it starts from or renders with.
+_RANKED = ("gan", "adapt", "rendered", "handcrafted")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "train_gan": ("gan",),
+    "train_translation": ("translators",),
+    "render_set": ("rendered",),
+    "finetune": ("gan",),
+    "adapt": ("adapt",),
+    "handcraft": ("handcrafted",),
+    "evaluate": _RANKED,
+    "select": _RANKED,
+    "draw_rank_lists": _RANKED,
+    "measure_images": ("visual",),
+    "judge_images": ("visual",),
+}
+_WIRES = ("model", "start", "gan")
+
+
+def identity_of(
+    stage: str,
+    params: Mapping[str, Any],
+    cell: Mapping[str, Any],
+    hashes: Hashes,
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The part of a record that says what a job would compute, read off the present project.
+
+    Args:
+        params: all parameters, of the cell's profile.
+        cell: axes by name, `profile` among them or not.
+        hashes: remembered contents of files.
+        known: an earlier record of the job. Raw data and named files that are no longer there
+            (deleted to save space, or left behind by a fresh clone) are taken to be as it says.
+
+    Returns:
+        `stage`, `params`, `code_sha256` and, where there are any, `wiring`, `files` and `raw`.
+    """
+    known = known or {}
+    axes = {name: value for name, value in cell.items() if name != "profile"}
+    own = slice_of(stage, dict(params), **axes)
+    result: dict[str, Any] = {
+        "stage": stage,
+        "params": own,
+        "code_sha256": code_digest(code_of(stage, model_of(stage, axes, own))),
+    }
+    wiring = _wiring(stage, params["matrix"], axes) or known.get("wiring")
+    if wiring:
+        result["wiring"] = wiring
+    files = {name: hashes.of(Path(name).expanduser()) for name in named_files(stage, own)}
+    files |= {n: h for n, h in known.get("files", {}).items() if n not in files and not _there(n)}
+    if files:
+        result["files"] = files
+    if stage == "prepare_data":
+        raw = _raw_data(axes["dataset"], own["data"], known.get("raw"))
+        if raw:
+            result["raw"] = raw
+    return result
+
+
+def entry_of(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of the matrix that a cell of `stage` stands for; empty where it has none."""
+    for group in GROUPS.get(stage, ()):
+        for entry in matrix[group]:
+            axes = [axis for axis in ("method", "a", "b", "source", "target") if axis in entry]
+            if all(cell.get(axis) == entry[axis] for axis in axes):
+                return dict(entry)
+    return {}
+
+
+def _wiring(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, str]:
+    entry = entry_of(stage, matrix, cell)
+    return {name: entry[name] for name in _WIRES if name in entry}
+
+
+def model_of(stage: str, cell: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
+    """The method file of a cell: one of its axes, or, for masks, a parameter."""
+    if stage == "extract_masks":
+        return str(own["masks"]["backend"])
+    return cell.get("model") if stage in METHOD_FOLDER else None
+
+
+def named_files(stage: str, own: Mapping[str, Any]) -> list[str]:
+    """Every file that a stage's parameters name and that is there, sorted; the source of a data set
+    apart, which is raw data.
+    """
+    values = dict(own)
+    if stage == "prepare_data":
+        values["data"] = {k: v for k, v in own["data"].items() if k != "source"}
+    return sorted({text for text in _texts(values) if _is_path(text) and _there(text)})
+
+
+def axes_are_known(stage: str, cell: Any) -> bool:
+    """Whether a stage's name and a cell could stand in a record of ours. Records travel, so what
+    they say is checked before it is used in a path or a command.
+    """
+    return (
+        stage in SLICES
+        and isinstance(cell, dict)
+        and all(
+            isinstance(value, int) or (isinstance(value, str) and _plain(value))
+            for value in cell.values()
+        )
+    )
+
+
+def _plain(name: str) -> bool:
+    return name[:1].isalnum() and all(c.isdigit() or "a" <= c <= "z" or c in "_-" for c in name)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for entry in value.values():
+            yield from _texts(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _texts(entry)
+    elif isinstance(value, str):
+        yield value
+
+
+def _is_path(text: str) -> bool:
+    return ("/" in text or "." in text) and "://" not in text and len(text) < 4096
+
+
+def _there(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _raw_data(dataset: str, values: Mapping[str, Any], known: str | None) -> str | None:
+    """A digest of the names, lengths and times of a data set's raw files."""
+    source = str(values.get("source", GENERATED))
+    if source == GENERATED or "://" in source:
+        return None
+    if not Path(source).expanduser().exists():
+        return known
+    # By its name, since rooms import downwards: `data` lies below the runner of stages.
+    try:
+        fingerprint = importlib.import_module("crgan.data.prepare").fingerprint
+    except AttributeError:
+        return _listing(Path(source).expanduser())
+    try:
+        return fingerprint(dataset, values) or None
+    except UserError:
+        return known
+
+
+def _listing(source: Path) -> str:
+    """Stand-in until crgan.data.prepare has `fingerprint`."""
+    from crgan.common.io import canonical_json, sha256_bytes
+
+    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    lines = []
+    for path in files:
+        stat = path.stat()
+        lines.append([str(path.relative_to(source)), stat.st_size, stat.st_mtime_ns])
+    return sha256_bytes(canonical_json(lines).encode())

@@ -1,0 +1,1 @@
+"""The Python side of `workflow/`: what the Snakefile asks, before and after its jobs."""

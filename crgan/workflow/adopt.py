@@ -1,0 +1,373 @@
+"""Before Snakemake looks at the files: what does not stand is put aside, what stands is adopted.
+
+Snakemake decides by modification times and by its own notes of each path. Both are blind to a
+second program: `dvc checkout`, `dvc pull` and `git checkout` replace files, and Snakemake then
+trusts a result of other parameters, or reruns one that is right. So the provenance records decide
+(`crgan.pipeline.records.Judge`), and Snakemake is told so by what anybody may do:
+
+* An output that does not stand is put aside, with its record: `x.pt` becomes `x.pt.stale`, and
+  Snakemake makes what is missing. Where parameters go back, it is put back. Only names in folders
+  change, so it is all the same whether DVC made the file a copy or a link into its cache.
+* An output that stands but is not as Snakemake's last run here left it is adopted, with what was
+  made from it: `snakemake --touch`, which renews times and notes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from crgan.common.errors import UserError
+from crgan.common.io import atomic_path, read_json
+from crgan.pipeline import code
+from crgan.pipeline.hashes import Hashes
+from crgan.pipeline.records import (
+    ASIDE,
+    SUFFIX,
+    Judge,
+    aside,
+    record_path,
+    why_other_content,
+)
+
+MADE = Path(".scratch/made.json")  # as Snakemake's last run left them: {file: modification time}
+LOCK = Path(".scratch/run.lock")
+_FINAL = ("table*.csv", "table*.md", "renderings.*", "claims.*", "figure*.png")
+_held: list[TextIO] = []  # the lock, as long as this process lives
+
+
+@dataclass
+class Finding:
+    """What was found, and (unless only looking) done.
+
+    Attributes:
+        stale: {output: reason}, of those that were in place.
+        restored: outputs of an earlier time that stand again.
+        adopted: current outputs that Snakemake did not make here.
+    """
+
+    stale: dict[str, str] = field(default_factory=dict)
+    restored: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+
+    def message(self, real: bool = True) -> str | None:
+        """What to tell the user, None when there is nothing to say.
+
+        Args:
+            real: whether it was done; a dry run's plan is made without it.
+        """
+        lines = []
+        if self.adopted:
+            lines.append(
+                f"{len(self.adopted)} outputs are current though made elsewhere or by DVC: kept"
+            )
+        if self.restored:
+            lines.append(f"{len(self.restored)} earlier outputs stand again: taken back")
+        if self.stale:
+            name, reason = next(iter(self.stale.items()))
+            folders = Counter("/".join(Path(name).parts[:3]) for name in self.stale)
+            lines.append(
+                f"{len(self.stale)} outputs do not stand and will be made again when asked for "
+                f"({', '.join(f'{n} in {folder}' for folder, n in folders.items())}), "
+                f"for example {name}: {reason}"
+            )
+        if lines and not real:
+            lines.append("A run that only looks changes nothing, so its plan does not count them.")
+        return "\n".join(lines) or None
+
+
+def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool) -> str | None:
+    """What the Snakefile calls when it is read; what to tell the user.
+
+    Args:
+        config: Snakemake's, as the command line gave it.
+        real: jobs are about to run. Else nothing is changed, and `--touch` (this module's own
+            call of Snakemake) looks at nothing.
+    """
+    if not real:
+        return None if "--touch" in sys.argv else adopt(params, look_only=True).message(real=False)
+    _lock()
+    return adopt(params, config).message()
+
+
+def adopt(
+    params: dict[str, Any],
+    config: Mapping[str, Any] | None = None,
+    *,
+    look_only: bool = False,
+) -> Finding:
+    """Judge every output of the present profile and make Snakemake agree.
+
+    Args:
+        params: the present parameters.
+        config: what `snakemake --config` was given, if they are not those of params.yaml.
+        look_only: change no file, only say what a real run would find.
+
+    Raises:
+        UserError: files that cannot be renamed or touched, naming one of them.
+    """
+    judge = Judge(params, hashes=Hashes())
+    finding = Finding()
+    made = _made()
+    foreign: set[str] = set()
+    adopted: list[str] = []
+    try:
+        for job in _in_order(_jobs(params["profile"])):
+            _settle(job, judge, finding, look_only)
+            if not job.stands:
+                continue
+            if job.changed_since(made) or not foreign.isdisjoint(job.inputs):
+                foreign |= set(job.outputs)
+                adopted += [name for name in job.outputs if Path(name).is_file()]
+        finding.adopted = adopted
+        if adopted and not look_only:
+            _touch(adopted, config or {})
+            _note(params["profile"], only=adopted)
+    except PermissionError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror}; it belongs to another user. Work in a clone of "
+            "your own, or have its owner run: chmod -R g+w artifacts results"
+        ) from None
+    if not look_only:
+        judge.save()
+        code.save()
+    return finding
+
+
+def note_made(params: Mapping[str, Any]) -> None:
+    """Note how Snakemake's run left the files. A run that is killed notes nothing, and the next one
+    adopts what it made.
+    """
+    _note(params["profile"])
+
+
+@dataclass
+class _Job:
+    """A record path and what lies there: a generation in place, one put aside, or both.
+
+    Attributes:
+        outputs: those recorded here, in place or not; of a job without a record, those in place.
+        inputs: what either generation was made from.
+        stands: the generation in place is current.
+    """
+
+    path: Path
+    record: dict[str, Any] | None
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    earlier: dict[str, Any] | None = None
+    stands: bool = False
+
+    @property
+    def files(self) -> list[Path]:
+        """What is in place, the record too."""
+        return [p for p in (*map(Path, self.outputs), self.path) if p.is_file() or p.is_symlink()]
+
+    def changed_since(self, made: Mapping[str, int]) -> bool:
+        """Whether a file is not as Snakemake's last run left it."""
+        return any(made.get(str(path)) != _time(path) for path in self.files)
+
+
+def _settle(job: _Job, judge: Judge, finding: Finding, look_only: bool) -> None:
+    """Put in place the generation that stands, if one does, and aside the one that does not."""
+    present = [name for name in job.outputs if Path(name).is_file()]
+    reason = next(filter(None, map(judge.why_stale, present)), None)
+    if reason is None and job.record is not None and not present:
+        reason = "missing" if job.earlier is not None else None
+    if reason is None:
+        job.stands = bool(present)
+        return
+    back = job.earlier is not None and _stands_aside(job, judge)
+    if not back:
+        finding.stale.update(dict.fromkeys(present, reason))
+    else:
+        finding.restored += _outputs_at(job.earlier or {}, job.path)
+    if look_only:
+        return
+    _swap(job, put_back=back, hashes=judge.hashes)
+    judge.forget(job.path)
+    if back:
+        job.outputs = tuple(_outputs_at(job.earlier or {}, job.path))
+        job.stands = True
+
+
+def _stands_aside(job: _Job, judge: Judge) -> bool:
+    """Whether the generation that was put aside is whole and current."""
+    record = job.earlier or {}
+    outputs = record.get("outputs", {})
+    for name in _outputs_at(record, job.path):
+        path = aside(name)
+        if not path.is_file() or why_other_content(path, outputs[name], judge.hashes):
+            return False
+    return judge.why_record_stale(record) is None
+
+
+def _swap(job: _Job, *, put_back: bool, hashes: Hashes) -> None:
+    """What is in place goes aside; what was aside goes back, or is replaced."""
+    leaving = job.files
+    returning = []
+    if put_back:
+        names = [*_outputs_at(job.earlier or {}, job.path), str(job.path)]
+        returning = [Path(name) for name in names]
+    for path in leaving:
+        if path in returning:
+            os.rename(path, f"{path}{ASIDE}.new")
+        else:
+            _rename(path, aside(path), hashes)
+    for path in returning:
+        _rename(aside(path), path, hashes)
+    for path in leaving:
+        if path in returning:
+            os.rename(f"{path}{ASIDE}.new", aside(path))
+
+
+def _rename(old: Path, new: Path, hashes: Hashes) -> None:
+    """Rename, and take along what is known of the content."""
+    sha256 = hashes.of(old) if old.is_file() else None
+    os.rename(old, new)
+    if sha256:
+        hashes.note(new, sha256)
+
+
+def _jobs(profile: str) -> list[_Job]:
+    """Every recorded job of the profile, and a job without a record for each unrecorded file."""
+    jobs: dict[Path, _Job] = {}
+    unrecorded: dict[Path, list[str]] = {}
+    files = list(_files(profile))
+    for file in files:
+        if file.name.endswith(SUFFIX):
+            record = _read(file)
+            outputs = tuple(_outputs_at(record or {}, file))
+            jobs[file] = _Job(file, record, outputs, _inputs(record))
+    for file in files:
+        if file.name.endswith(SUFFIX + ASIDE):
+            path = file.with_name(file.name.removesuffix(ASIDE))
+            earlier = _read(file)
+            job = jobs.setdefault(path, _Job(path, None, ()))
+            job.earlier = earlier
+            job.inputs = (*job.inputs, *_inputs(earlier))
+    known = {name for job in jobs.values() for name in job.outputs}
+    for file in files:
+        if not file.name.endswith((SUFFIX, ASIDE)) and str(file) not in known:
+            unrecorded.setdefault(record_path(file), []).append(str(file))
+    for path, names in unrecorded.items():
+        job = jobs.setdefault(path, _Job(path, None, ()))
+        job.outputs = (*job.outputs, *names)
+    return list(jobs.values())
+
+
+def _files(profile: str) -> Iterator[Path]:
+    """Everything on disk that a stage may have made, hidden files apart (temporary ones are)."""
+    for folder in (Path("artifacts") / profile, Path("results") / profile):
+        for place, folders, names in os.walk(folder):
+            folders.sort()
+            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+    for pattern in _FINAL:
+        yield from sorted(Path("results").glob(pattern))
+    yield from sorted(Path("results").glob(f"*{SUFFIX}{ASIDE}"))
+    yield from sorted(Path("results").glob(f"*{SUFFIX}"))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A record; None where it cannot be read, and then it vouches for nothing."""
+    try:
+        found = read_json(path)
+    except (UserError, OSError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _outputs_at(record: Mapping[str, Any], path: Path) -> list[str]:
+    """The outputs that have their record at `path`; a job may leave records in several folders."""
+    outputs = record.get("outputs")
+    return sorted(n for n in outputs if record_path(n) == path) if isinstance(outputs, dict) else []
+
+
+def _inputs(record: Mapping[str, Any] | None) -> tuple[str, ...]:
+    inputs = (record or {}).get("inputs")
+    return tuple(map(str, inputs)) if isinstance(inputs, dict) else ()
+
+
+def _in_order(jobs: Sequence[_Job]) -> list[_Job]:
+    """Jobs after those whose outputs they read."""
+    at = {job.path: job for job in jobs}
+    ordered: dict[Path, _Job] = {}
+    entered: set[Path] = set()
+    for start in jobs:
+        waiting = [(start, False)]
+        while waiting:
+            job, done = waiting.pop()
+            if done:
+                ordered[job.path] = job
+            elif job.path not in entered:
+                entered.add(job.path)
+                waiting.append((job, True))
+                makers = {record_path(name) for name in job.inputs}
+                waiting += [(at[path], False) for path in sorted(makers) if path in at]
+    return list(ordered.values())
+
+
+def _touch(outputs: Iterable[str], config: Mapping[str, Any]) -> None:
+    """Have Snakemake take these files for its own: `--touch` renews its notes of parameters too."""
+    given = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+    targets = Path(".scratch/adopt.txt")
+    command = [
+        sys.executable, "-m", "snakemake", "--touch", "--force", "--nolock", "--cores", "1",
+        "--quiet", "all", "--ignore-incomplete",
+        *(["--config", *given] if given else []), "--", *outputs,
+    ]  # fmt: skip
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        with contextlib.suppress(OSError):
+            targets.write_text(done.stdout)
+        last = "\n".join(done.stdout.strip().splitlines()[-8:])
+        raise UserError(
+            f"snakemake --touch of {len(list(outputs))} current outputs failed:\n{last}"
+        )
+
+
+def _made() -> dict[str, int]:
+    try:
+        found = json.loads(MADE.read_text())
+    except (OSError, ValueError):
+        return {}  # lost, it costs adopting what was made here
+    return found if isinstance(found, dict) else {}
+
+
+def _note(profile: str, only: Sequence[str] | None = None) -> None:
+    paths = list(_files(profile))
+    if only is not None:
+        chosen = {Path(name) for name in only} | {record_path(name) for name in only}
+        paths = [path for path in paths if path in chosen]
+    noted = {str(path): _time(path) for path in paths if not path.name.endswith(ASIDE)}
+    with contextlib.suppress(OSError), atomic_path(MADE) as temporary:
+        temporary.write_text(json.dumps({**_made(), **noted}))
+
+
+def _time(path: Path) -> int:
+    return os.lstat(path).st_mtime_ns  # of a link, its own
+
+
+def _lock() -> None:
+    """Hold the folder until this process ends: another run may not rename what this one reads.
+
+    Snakemake has a lock too, but takes it only when it has looked at the files.
+    """
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    file = LOCK.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError("another snakemake runs in this folder; wait for it to end") from None
+    except OSError:
+        pass  # a file system without locks: Snakemake's own must do
+    _held.append(file)
