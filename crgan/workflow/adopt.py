@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -41,7 +42,7 @@ from crgan.pipeline.records import (
 
 MADE = Path(".scratch/made.json")  # as Snakemake's last run left them: {file: modification time}
 LOCK = Path(".scratch/run.lock")
-_FINAL = ("table*.csv", "table*.md", "renderings.*", "claims.*", "figure*.png")
+_FINAL = re.compile(r"(table\d|renderings|claims|all)\.(csv|md|prov\.json)")  # beside the folders
 _held: list[TextIO] = []  # the lock, as long as this process lives
 
 
@@ -121,7 +122,7 @@ def adopt(
     foreign: set[str] = set()
     adopted: list[str] = []
     try:
-        for job in _in_order(_jobs(params["profile"])):
+        for job in _in_order(_jobs(params)):
             _settle(job, judge, finding, look_only)
             if not job.stands:
                 continue
@@ -131,7 +132,7 @@ def adopt(
         finding.adopted = adopted
         if adopted and not look_only:
             _touch(adopted, config or {})
-            _note(params["profile"], only=adopted)
+            _note(params, only=adopted)
     except PermissionError as error:
         raise UserError(
             f"{error.filename}: {error.strerror}; it belongs to another user. Work in a clone of "
@@ -147,7 +148,7 @@ def note_made(params: Mapping[str, Any]) -> None:
     """Note how Snakemake's run left the files. A run that is killed notes nothing, and the next one
     adopts what it made.
     """
-    _note(params["profile"])
+    _note(params)
 
 
 @dataclass
@@ -238,11 +239,11 @@ def _rename(old: Path, new: Path, hashes: Hashes) -> None:
         hashes.note(new, sha256)
 
 
-def _jobs(profile: str) -> list[_Job]:
+def _jobs(params: Mapping[str, Any]) -> list[_Job]:
     """Every recorded job of the profile, and a job without a record for each unrecorded file."""
     jobs: dict[Path, _Job] = {}
     unrecorded: dict[Path, list[str]] = {}
-    files = list(_files(profile))
+    files = list(_files(params))
     for file in files:
         if file.name.endswith(SUFFIX):
             record = _read(file)
@@ -265,16 +266,16 @@ def _jobs(profile: str) -> list[_Job]:
     return list(jobs.values())
 
 
-def _files(profile: str) -> Iterator[Path]:
+def _files(params: Mapping[str, Any]) -> Iterator[Path]:
     """Everything on disk that a stage may have made, hidden files apart (temporary ones are)."""
-    for folder in (Path("artifacts") / profile, Path("results") / profile):
-        for place, folders, names in os.walk(folder):
+    profile, others = params["profile"], set(params["profiles"]) - {params["profile"]}
+    for top in (Path("artifacts") / profile, Path("results")):
+        for place, folders, names in os.walk(top):
+            if place == "results":
+                folders[:] = [name for name in folders if name not in others]
+                names = [name for name in names if _FINAL.match(name)]
             folders.sort()
             yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-    for pattern in _FINAL:
-        yield from sorted(Path("results").glob(pattern))
-    yield from sorted(Path("results").glob(f"*{SUFFIX}{ASIDE}"))
-    yield from sorted(Path("results").glob(f"*{SUFFIX}"))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -343,8 +344,8 @@ def _made() -> dict[str, int]:
     return found if isinstance(found, dict) else {}
 
 
-def _note(profile: str, only: Sequence[str] | None = None) -> None:
-    paths = list(_files(profile))
+def _note(params: Mapping[str, Any], only: Sequence[str] | None = None) -> None:
+    paths = list(_files(params))
     if only is not None:
         chosen = {Path(name) for name in only} | {record_path(name) for name in only}
         paths = [path for path in paths if path in chosen]
