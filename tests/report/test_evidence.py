@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from crgan.pipeline.workflow import interval_arguments
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_arrays, read_json, write_json
 from crgan.pipeline import params as parameters
-from crgan.pipeline.workflow import interval_arguments
 from crgan.report.__main__ import main
 from crgan.report.trace import find_cell, lineage, seeds_of, walk
 from crgan.tables.paired import mcnemar
@@ -296,45 +296,3 @@ def test_inputs_come_before_what_is_made_of_them_and_each_job_once() -> None:
     assert nodes.index("artifacts/smoke/weights/backbone.pt") == 0
     assert nodes[-1] == TABLE
     assert len(seeds_of(find_cell(TABLE, "BUC", "market1501", "dukemtmc"), None)) == 2
-
-
-@pytest.mark.usefixtures("copied")
-def test_verify_makes_a_cell_again_from_the_ground_up(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("artifacts/smoke/fresh/seed1.pt").unlink()  # saved space: --deep makes it again
-    assert run("verify", *CELL, "--seed", "1") == 2
-    assert "artifacts/smoke/fresh/seed1.pt: not there" in capsys.readouterr().err
-    assert run("verify", *CELL, "--seed", "1", "--deep") == 0
-    text = capsys.readouterr().out
-    assert "equal: artifacts/smoke/fresh/seed1.pt (fresh_cnn)" in text
-    assert "all 4 files are byte for byte the recorded ones" in text
-    assert not list(Path(".scratch/verify").iterdir())
-    assert not Path("artifacts/smoke/fresh/seed1.pt").exists()  # the project is left as it was
-
-
-@pytest.mark.usefixtures("copied")
-def test_verify_says_which_numbers_differ(capsys: pytest.CaptureFixture[str]) -> None:
-    path = Path(score("direct_transfer", 0))
-    record, forged = read_json(path.with_suffix(".prov.json")), read_json(path)
-    true = forged["pooling"]["global"]["rank1"]
-    forged["pooling"]["global"]["rank1"] = 99.0
-    write_json(path, forged)
-    record["outputs"][str(path)] = {"sha256": "0" * 64, "bytes": path.stat().st_size}
-    write_json(path.with_suffix(".prov.json"), record)
-    assert run("verify", *CELL, "--seed", "0") == 1
-    text = capsys.readouterr().out
-    assert f"DIFFERS: {path} (evaluate)" in text
-    assert f"pooling.global.rank1: recorded 99.0, now {true}" in text
-    assert "1 of 2 files differ" in text
-
-
-@pytest.mark.usefixtures("copied")
-def test_verify_needs_the_recorded_parameters(capsys: pytest.CaptureFixture[str]) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["evaluate"]["lmp_parts"] = 1
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    assert run("verify", *CELL, "--seed", "0") == 2
-    assert "made with parameters that neither params.yaml nor a snapshot" in capsys.readouterr().err
-    params["evaluate"]["lmp_parts"] = "rows"
-    Path(".snakemake/params").mkdir(parents=True)
-    Path(".snakemake/params/old.yaml").write_text(yaml.safe_dump(params))
-    assert run("verify", *CELL, "--seed", "0") == 0
