@@ -216,9 +216,12 @@ def _digest(job: _Job, judge: Judge) -> str | None:
 def _settle(job: _Job, judge: Judge, finding: Finding, look_only: bool) -> None:
     """Put in place the generation that stands, if one does, and aside the one that does not."""
     present = [name for name in job.outputs if Path(name).is_file()]
-    reason = next(filter(None, map(judge.why_stale, present)), None)
-    if reason is None and job.record is not None and not present:
-        reason = "missing" if job.earlier is not None else None
+    if present:
+        reason = next(filter(None, map(judge.why_stale, present)), None)
+    elif job.record is not None:  # outputs deleted to save space
+        reason = judge.why_record_stale(job.record)
+    else:
+        reason = "missing"
     if reason is None:
         job.stands = bool(present)
         return

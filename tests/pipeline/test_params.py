@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from crgan.pipeline.recipes import GROUPS
 from ruamel.yaml import YAML
 
 from crgan.common.errors import UserError
 from crgan.pipeline import params as parameters
-from crgan.pipeline.recipes import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 CELL = {"method": "crgan", "source": "market1501", "target": "dukemtmc", "seed": 0}
