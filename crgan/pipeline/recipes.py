@@ -8,7 +8,7 @@ write long lists into dvc.lock, which it rewrites after each stage. So DVC has o
 each method or data set, the files behind it with their hashes and the very values it will see.
 Stages depend on their recipe, which changes when one of these does.
 
-Where stages run in containers (CRGAN_RUNTIME), a stage's recipe names its image's digest.
+In a container (Compose), a stage's recipe names the image's digest.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _recipe(
 ) -> str:
     seen = canonical(slice_of(stage, dict(params), **cell))
     recipe = {"sources": sources, "params": seen}
-    image = images.around(stage)
+    image = images.inside()
     if image:
         recipe["image"] = {"name": image["name"], "digest": image["digest"]}
     return json.dumps(recipe, indent=1, sort_keys=True) + "\n"

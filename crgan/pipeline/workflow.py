@@ -112,11 +112,11 @@ class Experiment:
         return lambda wildcards: {"model": look_up(wildcards)}
 
     def container(self, stage: str) -> Callable[[Any], str] | None:
-        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry.
+        """For `container:`, the Apptainer file of the stage's image.
 
         Looked up for the jobs of a run alone, since a run may need few of the images.
         """
-        return (lambda wildcards: _image_address(stage)) if self._apptainer else None
+        return (lambda wildcards: images.apptainer_file(stage)) if self._apptainer else None
 
     def code(self, stage: str, group: str | None = None) -> Callable[[Any], list[str]]:
         """For `input:`, the source files behind a cell; `group` is its part of the matrix."""
@@ -268,19 +268,6 @@ class Experiment:
         return list(TABLES)
 
 
-def _image_address(stage: str) -> str:
-    name = images.image_of(stage)
-    locked = images.read_lock().get(name, {})
-    if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
-        return str(locked["sif"])
-    if locked.get("reference"):
-        return f"docker://{locked['reference']}"
-    raise UserError(
-        f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
-        "run docker/build --sif, or docker/build --push PREFIX"
-    )
-
-
 def _axes(cell: Mapping[str, Any]) -> tuple[str, ...]:
     """What identifies a cell, of two ends that are alike or of a source and a target."""
     return tuple(cell[axis] for axis in ("method", "a", "b", "source", "target") if axis in cell)
@@ -294,17 +281,13 @@ def job_environment(
     Args:
         params: jobs read these, as they were when the run began (`crgan.pipeline.params.snapshot`).
         copies: where they find what a storage keeps, if there is one.
-        own_python: whether `python` is the one that runs Snakemake, environment activated or not;
-            with CRGAN_RUNTIME set, the launcher's comes before it.
+        own_python: whether `python` is the one that runs Snakemake, environment activated or not.
     """
     text = f"export {ENVIRONMENT}={snapshot_path(params)}; "
     if copies:
         text += f"export {COPIES}={shlex.quote(str(copies))}; "
     if own_python:
-        first = str(Path(sys.executable).parent)
-        if images.runtime() != "host":
-            first = f"{images.ROOT / 'docker' / 'shims'}:{first}"
-        text += f"export PATH={shlex.quote(first)}:$PATH; "
+        text += f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
     return text
 
 

@@ -15,7 +15,7 @@ from snakemake.utils import validate
 from crgan.pipeline.preflight import require_for_jobs
 from crgan.pipeline.reconcile import reconcile
 from crgan.pipeline.workflow import Experiment, job_environment, runs_jobs
-from crgan.pipeline import containers as images, warm
+from crgan.pipeline import warm
 from crgan.common.errors import UserError
 from crgan.pipeline.params import snapshot
 
@@ -77,5 +77,5 @@ def start_warm():
     """Local jobs on the CPU begin with torch imported; others have a Python of their own."""
     run = exp.params["profiles"][P]["run"]
     here = workflow.local_exec and not workflow.dryrun and not isolated
-    if here and images.runtime() == "host" and run["device"] == "cpu":
+    if here and run["device"] == "cpu":
         warm.start(run["threads"])
