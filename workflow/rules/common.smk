@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import SharedFSUsage
 from snakemake.utils import validate
 
+from crgan.pipeline.terminal import show_progress
 from crgan.pipeline.preflight import require_for_jobs
 from crgan.pipeline.reconcile import reconcile
 from crgan.pipeline.workflow import Experiment, job_environment, runs_jobs
@@ -32,6 +33,7 @@ try:
             logger.warning(finding.message(real))
         if real:
             snapshot(exp.params)
+            show_progress(logger)
     elif SharedFSUsage.PERSISTENCE not in workflow.storage_settings.shared_fs_usage:
         # A job in a folder of its own (a pod): the snapshot of its run is not here.
         snapshot(exp.params)
