@@ -147,6 +147,6 @@ def tensors_from(source: str | Path | IO[bytes], name: str) -> Any:
         unpickled = isinstance(error, RuntimeError | EOFError) and "weights_only" not in str(error)
         reason = str(error).splitlines()[0] if unpickled and str(error) else ""
         raise UserError(
-            f"{name}: not a readable model file ({reason or 'damaged, or more than tensors'}). Make "
-            "or download it again; a file that holds other objects could run code and is not loaded"
+            f"{name}: not a readable model file ({reason or 'damaged, or more than tensors'}). "
+            "Make or download it again; a file with other objects could run code and is not loaded"
         ) from None

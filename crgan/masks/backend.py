@@ -109,7 +109,7 @@ def _jppnet(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     else:
         raise UserError(
             "masks.backend jppnet needs weights: set weights.parsing in the profile to jppnet (by "
-            "hand: --weights FILE); `python -m crgan.masks.jppnet.convert` makes the file"
+            "hand: --weights FILE); `make jppnet CHECKPOINT=FOLDER` makes the file"
         )
     return JPPNetMasks(network, sha256, options, resources.device)
 

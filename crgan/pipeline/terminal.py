@@ -3,8 +3,8 @@
 On a terminal one line that is painted anew; in a file or a pipe a line now and then. All that
 Snakemake has to say stands in its own log file, whose name is shown at the end.
 
-The logger plugin `rich` was tried: it says nothing between start and end of a run whose output goes to
-a file, keeps three lines of every job on a terminal, and does not say how long the rest will take.
+Not the logger plugin `rich`: it says nothing between start and end when its output goes to a file,
+keeps three lines of every job on a terminal, and does not say how long the rest will take.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _EVERY = 20.0  # seconds between two lines in a file
 _TAIL = 8  # lines of a failed job's log
 # Snakemake's own remarks that say nothing of this run.
 _CHATTER = (
-    "Assuming unrestricted shared filesystem", "Building DAG of jobs", "Conda environments: ignored",
-    "Elapsed time:", "Execute ", "Provided cores:", "Provided resources:", "Rules claiming more threads",
-    "Select jobs to execute", "Singularity containers: ignored", "Using shell:", "host:", "None",
+    "Assuming unrestricted shared filesystem", "Building DAG of jobs", "Conda environments:",
+    "Elapsed time:", "Execute ", "Provided cores:", "Provided resources:", "Select jobs to execute",
+    "Rules claiming more threads", "Singularity containers:", "Using shell:", "host:", "None",
 )  # fmt: skip
 
 
