@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from crgan.common.errors import UserError
 
@@ -114,22 +114,39 @@ def save_torch(path: str | Path, value: dict[str, Any]) -> None:
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:
-    """Load what `save_torch` wrote, on the CPU: tensors and plain values only (`weights_only`).
+    """Load what `save_torch` wrote, on the CPU: tensors and plain values only.
 
     Raises:
         UserError: missing, truncated or unsafe file.
     """
-    import pickle
-
-    import torch
-
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a readable model file ({reason}); make it again") from None
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file")
+    value = tensors_from(path, str(path))
     if not isinstance(value, dict):
         raise UserError(f"{path}: holds a {type(value).__name__}, expected a dict")
     return value
+
+
+def tensors_from(source: str | Path | IO[bytes], name: str) -> Any:
+    """`torch.load` on the CPU that builds tensors and plain values and runs nothing else.
+
+    Args:
+        name: what a message calls the source.
+
+    Raises:
+        UserError: damaged, or holding anything else. torch's own message is not passed on: it
+            advises to load such a file without the check, which would run what is in it.
+    """
+    import torch
+
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # a hostile pickle can make the reader raise anything
+        unpickled = isinstance(error, RuntimeError | EOFError) and "weights_only" not in str(error)
+        reason = str(error).splitlines()[0] if unpickled and str(error) else ""
+        raise UserError(
+            f"{name}: not a readable model file ({reason or 'damaged, or more than tensors'}). "
+            "Make or download it again; a file with other objects could run code and is not loaded"
+        ) from None

@@ -6,6 +6,7 @@ person's mask. A person crop is that cut-out once it is made square.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path

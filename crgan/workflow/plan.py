@@ -114,11 +114,11 @@ class Experiment:
         return text
 
     def container(self, stage: str) -> Callable[[Any], str] | None:
-        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry.
+        """For `container:`, the Apptainer file of the stage's image.
 
         Looked up for the jobs of a run alone, since a run may need few of the images.
         """
-        return (lambda wildcards: _image_address(stage)) if self._apptainer else None
+        return (lambda wildcards: images.apptainer_file(stage)) if self._apptainer else None
 
     def _cell(self, stage: str, wildcards: dict[str, Any]) -> dict[str, Any]:
         """A job's axes; where a stage loads its method by name, that is one of them."""
@@ -283,19 +283,6 @@ def _record_of(output: str) -> dict[str, Any] | None:
     except UserError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _image_address(stage: str) -> str:
-    name = images.image_of(stage)
-    locked = images.read_lock().get(name, {})
-    if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
-        return str(locked["sif"])
-    if locked.get("reference"):
-        return f"docker://{locked['reference']}"
-    raise UserError(
-        f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
-        "run docker/build --sif, or docker/build --push PREFIX"
-    )
 
 
 def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:

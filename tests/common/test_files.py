@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import stat
 import time
 from pathlib import Path
@@ -20,6 +22,7 @@ from crgan.common.io import (
     save_torch,
     sha256_bytes,
     sha256_file,
+    tensors_from,
     write_json,
 )
 from crgan.pipeline.hashes import Hashes
@@ -97,12 +100,20 @@ class _Dangerous:
         return os.system, ("true",)
 
 
-def test_a_model_file_cannot_run_code(tmp_path: Path) -> None:
+def test_a_model_file_cannot_run_code_and_no_message_advises_to_let_it(tmp_path: Path) -> None:
     import torch
 
     torch.save({"x": _Dangerous()}, tmp_path / "a.pt")
-    with pytest.raises(UserError, match="not a readable model file"):
-        load_torch(tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(pickle.dumps(_Dangerous()))
+    (tmp_path / "c.pt").write_bytes(b"<html>log in first</html>")
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(UserError, match="not a readable model file") as caught:
+            load_torch(path)
+        assert "weights_only" not in str(caught.value)
+        assert "trusted" not in str(caught.value)
+        assert caught.value.__cause__ is None
+    with pytest.raises(UserError, match="could run code"):
+        tensors_from(io.BytesIO((tmp_path / "a.pt").read_bytes()), "weights")
 
 
 def _age(path: Path) -> None:

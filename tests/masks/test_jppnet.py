@@ -288,7 +288,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     del less["fc3_parsing.parsing_human4.bias"]
     for state in ({"a": torch.zeros(1)}, {"conv1.weight": torch.zeros(())}, less):
         save_torch(tmp_path / "other.pth", state)
-        with pytest.raises(UserError, match=r"other\.pth: not JPPNet's weights .*jppnet\.convert"):
+        with pytest.raises(UserError, match=r"other\.pth: not JPPNet's weights .*make jppnet"):
             make_backend("jppnet", {}, Resources(weights=tmp_path / "other.pth"))
 
 

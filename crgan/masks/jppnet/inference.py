@@ -162,7 +162,7 @@ def load_network(state: Mapping[str, Tensor], origin: str) -> JPPNet:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{origin}: not JPPNet's weights ({reason}); make the file with "
-            "`python -m crgan.masks.jppnet.convert`"
+            "`make jppnet CHECKPOINT=FOLDER`"
         ) from None
     return network.requires_grad_(False)
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.pipeline.records import MADE
 from crgan.pipeline.params import override
-from crgan.pipeline.records import all_records
+from crgan.pipeline.records import MADE, all_records
 
 Record = Mapping[str, Any]
 CELL = "{method}/{source}-{target}/seed{seed}"
