@@ -25,29 +25,29 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.common.settings import settings_from
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import pretrain_cam
-    from crgan.train.classifier import Recipe, write_history
-    from crgan.train.precision import Compute
+    from crgan.train.checkpoint import Checkpoint
+    from crgan.train.classifier import Recipe
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     settings = dict(run.params["pretrain_cam"])
     width = settings.pop("width")
     recipe = settings_from(Recipe, settings, "pretrain_cam")
     target = open_dataset(args.target_manifest, tuple(run.params["image"]["train"]))
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file, history = pretrain_cam(
         target.split("train"),
         width,
         recipe,
         seed=run.seed,
-        device=run.device,
         checkpoint=checkpoint,
         compute=compute,
     )
     if not run.writes:
         return
     save_torch(args.out, file)
-    write_history(args.history, history)
+    history.write(args.history)
     checkpoint.remove()
 
 

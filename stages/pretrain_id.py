@@ -26,29 +26,28 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Train and write."""
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
-    from crgan.train.classifier import write_history
-    from crgan.train.precision import Compute
+    from crgan.train.checkpoint import Checkpoint
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     cnn = run.params["cnn"]
     start = start_from(cnn, load_torch(args.weights), str(args.weights))
     recipe = id_recipe(cnn, run.params["pretrain_id"])
     source = open_dataset(args.source_manifest, tuple(run.params["image"]["train"]))
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file, history = pretrain_id(
         source.split("train"),
         start,
         recipe,
         seed=run.seed,
-        device=run.device,
         checkpoint=checkpoint,
         compute=compute,
     )
     if not run.writes:
         return
     save_torch(args.out, file)
-    write_history(args.history, history)
+    history.write(args.history)
     checkpoint.remove()
 
 

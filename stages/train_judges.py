@@ -29,7 +29,9 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.data.store import open_dataset
     from crgan.reid.judging import Settings, train_judges
     from crgan.reid.pretrain import id_recipe, start_from
+    from crgan.train.checkpoint import Checkpoint
     from crgan.train.classifier import Recipe
+    from crgan.train.compute import Compute
 
     settings = settings_from(Settings, run.params["judges"], "judges")
     seed_everything(settings.seed, run.threads)
@@ -40,7 +42,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         open_dataset(path, size).split("train")
         for path in (args.source_manifest, args.target_manifest)
     )
-    checkpoint = run.checkpoint()
+    checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
     file = train_judges(
         source,
         target,
@@ -49,8 +51,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
         width,
         settings_from(Recipe, camera, "pretrain_cam"),
         seed=settings.seed,
-        device=run.device,
         checkpoint=checkpoint,
+        compute=Compute(device=run.device),
     )
     save_torch(args.out, file)
     checkpoint.remove()

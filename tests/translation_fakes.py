@@ -46,7 +46,7 @@ def setting(method: Kind, own: Mapping[str, Any], t: Task | None = None, **chang
     t = t or task()
     o = settings_from(method.Options, {**OPTIONS, **own, **changes}, method.MODEL)
     torch.manual_seed(0)
-    training = method.Training(o, t, 0, "cpu")
+    training = method.Training(o, t, 0)
     return training, batch(t, o)
 
 

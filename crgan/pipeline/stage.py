@@ -43,8 +43,6 @@ from crgan.pipeline.hashes import Hashes, stat_signature
 from crgan.pipeline.progress import heartbeat
 from crgan.pipeline.records import Judge, key_of, record_path, relative
 from crgan.pipeline.warm import THREADS
-from crgan.train import distributed
-from crgan.train.checkpoint import Checkpoint
 
 SCRATCH = Path(".scratch")
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "h5py", "lpips",
@@ -158,13 +156,14 @@ class Run:
 
     @property
     def writes(self) -> bool:
-        return distributed.writer()
+        return os.environ.get("LOCAL_RANK", "0") == "0"  # set by Lightning Fabric
 
     def judge(self) -> Judge:
         """Of other stages' outputs, by the whole parameters this run was started with."""
         return Judge(parameters.load(), hashes=Hashes())
 
-    def checkpoint(self) -> Checkpoint:
+    @property
+    def checkpoint_path(self) -> Path:
         """The resume file of this very computation (same parameters, inputs, code, seed).
 
         Any number of processes may go on with it, so that is left out of its name.
@@ -173,9 +172,18 @@ class Run:
         if "processes" in params.get("run", {}):
             params["run"] = {k: v for k, v in params["run"].items() if k != "processes"}
         key = key_of({**self.record, "params": params})
-        folder = SCRATCH / self.profile / self.record["stage"]
-        every = float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
-        return Checkpoint(folder / f"{key[:24]}.pt", every)
+        return SCRATCH / self.profile / self.record["stage"] / f"{key[:24]}.pt"
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """Between two saves."""
+        return float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier run of this computation left something to go on with."""
+        path = self.checkpoint_path
+        return any(path.parent.glob(f"{path.stem}*{path.suffix}"))
 
     def scratch(self, name: str) -> Path:
         """A file for looking at while the stage runs (sample grids, histories so far)."""
@@ -260,15 +268,12 @@ def run_stage(
         run = Run(parser, args)
         for name in THREADS:
             os.environ[name] = str(run.threads)  # before the first import of a numeric library
-        _join(run, sys.argv[1:] if argv is None else argv)
         about = {"stage": parser.stage, "cell": run.cell, "scratch": str(run.scratch_folder())}
         name = f"{parser.stage}-{run.key[:16]}"
-        resumed = run.checkpoint().exists()
-        with heartbeat(run.profile, name, about, resumed) if run.writes else nullcontext():
+        with heartbeat(run.profile, name, about, run.resumed) if run.writes else nullcontext():
             body(args, run)
             if run.writes:
                 run.finish()
-        distributed.stop()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -296,27 +301,6 @@ def _keep_memory() -> None:
     if mallopt:  # as in malloc.h: M_MMAP_THRESHOLD (32 MB is the most), M_TRIM_THRESHOLD, M_TOP_PAD
         for parameter, size in ((-3, 2**25), (-1, 2**30), (-2, 2**26)):
             mallopt(parameter, size)
-
-
-def _join(run: Run, argv: list[str]) -> None:
-    """Train with the processes `torchrun` started; where it did not, and `run.processes` asks for
-    several, become `torchrun`.
-
-    The engines' command lines stay the same so, and their signals reach it. A record names the
-    number of processes, hence a number other than the parameter's is refused.
-    """
-    started = distributed.launched()
-    if started == 1 and run.processes > 1:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        stage = ["--nproc_per_node", str(run.processes), "-m", f"stages.{run.record['stage']}"]
-        sys.stdout.flush()
-        os.execv(sys.executable, [*torchrun, *stage, *argv])
-    if started != run.processes:
-        raise UserError(
-            f"torchrun started {started} processes, but run.processes is {run.processes} for this "
-            "stage; set both to the same number (stages that do not train run in one)"
-        )
-    distributed.start(run.device)
 
 
 def seed_everything(seed: int, threads: int) -> None:

@@ -45,12 +45,12 @@ def setting(**changes: Any) -> hhl.Training:
     torch.manual_seed(0)
     who = People(people())
     net = begin(fresh(), SIZE, "HHL", pooling="mean")
-    return hhl.Training(options(**changes), net, who, target(), styled(), 0, "cpu")
+    return hhl.Training(options(**changes), net, who)
 
 
 def adapted(checkpoint: Checkpoint | None = None, **changes: Any) -> dict[str, Any]:
     return hhl.adapt(
-        fresh(), people(attributes=False), target(), {**OPTIONS, **changes}, seed=3, device="cpu",
+        fresh(), people(attributes=False), target(), {**OPTIONS, **changes}, seed=3,
         checkpoint=checkpoint,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ def test_it_learns_people_and_camera_invariance() -> None:
 def test_renderings_of_each_camera(tmp_path: Path) -> None:
     images = target().images
     o = settings_from(stargan.Options, {**STARGAN, "iterations": 1}, "hhl.stargan")
-    file = hhl._learned_styles(target(), o, 0, "cpu", None)
+    file = hhl._learned_styles(target(), o, 0, None, COMPUTE)
     made = hhl.render(images, stargan.Styles(file))
     assert made.shape == (9, 3, *SIZE, 3)
     again = np.zeros_like(made)

@@ -35,12 +35,12 @@ def setting(**changes: Any) -> mmfa.Training:
     torch.manual_seed(0)
     o = settings_from(Options, {**OPTIONS, **changes}, "mmfa")
     net = begin(fresh(), SIZE, "MMFA", classes=who.classes, pooling=o.pooling)
-    return mmfa.Training(o, net, source, who, target(), 0, "cpu")
+    return mmfa.Training(o, net, source, who)
 
 
 def adapted(checkpoint: Checkpoint | None = None, **changes: Any) -> dict[str, Any]:
     return mmfa.adapt(
-        fresh(), people(), target(), {**OPTIONS, **changes}, seed=3, device="cpu",
+        fresh(), people(), target(), {**OPTIONS, **changes}, seed=3,
         checkpoint=checkpoint,
     )  # fmt: skip
 
@@ -157,9 +157,9 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
 
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match="this source has none"):
-        mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0, device="cpu")
+        mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"learned pictures of 64x32"):
-        mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0, device="cpu")
+        mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"mmfa.epochs"):
         adapted(epochs=3)
     with pytest.raises(UserError, match="momentum is 2"):
@@ -168,4 +168,4 @@ def test_what_it_cannot_do_is_told() -> None:
         adapted(lr=1e30)
     nobody = replace(people(), pid=np.full(18, -2))
     with pytest.raises(UserError, match="no labelled person"):
-        mmfa.adapt(fresh(), nobody, target(), OPTIONS, seed=0, device="cpu")
+        mmfa.adapt(fresh(), nobody, target(), OPTIONS, seed=0)

@@ -133,7 +133,7 @@ def test_the_decoder_sees_the_code_alone() -> None:
 def on_source(nets: Branches, **changes: Any) -> OnSource:
     o = Options(**{**OPTIONS, **changes})
     targets = attribute_targets(source().attributes, "it")
-    return OnSource(nets, source(), targets, o, np.random.SeedSequence(0), "cpu")
+    return OnSource(nets, source(), targets, o)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ PARTS = ("identity", "attribute", "iia.encoder", "iia.decoder")
 
 def test_the_identity_branch_is_fixed_on_the_target() -> None:
     nets = branches()
-    stage = OnTarget(nets, target(), Options(**OPTIONS), np.random.SeedSequence(0), "cpu")
+    stage = OnTarget(nets, target(), Options(**OPTIONS))
     before = {name: t.clone() for name, t in nets.state_dict().items()}
     losses = stage.step(0)
     assert list(losses) == ["att", "iia", "rec", "tran"]
@@ -171,7 +171,7 @@ def test_the_identity_branch_is_fixed_on_the_target() -> None:
 
 def test_the_target_is_predicted_once_before_it_is_learned() -> None:
     nets = branches()
-    stage = OnTarget(nets, target(), Options(**OPTIONS), np.random.SeedSequence(0), "cpu")
+    stage = OnTarget(nets, target(), Options(**OPTIONS))
     before = stage.predicted.clone()
     assert before.shape == (12, 4)
     assert 0 < before.min() < before.max() < 1
@@ -191,7 +191,7 @@ def test_the_source_is_learned() -> None:
 
 
 def test_the_attribute_branch_is_given() -> None:
-    file = adapt(fresh(), source(), target(), OPTIONS, seed=0, device="cpu")
+    file = adapt(fresh(), source(), target(), OPTIONS, seed=0)
     assert file["pids"] == []
     assert file["notes"] == ["a note", "branches of small in place of TJ-AIDL's MobileNets"]
     net = build_reid(file, "file")
@@ -206,7 +206,7 @@ class Stopped(Exception):
 def test_resumes_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: type[OnSource | OnTarget]
 ) -> None:
-    whole = adapt(fresh(), source(), target(), OPTIONS, seed=5, device="cpu")
+    whole = adapt(fresh(), source(), target(), OPTIONS, seed=5)
     checkpoint = Checkpoint(tmp_path / "state.pt", every=0)
     step = where.step
 
@@ -218,10 +218,10 @@ def test_resumes_bit_for_bit(
     with monkeypatch.context() as patch:
         patch.setattr(where, "step", stops)
         with pytest.raises(Stopped):
-            adapt(fresh(), source(), target(), OPTIONS, seed=5, device="cpu", checkpoint=checkpoint)
+            adapt(fresh(), source(), target(), OPTIONS, seed=5, checkpoint=checkpoint)
     torch.manual_seed(99)
     resumed = adapt(
-        fresh(), source(), target(), OPTIONS, seed=5, device="cpu", checkpoint=checkpoint
+        fresh(), source(), target(), OPTIONS, seed=5, checkpoint=checkpoint
     )
     for name, tensor in whole["state"].items():
         assert torch.equal(tensor, resumed["state"][name]), name
@@ -230,14 +230,14 @@ def test_resumes_bit_for_bit(
 def test_what_cannot_be_is_told() -> None:
     nameless = replace(source(), attributes={})
     with pytest.raises(UserError, match=r"TJ-AIDL learns attributes .* this source has none"):
-        adapt(fresh(), nameless, target(), OPTIONS, seed=0, device="cpu")
+        adapt(fresh(), nameless, target(), OPTIONS, seed=0)
     nobody = replace(source(), pid=np.zeros(20, np.int64))
     with pytest.raises(UserError, match="no labelled person"):
-        adapt(fresh(), nobody, target(), OPTIONS, seed=0, device="cpu")
+        adapt(fresh(), nobody, target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"tjaidl\.lambda_2 is -1"):
-        adapt(fresh(), source(), target(), {**OPTIONS, "lambda_2": -1}, seed=0, device="cpu")
+        adapt(fresh(), source(), target(), {**OPTIONS, "lambda_2": -1}, seed=0)
     with pytest.raises(UserError, match=r"tjaidl\.hidden is \(0, 5\)"):
-        adapt(fresh(), source(), target(), {**OPTIONS, "hidden": [0, 5]}, seed=0, device="cpu")
+        adapt(fresh(), source(), target(), {**OPTIONS, "hidden": [0, 5]}, seed=0)
 
 
 def test_junk_is_left_out() -> None:
@@ -245,4 +245,4 @@ def test_junk_is_left_out() -> None:
     pid = s.pid.copy()
     pid[:2], pid[2] = 0, -1
     some = replace(s, pid=pid)
-    assert adapt(fresh(), some, target(), OPTIONS, seed=0, device="cpu")["pids"] == []
+    assert adapt(fresh(), some, target(), OPTIONS, seed=0)["pids"] == []

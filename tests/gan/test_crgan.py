@@ -38,7 +38,7 @@ def setting(w: dict[str, float] | None = None, **changes: Any) -> tuple[Training
     d_id, d_cam = judges()
     o = options(**changes)
     torch.manual_seed(0)
-    training = Training(o, weights(**(w or {})), d_id.net, d_cam.net, "cpu")
+    training = Training(o, weights(**(w or {})), d_id.net, d_cam.net)
     t = task()
     y_j, y_c = d_id.labels(t.source.pid), d_cam.labels(t.target.camid)
     return training, next(PairBatches(t, y_j, y_c, o.batch, 0, "cpu", flip=o.flip))
