@@ -119,8 +119,18 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source."""
+    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source.
+
+    Raises:
+        UserError: options that cannot be, a target of fewer than two images, a start of images of
+            another size, or a loss that diverges.
+    """
     plan = settings_from(Plan, options, "buc")
+    if len(target) < 2:
+        raise UserError(
+            f"BUC merges clusters of images, and the target has {len(target)} training image(s); "
+            "it needs 2 at least"
+        )
     torch.manual_seed(seed)  # of the head's weights, whatever the number of rounds
     model = _model(begin(start, target), plan).to(memory_format=torch.channels_last)
     compute.prepare(model)

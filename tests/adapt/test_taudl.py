@@ -136,17 +136,18 @@ def test_rate_is_constant_and_then_falls() -> None:
     assert o.lr_at(100) == pytest.approx(1e-4)
 
 
-def training(**changes: Any) -> Training:
+def training(**changes: Any) -> tuple[Training, TrackletBatches]:
     o = Options(**{**OPTIONS, **changes})
     torch.manual_seed(0)
     batches = TrackletBatches(target(), 2, o.pictures, Augmentation(), seed=0)
-    return Training(ReidNet("small", 4, 0, embedding=o.embedding), batches.classes, o)
+    net = ReidNet("small", 4, 0, embedding=o.embedding)
+    return Training(net, batches.classes, o), batches
 
 
 @pytest.mark.parametrize("alone", ["pctd", "ccta"])
 def test_gradients_reach_what_each_loss_teaches(alone: str) -> None:
-    learning = training()
-    learning.losses()[alone].backward()
+    learning, batches = training()
+    learning.losses(next(batches))[alone].backward()
     for name, weight in learning.net.named_parameters():
         # what a batch norm takes away again teaches nothing: the bias of the layer before it
         if name != "embedding.0.bias":
@@ -159,8 +160,8 @@ def moved(weight: torch.Tensor) -> bool:
 
 
 def test_tracklets_of_a_camera_are_learned() -> None:
-    learning = training(lr=0.02, weight_decay=0.0, lambda_=0.0, constant_share=1.0)
-    pctd = [learning.step(0)["pctd"].item() for _ in range(60)]
+    learning, batches = training(lr=0.02, weight_decay=0.0, lambda_=0.0, constant_share=1.0)
+    pctd = [learning.step(0, next(batches))["pctd"].item() for _ in range(60)]
     assert pctd[0] == pytest.approx(log(4), abs=0.3)
     assert np.mean(pctd[-5:]) < pctd[0] / 3
 
