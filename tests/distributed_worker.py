@@ -23,10 +23,10 @@ from crgan.reid.finetune import FineTuning
 from crgan.reid.model_file import reid_file
 from crgan.reid.pretrain import Start, pretrain_id
 from crgan.train import checkpoint as checkpoints
-from crgan.train import distributed
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.history import History
 from tests.gan_fakes import GAN, HEIGHT, LOSS, PIDS, WIDTH, judges, task
 
 SIZES = {"iterations": 6, "batch": 4, "history_every": 4, "sample_every": 6}
@@ -124,8 +124,8 @@ def _of_gan(trained: Trained) -> dict[str, Any]:
     return {"state": trained.file["state"], "losses": trained.history.rows}
 
 
-def _of_reid(file: dict[str, Any], history: list[Any]) -> dict[str, Any]:
-    return {"state": file["state"], "losses": [vars(row) for row in history]}
+def _of_reid(file: dict[str, Any], history: History) -> dict[str, Any]:
+    return {"state": file["state"], "losses": history.rows}
 
 
 @contextmanager

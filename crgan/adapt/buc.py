@@ -29,7 +29,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import MemoryNet, learn
+from crgan.adapt.cluster_memory import MemoryNet, Round
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
 from crgan.common.settings import settings_from
@@ -38,7 +38,10 @@ from crgan.data.store import Split
 from crgan.metrics.inputs import Floats, one_blas_thread
 from crgan.nets.reid import ReidNet
 from crgan.reid.pretrain import NO_WEIGHTS
+from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.optimizers import SGD
 
 Labels: TypeAlias = NDArray[np.int64]
 
@@ -103,7 +106,7 @@ class Plan:
         count = math.ceil(epochs * pictures / self.batch)
         if number:
             return [self.later_lr] * count
-        return [self.lr * (1 if step < 0.8 * count else 0.1) for step in range(count)]
+        return [schedules.step_decay(self.lr, step, count, at=0.8) for step in range(count)]
 
 
 def adapt(
@@ -113,13 +116,24 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source."""
+    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source.
+
+    Raises:
+        UserError: options that cannot be, a target of fewer than two images, a start of images of
+            another size, or a loss that diverges.
+    """
     plan = settings_from(Plan, options, "buc")
+    if len(target) < 2:
+        raise UserError(
+            f"BUC merges clusters of images, and the target has {len(target)} training image(s); "
+            "it needs 2 at least"
+        )
     torch.manual_seed(seed)  # of the head's weights, whatever the number of rounds
-    model = _model(begin(start, target), plan).to(device).to(memory_format=torch.channels_last)
+    model = _model(begin(start, target), plan).to(memory_format=torch.channels_last)
+    compute.prepare(model)
     done, labels = 0, np.arange(len(target))
     if checkpoint and (state := checkpoint.load()):
         model.load_state_dict(state["model"])
@@ -127,11 +141,11 @@ def adapt(
     for number in range(done, plan.rounds):
         where = f"BUC round {number + 1} of {plan.rounds}"
         if number:
-            features = unit(features_of(model.net, target, device, f"{where}: features"))
+            features = unit(features_of(model.net, target, compute.device, f"{where}: features"))
             count = int(plan.merge_share * len(target))  # never all of them, by the plan's check
             labels = merged(features, labels, count, plan.lambda_diversity)
         part = checkpoint.part(f"round{number}") if checkpoint else None
-        loss = _train(model, target, labels, number, plan, seed, device, part, where)
+        loss = _train(model, target, labels, number, plan, seed, compute, part, where)
         sizes = np.bincount(labels)
         log(f"{where}: {len(sizes)} clusters, the largest of {sizes.max()}; loss {loss:.3f}")
         if checkpoint and part:
@@ -161,31 +175,23 @@ def _train(
     number: int,
     plan: Plan,
     seed: int,
-    device: str,
+    compute: Compute,
     checkpoint: Checkpoint | None,
     description: str,
 ) -> float:
     """One round; gives the mean repelled loss."""
     seeds = seed_round(seed, number)
     model.train()
-    model.memory = torch.zeros(int(labels.max()) + 1, model.net.feature_dim, device=device)
+    model.memory = torch.zeros(int(labels.max()) + 1, model.net.feature_dim, device=compute.device)
     groups: list[dict[str, Any]] = [
-        {"params": model.net.parameters(), "scale": plan.backbone_lr_share},
-        {"params": model.head.parameters()},
+        {"params": list(model.net.parameters()), "scale": plan.backbone_lr_share},
+        {"params": list(model.head.parameters())},
     ]
-    optimizer = torch.optim.SGD(
-        groups,
-        lr=plan.lr,
-        momentum=plan.momentum,
-        weight_decay=plan.weight_decay,
-        nesterov=plan.momentum > 0,
-    )
+    optimizer = SGD(groups, plan.lr, plan.momentum, plan.weight_decay)
     how = Augmentation(plan.flip, round(plan.crop_padding * target.images.shape[1]))
-    return learn(
-        model, TrainBatches(target.images, labels, plan.batch, how, seeds), optimizer,
-        plan.rates(number, len(target)),
-        device=device, checkpoint=checkpoint, description=description,
-    )  # fmt: skip
+    batches = TrainBatches(target.images, labels, plan.batch, how, seeds)
+    rates = plan.rates(number, len(target))
+    return Round(model, optimizer, rates, compute).run(batches, description, checkpoint)
 
 
 def merged(features: Floats, labels: Labels, count: int, lambda_diversity: float) -> Labels:

@@ -9,6 +9,7 @@ from crgan.adapt.base import Target
 from crgan.common.errors import UserError
 from crgan.data.store import Split
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
 
 
 def adapt(
@@ -18,8 +19,8 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """The file it was given (`crgan.adapt.base.Adapt`).
 

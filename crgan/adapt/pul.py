@@ -35,6 +35,7 @@ from crgan.metrics.inputs import Floats
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe, train
+from crgan.train.compute import PLAIN, Compute
 
 Restart: TypeAlias = Literal["initial", "previous"]
 
@@ -88,8 +89,8 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """PUL from a CNN that knows the source (`crgan.adapt.base.Adapt`); the source is not seen."""
     plan, recipe = _read(options)
@@ -100,14 +101,14 @@ def adapt(
     for number in range(len(shares), plan.rounds):
         seeds = seed_round(seed, number)
         where = f"PUL round {number + 1} of {plan.rounds}"
-        features = features_of(net, target, device, f"{where}: features")
+        features = features_of(net, target, compute.device, f"{where}: features")
         labels = trusted(features, plan, int(seeds.generate_state(1)[0]))
         shares.append(float((labels >= 0).mean()))
         log(f"{where}: {labels.max() + 1} clusters, {shares[-1]:.1%} of the pictures trusted")
         if plan.restart == "initial":
             net = begin(start, target)
         part = checkpoint.part(f"round{number}") if checkpoint else None
-        _fine_tune(net, target, labels, plan.epochs, recipe, seeds, device, part, where)
+        _fine_tune(net, target, labels, plan.epochs, recipe, seeds, compute, part, where)
         if checkpoint and part:
             checkpoint.save({"net": net.state_dict(), "shares": shares})
             part.remove()
@@ -160,7 +161,7 @@ def _fine_tune(
     epochs: int,
     recipe: Recipe,
     seeds: np.random.SeedSequence,
-    device: str,
+    compute: Compute,
     checkpoint: Checkpoint | None,
     description: str,
 ) -> None:
@@ -172,6 +173,6 @@ def _fine_tune(
     net.classifier = linear_classifier(net.feature_dim, int(labels.max()) + 1)
     train(
         net.train(), TrainBatches(images, labels[rows], recipe.batch, how, seeds), recipe,
-        device=device, checkpoint=checkpoint, description=description,
+        checkpoint=checkpoint, description=description, compute=compute,
     )  # fmt: skip
     net.classifier = nn.Identity()

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from crgan.common.shares import normal_like
 from crgan.nets.generator import InstanceNorm
 from crgan.nets.resnet_generator import PlainInstanceNorm
-from crgan.train.distributed import normal_like
 
 _WIDEST = 8  # channels stop doubling at 8 x width, as in pix2pix
 

@@ -31,6 +31,7 @@ from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import Start, pretrain_cam, pretrain_id
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe
+from crgan.train.compute import PLAIN, Compute
 
 _BATCH = 32
 _TARGET = 1000  # added to the target's camids, so that the cameras of both sets are told apart
@@ -69,13 +70,13 @@ def train_judges(
     camera_recipe: Recipe,
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """A file with both judges, trained on the training splits as D_id and D_cam are."""
     parts = [checkpoint.part(name) if checkpoint else None for name in ("id", "camera")]
     identity, _ = pretrain_id(
-        source, start, id_recipe, seed=seed, device=device, checkpoint=parts[0]
+        source, start, id_recipe, seed=seed, checkpoint=parts[0], compute=compute
     )
     both = Split(
         np.concatenate((source.images, target.images)),
@@ -84,7 +85,7 @@ def train_judges(
         np.arange(len(source) + len(target)),
     )
     camera, _ = pretrain_cam(
-        both, camera_width, camera_recipe, seed=seed, device=device, checkpoint=parts[1]
+        both, camera_width, camera_recipe, seed=seed, checkpoint=parts[1], compute=compute
     )
     return {"kind": "judges", "identity": identity, "camera": camera}
 

@@ -21,13 +21,13 @@ NOWHERE = Target(NOBODY.images, NOBODY.camid)
 
 def test_direct_transfer_changes_nothing() -> None:
     start = {"kind": "reid", "pids": [1], "state": {"weight": torch.ones(2)}, "notes": ["a note"]}
-    file = method("direct_transfer")(start, NOBODY, NOWHERE, {}, seed=0, device="cpu")
+    file = method("direct_transfer")(start, NOBODY, NOWHERE, {}, seed=0)
     assert file == start
 
 
 def test_direct_transfer_has_no_options() -> None:
     with pytest.raises(UserError, match="direct_transfer has no option 'epochs'"):
-        method("direct_transfer")({}, NOBODY, NOWHERE, {"epochs": 3}, seed=0, device="cpu")
+        method("direct_transfer")({}, NOBODY, NOWHERE, {"epochs": 3}, seed=0)
 
 
 @pytest.mark.parametrize("name", ["spgan", "base", "__init__", "../gan/base"])

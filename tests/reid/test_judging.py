@@ -54,7 +54,7 @@ def task() -> Task:
 def trained(task: Task, seed: int = 0) -> dict[str, Any]:
     recipe = Recipe(60, 12, 0.01)
     start = Start("small", 4)
-    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=seed, device="cpu")
+    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_judging_repeats(task: Task, judges: Judges, lpips: LpipsNet) -> None:
 def briefly_trained(task: Task) -> dict[str, Any]:
     recipe = Recipe(2, 4, 0.01)
     start = Start("small", 4)
-    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=0, device="cpu")
+    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=0)
 
 
 def test_judges_never_see_an_identity_of_the_target(task: Task) -> None:
