@@ -1,12 +1,14 @@
-"""What every mask backend is, and the table of those there are.
+"""What every mask backend is, and how the chosen one is loaded.
 
-To add one: a class with the members of `MaskBackend` in a file of its own, and one line in
-`_MAKERS`.
+To add one: a file (or package) of its own in this folder with a class that has the members of
+`MaskBackend`, and a function `make(settings, resources)`. It is loaded by name, so that the code of
+the others makes no mask stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -71,56 +73,16 @@ class Resources:
     state_sha256: str | None = None
 
 
-def _grabcut(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    from crgan.masks.grabcut import GrabCut, GrabCutOptions
-
-    return GrabCut(_options(GrabCutOptions, "grabcut", settings), resources.threads)
-
-
-def _mediapipe_pose(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    from crgan.masks.mediapipe_pose import MediaPipePose, PoseOptions
-
-    options = _options(PoseOptions, "mediapipe_pose", settings)
-    if resources.weights is None:
-        raise UserError(
-            "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "
-            "mediapipe_pose_full or mediapipe_pose_heavy (by hand: --weights FILE)"
-        )
-    return MediaPipePose(resources.weights, options, resources.threads)
+def names() -> tuple[str, ...]:
+    """The backends there are: files and packages of this folder that have a `make`."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *here.glob("*/__init__.py")]
+    found = {f.parent.name if f.stem == "__init__" else f.stem for f in files if _has_make(f)}
+    return tuple(sorted(found))
 
 
-def _truth(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    _options(_NoOptions, "truth", settings)
-    if resources.raw_root is None:
-        raise UserError("masks.backend truth needs the demo's raw folder; give --raw")
-    from crgan.masks.truth import Truth
-
-    return Truth(resources.raw_root)
-
-
-def _jppnet(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    from crgan.masks.jppnet.inference import JPPNetMasks, JPPNetOptions, load_file, load_network
-
-    options = _options(JPPNetOptions, "jppnet", settings)
-    if resources.state:
-        network, sha256 = load_network(resources.state, "weights"), resources.state_sha256
-    elif resources.weights is not None:
-        network, sha256 = load_file(resources.weights)
-    else:
-        raise UserError(
-            "masks.backend jppnet needs weights: set weights.parsing in the profile to jppnet (by "
-            "hand: --weights FILE); `python -m crgan.masks.jppnet.convert` makes the file"
-        )
-    return JPPNetMasks(network, sha256, options, resources.device)
-
-
-_MAKERS: dict[str, Callable[[Mapping[str, Any], Resources], MaskBackend]] = {
-    "truth": _truth,
-    "grabcut": _grabcut,
-    "mediapipe_pose": _mediapipe_pose,
-    "jppnet": _jppnet,
-}
-NAMES = tuple(_MAKERS)
+def _has_make(file: Path) -> bool:
+    return "\ndef make(" in file.read_text(encoding="utf-8")
 
 
 def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
@@ -129,17 +91,18 @@ def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -
     Raises:
         UserError: unknown name or setting, or absent weights.
     """
-    if name not in _MAKERS:
-        raise UserError(f"masks.backend is {name!r}; backends: {', '.join(NAMES)}")
-    return _MAKERS[name](settings, resources)
+    if name not in names():
+        raise UserError(f"masks.backend is {name!r}; backends: {', '.join(names())}")
+    backend: MaskBackend = importlib.import_module(f"crgan.masks.{name}").make(settings, resources)
+    return backend
 
 
-@dataclass(frozen=True)
-class _NoOptions:
-    pass
+def options_from(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
+    """A backend's settings as its dataclass.
 
-
-def _options(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
+    Raises:
+        UserError: an unknown setting, or what the dataclass refuses.
+    """
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if unknown := sorted(set(settings) - set(known)):
         has = ", ".join(known) or "none"

@@ -8,6 +8,7 @@ pole, filling holes would fill the gap between arms and body or between legs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.masks.backend import Batch
+from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 # Head, trunk with arms, legs: centre and half axes (x, y) as shares of the crop's width and height.
 # Drawn over real pedestrian crops; in a detector's crop the person spans 5-95 % of the height.
@@ -102,3 +103,8 @@ def _start(height: int, width: int, inside: float, outside: float) -> NDArray[np
     labels[distance < inside] = cv2.GC_FGD
     labels[distance > outside] = cv2.GC_BGD
     return labels
+
+
+def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """See `crgan.masks.backend`."""
+    return GrabCut(options_from(GrabCutOptions, "grabcut", settings), resources.threads)

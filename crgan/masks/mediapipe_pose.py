@@ -6,6 +6,7 @@ person's mask. A person crop is that cut-out once it is made square.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from scipy.special import expit
 
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
-from crgan.masks.backend import Batch
+from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 _SIDE = 256  # of the network's input and mask
 _MASK_OUTPUT = "Identity_2"
@@ -115,3 +116,14 @@ class MediaPipePose:
 def _resized(image: NDArray[Any], side: int) -> NDArray[Any]:
     method = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (side, side), interpolation=method))
+
+
+def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """See `crgan.masks.backend`."""
+    options = options_from(PoseOptions, "mediapipe_pose", settings)
+    if resources.weights is None:
+        raise UserError(
+            "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "
+            "mediapipe_pose_full or mediapipe_pose_heavy (by hand: --weights FILE)"
+        )
+    return MediaPipePose(resources.weights, options, resources.threads)
