@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from crgan.common.errors import UserError
 
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK = 1 << 20
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your quota is used up",
+    errno.EFBIG: "the file would be larger than this system allows",
+}
+_PLACE = {
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "writing there is not permitted",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+}
 
 
 @contextmanager
@@ -26,8 +40,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since writers such as numpy and OpenCV choose by it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+        )
+    except OSError as error:
+        raise unwritable(path, error) or error from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -37,8 +56,99 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        ours = error.filename is None or Path(str(error.filename)) in (temporary, path)
+        if ours and (told := unwritable(path, error)):
+            raise told from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk gone read-only meanwhile has its own message by now
+            temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> UserError | None:
+    """One line on a full disk or a place that cannot be written; None for any other error."""
+    if error.errno in _PLACE:
+        return UserError(
+            f"{path}: cannot be written, {_PLACE[error.errno]}; set the rights of the folder, or "
+            "run in a place that is yours"
+        )
+    if error.errno not in _DISK:
+        return None
+    disk = path.absolute().parent
+    while not disk.is_dir() or (not disk.is_mount() and disk != disk.parent):
+        disk = disk.parent
+    free = shutil.disk_usage(disk).free / 2**20
+    return UserError(
+        f"{path}: cannot be written, {_DISK[error.errno]} ({free:,.0f} MB free on {disk}); "
+        "make room and run again, nothing half written is left"
+    )
+
+
+class Sink:
+    """A new file for libraries that crash or say little when a write fails (HDF5, torch).
+
+    The first failed write is kept and later ones are ignored, so that the library ends in peace;
+    `open_sink` then raises it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """All of `data`; a raw file may take less at a time."""
+        left = memoryview(data).cast("B")
+        length = len(left)
+        try:
+            while self.error is None and len(left):
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.error = error
+        return length
+
+    def truncate(self, size: int | None = None) -> int:
+        """See `io.IOBase`."""
+        try:
+            return self._file.truncate(size) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """See `io.IOBase`."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """See `io.IOBase`."""
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        """See `io.IOBase`."""
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        """See `io.RawIOBase`."""
+        return self._file.readinto(buffer)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def open_sink(path: str | Path) -> Iterator[Sink]:
+    """Open a new file as a `Sink`.
+
+    Raises:
+        OSError: the first failed write, whatever the library that wrote made of it.
+    """
+    with open(path, "w+b", buffering=0) as file:
+        sink = Sink(file)
+        try:
+            yield sink
+        finally:
+            if sink.error is not None:
+                raise sink.error
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -107,10 +217,10 @@ def save_torch(path: str | Path, value: dict[str, Any]) -> None:
     """`torch.save` of a dict of tensors and plain values, atomic, and the same bytes every time."""
     import torch
 
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open_sink(temporary) as file:
         # Through a file object the archive's inner name is fixed; by path it would be the
         # temporary name, and equal models would differ in their bytes.
-        torch.save(value, file)
+        torch.save(value, file)  # type: ignore[arg-type]
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from crgan.common.errors import UserError
 
@@ -33,6 +32,8 @@ def read_attributes(path: str | Path, variable: str) -> Table:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such attribute file")
+    import scipy.io  # 0.1 s, which labels and listings need not wait for
+
     try:
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
     except Exception as error:  # scipy raises many kinds on a file that is no .mat

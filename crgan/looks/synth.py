@@ -17,8 +17,8 @@ import numpy as np
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, read_json
+from crgan.masks.truth import true_masks
 from crgan.synth.benchmark import MARKER
-from crgan.synth.masks import true_masks
 from crgan.synth.shoot import Mask, Picture
 
 _TILE = (128, 64)  # height, width of a picture in the sheet

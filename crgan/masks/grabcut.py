@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.masks.backend import Batch, Resources, options_of
+from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 # Head, trunk with arms, legs: centre and half axes (x, y) as shares of the crop's width and height.
 # Drawn over real pedestrian crops; in a detector's crop the person spans 5-95 % of the height.
@@ -105,6 +105,6 @@ def _start(height: int, width: int, inside: float, outside: float) -> NDArray[np
     return labels
 
 
-def make(settings: Mapping[str, Any], resources: Resources) -> GrabCut:
-    """See `crgan.masks.backend.make_backend`."""
-    return GrabCut(options_of(GrabCutOptions, "grabcut", settings), resources.threads)
+def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """See `crgan.masks.backend`."""
+    return GrabCut(options_from(GrabCutOptions, "grabcut", settings), resources.threads)

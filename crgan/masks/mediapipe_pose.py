@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
-from crgan.masks.backend import Batch, Resources, options_of
+from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 _SIDE = 256  # of the network's input and mask
 _MASK_OUTPUT = "Identity_2"
@@ -118,9 +118,9 @@ def _resized(image: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(cv2.resize(image, (side, side), interpolation=method))
 
 
-def make(settings: Mapping[str, Any], resources: Resources) -> MediaPipePose:
-    """See `crgan.masks.backend.make_backend`."""
-    options = options_of(PoseOptions, "mediapipe_pose", settings)
+def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """See `crgan.masks.backend`."""
+    options = options_from(PoseOptions, "mediapipe_pose", settings)
     if resources.weights is None:
         raise UserError(
             "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "

@@ -15,7 +15,8 @@ import scipy.io
 from crgan.common.errors import UserError
 from crgan.data import cuhk03, dukemtmc, market1501
 from crgan.looks.synth import contact_sheet
-from crgan.synth import DATASETS, MARKER, DemoConfig, benchmark, generate, true_masks
+from crgan.masks.truth import true_masks
+from crgan.synth import DATASETS, MARKER, DemoConfig, benchmark, generate
 
 TINY = DemoConfig(
     height=64,

@@ -13,8 +13,9 @@ al., CVPR 2017), from that protocol's configuration file, whose indices count fr
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -22,13 +23,38 @@ import scipy.io
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.hdf5 import dataset, open_hdf5, own_data
+from crgan.data.counts import SplitCount
 from crgan.data.entries import Entry, Listing, find_root, in_order
+from crgan.data.integrity import BadImage
+from crgan.data.layout import FILE, Layout
 
 MAT = "cuhk-03.mat"
 PROTOCOL_FILE = "cuhk03_new_protocol_config_detected.mat"
-PROTOCOLS = ("all", "new")
+PUBLISHED = {
+    "all": {"train": SplitCount(1467, (6918, 7179))},
+    "new": {
+        "train": SplitCount(767, (3601, 3764)),
+        "query": SplitCount(700, (700, 700)),
+        "gallery": SplitCount(700, (2617, 2715)),
+    },
+}
+_LARGEST = 1 << 26  # values of one array; the file claims its sizes, memory is had before reading
 _VERSION = "detected"  # the harder and usual version; `labeled` has boxes drawn by hand
 _NAME = re.compile(r"\d_\d{3,4}_[12]_\d\d\.png")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the parameters may say of CUHK03.
+
+    Attributes:
+        protocol: `all` 1,467 identities to train, or the `new` 767/700 split.
+        protocol_file: the new protocol's .mat; None looks beside cuhk-03.mat.
+    """
+
+    protocol: Literal["all", "new"] = "all"
+    protocol_file: str | None = field(default=None, metadata=FILE)
 
 
 class MatPixels:
@@ -40,46 +66,45 @@ class MatPixels:
         self.cells: dict[str, Any] = {}  # pseudo path -> reference into the file
 
     def read(self, path: str) -> NDArray[np.generic]:
-        """The crop (H, W, 3) RGB, as MATLAB would show it."""
-        return np.ascontiguousarray(np.asarray(self._file[self.cells[path]]).T)
+        """The crop (H, W, 3) RGB, as MATLAB would show it.
+
+        Raises:
+            BadImage: it cannot be read, or claims to be larger than any crop.
+        """
+        try:
+            cell = own_data(self._file[self.cells[path]])
+            if cell.size > _LARGEST:
+                raise BadImage("huge", f"array of shape {cell.shape}")
+            return np.ascontiguousarray(np.asarray(cell).T)
+        except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+            raise BadImage("corrupt", str(error)) from None
 
 
-def load(
-    source: str | Path,
-    protocol: str = "all",
-    protocol_file: str | Path | None = None,
-    name: str = "cuhk03",
-) -> Listing:
+def load(source: Path, options: Options | None = None, name: str = "cuhk03") -> Listing:
     """List CUHK03's detected crops.
 
     Args:
         source: `cuhk-03.mat`, its folder, or one above it.
-        protocol: all or new.
-        protocol_file: the new protocol's configuration; None looks beside `cuhk-03.mat`.
+        options: the protocol and its file.
         name: the data set's name.
 
     Raises:
         UserError: file missing, of another layout, or not in agreement with the protocol file.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(f"{name}: protocol is {protocol!r}; use {' or '.join(PROTOCOLS)}")
-    source = Path(source)
+    options = options or Options()
     path = source if source.is_file() else find_root(source, (MAT,), name) / MAT
     pixels = MatPixels(path)
     entries = _scan(pixels, path)
-    if protocol == "new":
-        config = Path(protocol_file) if protocol_file else path.parent / PROTOCOL_FILE
+    if options.protocol == "new":
+        given = options.protocol_file
+        config = Path(given) if given else path.parent / PROTOCOL_FILE
         entries = _apply_new_protocol(entries, config, path)
     return Listing(name, path.parent, in_order(entries), (), pixels)
 
 
 def _open(path: Path) -> h5py.File:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise UserError(
-            f"{path}: not a readable HDF5 file ({error}); copy cuhk-03.mat again, whole and raw"
-        ) from None
+    mend = "copy cuhk-03.mat again, whole and raw"
+    file = open_hdf5(path, "a readable HDF5 file", mend)
     if _VERSION not in file:
         raise UserError(f"{path}: no variable {_VERSION!r}, only {', '.join(file)}")
     return file
@@ -91,10 +116,10 @@ def _scan(pixels: MatPixels, path: Path) -> list[Entry]:
     entries: list[Entry] = []
     first = 0
     try:
-        for pair, reference in enumerate(np.asarray(file[_VERSION]).ravel(), start=1):
+        for pair, reference in enumerate(_references(dataset(file, _VERSION)).ravel(), start=1):
             if _is_empty(file[reference]):
                 continue  # a pair nobody walked past; the published file has none
-            cells = np.asarray(file[reference]).T  # persons x 10
+            cells = _references(own_data(file[reference])).T  # persons x 10
             if cells.ndim != 2 or cells.shape[1] != 10:
                 raise UserError(f"{path}: pair {pair} is {cells.shape}, expected persons x 10")
             for person, row in enumerate(cells, start=1):
@@ -110,6 +135,12 @@ def _scan(pixels: MatPixels, path: Path) -> list[Entry]:
     if not entries:
         raise UserError(f"{path}: no image in {_VERSION!r}; copy cuhk-03.mat again")
     return entries
+
+
+def _references(cells: h5py.Dataset) -> NDArray[np.object_]:
+    if cells.size > _LARGEST:
+        raise ValueError(f"a cell array of shape {cells.shape}")
+    return np.asarray(cells)
 
 
 def _is_empty(cell: h5py.Dataset) -> bool:
@@ -169,3 +200,14 @@ def _read_config(config: Path) -> tuple[list[str], list[int], list[str]]:
     if "" in splits:
         raise UserError(f"{config}: {names[splits.index('')]} is in no split")
     return names, labels, splits
+
+
+LAYOUT = Layout(
+    label="CUHK03",
+    how_to_get="CUHK03: on request from its authors (W. Li et al., CVPR 2014), as "
+    "cuhk03_release.zip holding cuhk-03.mat",
+    load=load,
+    options=Options,
+    published=lambda options: PUBLISHED[options.protocol],
+    generated=True,
+)
