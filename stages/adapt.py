@@ -1,13 +1,13 @@
 """Adapt a re-id CNN to the target without rendered pictures.
 
-The method is crgan/adapt/<model>.py; Direct Transfer is the one that changes nothing.
+The method is crgan/adapt/<model>.py. Direct Transfer changes nothing and needs no such job.
 
-python -m stages.adapt --method direct_transfer --model direct_transfer \\
+python -m stages.adapt --method pul --model pul \\
     --source market1501 --target dukemtmc --seed 0 \\
     --source-manifest artifacts/demo/data/market1501/manifest.csv \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
     --start artifacts/demo/d_id/market1501/seed0.pt \\
-    --out artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt
+    --out artifacts/demo/adapted/pul/market1501-dukemtmc/seed0.pt
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 python -m stages.bound_table --table 2 --printed reported/table2.csv \\
     --queries results/demo/queries/*/* \\
-    --out results/table2.intervals.csv --readable results/table2.intervals.md
+    --out results/intervals/table2.csv --readable results/intervals/table2.md
 
 Give the results of the cells the table shows. A result that the present parameters and sources
 would not make again is refused.

@@ -9,7 +9,7 @@ python -m stages.draw_methods --source market1501 --target dukemtmc \\
     --target-masks artifacts/demo/masks/dukemtmc.h5 \\
     --gans \\
     artifacts/demo/gan/{crgan,wo_dual_cond,ptgan,spgan,m2mgan}/market1501-dukemtmc/seed0.pt \\
-    --out results/figure7-market1501-dukemtmc.png
+    --out results/figures/figure7-market1501-dukemtmc.png
 
 `--gans` are those of `matrix.visual` in this direction, in its order.
 """

@@ -5,7 +5,7 @@ Features that a hand-crafted system wrote (`--features`, from stages.handcraft) 
 
 python -m stages.evaluate --method direct_transfer --source market1501 --target dukemtmc --seed 0 \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
-    --reid artifacts/demo/reid/direct_transfer/market1501-dukemtmc/seed0.pt \\
+    --reid artifacts/demo/d_id/market1501/seed0.pt \\
     --out results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.json \\
     --queries results/demo/queries/direct_transfer/market1501-dukemtmc/seed0.npz
 """

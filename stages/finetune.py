@@ -9,8 +9,8 @@ python -m stages.finetune --method crgan --model crgan --source market1501 --tar
     --target-masks artifacts/demo/masks/dukemtmc.h5 \\
     --d-id artifacts/demo/d_id/market1501/seed0.pt \\
     --gan artifacts/demo/gan/crgan/market1501-dukemtmc/seed0.pt \\
-    --out artifacts/demo/reid/crgan/market1501-dukemtmc/seed0.pt \\
-    --history artifacts/demo/reid/crgan/market1501-dukemtmc/seed0.csv
+    --out artifacts/demo/finetuned/crgan/market1501-dukemtmc/seed0.pt \\
+    --history artifacts/demo/finetuned/crgan/market1501-dukemtmc/seed0.csv
 
 With a set that `stages.render_set` made:
 
@@ -18,8 +18,8 @@ python -m stages.finetune --method spgan --source market1501 --target dukemtmc -
     --source-manifest artifacts/demo/data/market1501/manifest.csv \\
     --set artifacts/demo/sets/spgan/market1501-dukemtmc/seed0.h5 \\
     --d-id artifacts/demo/d_id/market1501/seed0.pt \\
-    --out artifacts/demo/reid/spgan/market1501-dukemtmc/seed0.pt \\
-    --history artifacts/demo/reid/spgan/market1501-dukemtmc/seed0.csv
+    --out artifacts/demo/finetuned/spgan/market1501-dukemtmc/seed0.pt \\
+    --history artifacts/demo/finetuned/spgan/market1501-dukemtmc/seed0.csv
 """
 
 from __future__ import annotations

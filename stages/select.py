@@ -3,7 +3,7 @@
 python -m stages.select --method crgan --source market1501 --target dukemtmc --seed 0 \\
     --source-manifest artifacts/demo/data/market1501/manifest.csv \\
     --target-manifest artifacts/demo/data/dukemtmc/manifest.csv \\
-    --reid artifacts/demo/reid/crgan/market1501-dukemtmc/seed0.pt \\
+    --reid artifacts/demo/finetuned/crgan/market1501-dukemtmc/seed0.pt \\
     --out results/demo/selection/crgan/market1501-dukemtmc/seed0.json
 
 Of the target only training pictures and their cameras are read. The source's identities that were

@@ -1,7 +1,7 @@
 """CMC curves of a table's rows: percent of queries answered by rank 1 to 30, means over seeds.
 
 python -m stages.tabulate_cmc --table 2 --printed reported/table2.csv \\
-    --queries results/demo/queries/*/* --out results/table2.cmc.csv
+    --queries results/demo/queries/*/* --out results/curves/table2.csv
 
 Give the results of the cells the table shows. A result that the present parameters and sources
 would not make again is refused. Tables 1 and 4 are of pictures and have no ranks.

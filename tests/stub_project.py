@@ -88,7 +88,7 @@ def make(
     """Copy the working tree into `folder`, stub its stages, and commit it to a new repository.
 
     Args:
-        settings: dotted keys of params.yaml to change; dvc.yaml is refreshed afterwards.
+        settings: dotted keys of params.yaml to change.
         tables: those the copy has; the fewer, the faster.
         stubbed: False leaves the stages as they are.
     """
@@ -109,10 +109,22 @@ def make(
     assert "TABLES = range(1, 8)" in text
     printed.write_text(text.replace("TABLES = range(1, 8)", f"TABLES = {tuple(tables)}"))
     set_params(folder, settings or {})
-    run(folder, "python", "-m", "crgan.pipeline", "dvc-yaml")
+    _leave_out(folder / "dvc.yaml", set(range(1, 8)) - set(tables))
     for command in ("init -q -b main", "add -A", "commit -q -m start"):
         run(folder, "git", *command.split())
     return folder
+
+
+def _leave_out(dvc_yaml: Path, tables: set[int]) -> None:
+    """Take tables out of the list of outputs, their plots, and what reads them."""
+    lines = dvc_yaml.read_text().splitlines()
+    for table in tables:
+        plot = f"/table{table}.csv:"
+        lines = [line for line in lines if f"- results/table{table}." not in line]
+        lines = [line for line in lines if plot not in line]
+        lines = [line.replace(f"results/table{table}.csv, ", "") for line in lines]
+        lines = [line.replace(f", results/table{table}.csv]", "]") for line in lines]
+    dvc_yaml.write_text("\n".join(lines) + "\n")
 
 
 def stub(source: str) -> str:

@@ -38,13 +38,13 @@ SETTINGS = {  # a cell of every kind
     "matrix.visual": [*SMALL["matrix.visual"], TRANSLATED],
 }
 TABLES = ("results/table1.csv", "results/table6.csv", "results/renderings.csv")
-EVIDENCE = ("results/claims.csv", "results/table1.intervals.csv", "results/table6.intervals.csv",
-            "results/table6.cmc.csv",
+EVIDENCE = ("results/claims.csv", "results/intervals/table1.csv", "results/intervals/table6.csv",
+            "results/curves/table6.csv",
             "results/smoke/selection/crgan/market1501-dukemtmc/seed0.json")  # fmt: skip
 STAGES = ("make_table_1", "make_table_6", "tabulate_renderings", "weigh_claims", "bound_table_1",
           "bound_table_6", "tabulate_cmc_6", "select")  # fmt: skip
 GAN = "artifacts/smoke/gan/crgan/market1501-dukemtmc/seed0.pt"
-CNN = "artifacts/smoke/reid/crgan_taudl/market1501-dukemtmc/seed0.pt"
+CNN = "artifacts/smoke/adapted/crgan_taudl/market1501-dukemtmc/seed0.pt"
 
 
 @pytest.fixture(scope="module")

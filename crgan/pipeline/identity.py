@@ -71,7 +71,7 @@ def identity_of(
     if files:
         result["files"] = files
     if stage == "prepare_data":
-        raw = _raw_data(axes["dataset"], own["data"], known.get("raw"))
+        raw = raw_data(axes["dataset"], own["data"], known.get("raw"))
         if raw:
             result["raw"] = raw
     return result
@@ -106,6 +106,11 @@ def named_files(stage: str, own: Mapping[str, Any]) -> list[str]:
     values = dict(own)
     if stage == "prepare_data":
         values["data"] = {k: v for k, v in own["data"].items() if k != "source"}
+    return files_in(values)
+
+
+def files_in(values: Any) -> list[str]:
+    """Every text in parameters, however deep, that names a file, sorted."""
     return sorted({text for text in _texts(values) if _is_path(text) and _there(text)})
 
 
@@ -149,8 +154,10 @@ def _there(name: str) -> bool:
         return False
 
 
-def _raw_data(dataset: str, values: Mapping[str, Any], known: str | None) -> str | None:
-    """A digest of the names, lengths and times of a data set's raw files."""
+def raw_data(dataset: str, values: Mapping[str, Any], known: str | None = None) -> str | None:
+    """A digest of the names, lengths and times of a data set's raw files: `known` where they are
+    not there, None where there are none to look at (generated, or at an address).
+    """
     source = str(values.get("source", GENERATED))
     if source == GENERATED or "://" in source:
         return None

@@ -121,7 +121,7 @@ class Judge:
         stage, cell = record["stage"], record["cell"]
         if not axes_are_known(stage, cell):
             return f"its record names a stage or cell that cannot be: {stage!r}, {cell!r}"
-        now = self._identity(stage, cell, record)
+        now = self.identity(record)
         if digest(now["params"]) != digest(record["params"]):
             return f"parameters changed: {_difference(record['params'], now['params'])}"
         if record["code_sha256"] != now["code_sha256"]:
@@ -140,7 +140,9 @@ class Judge:
             or self._why_inputs_stale(record["inputs"])
         )
 
-    def _identity(self, stage: str, cell: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    def identity(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What the recorded job would compute now (`crgan.pipeline.identity.identity_of`)."""
+        stage, cell = record["stage"], record["cell"]
         # A file belongs to the profile in its path; only what stands outside the profiles' folders
         # (the final tables) belongs to whichever profile is the present one.
         scope = self.params

@@ -146,7 +146,7 @@ class Run:
             setattr(args, name, _expanded(getattr(args, name), pattern, self.params["matrix"]))
         self.inputs = _existing(_input_files(parser, args), parser.stage)
         self.outputs = [Path(getattr(args, name)) for name in parser.outputs]
-        _check_profile(self.outputs, self.profile)
+        _check_profile(self.outputs, self.profile, set(whole["profiles"]))
         self._began = datetime.now(UTC)
         self._started = time.monotonic()
         self._seen = {path: stat_signature(path) for path in self.inputs}
@@ -343,11 +343,11 @@ def _expanded(given: list[Path], pattern: str, matrix: dict[str, Any]) -> list[P
     return files
 
 
-def _check_profile(outputs: list[Path], profile: str) -> None:
+def _check_profile(outputs: list[Path], profile: str, profiles: set[str]) -> None:
     """Refuse to write one profile's numbers into another's folder."""
     for path in outputs:
         parts = Path(relative(path)).parts
-        if len(parts) > 2 and parts[0] in MADE and parts[1] != profile:
+        if len(parts) > 2 and parts[0] in MADE and parts[1] in profiles - {profile}:
             raise UserError(
                 f"{path} is of profile {parts[1]!r}, but the parameters say {profile!r}; "
                 "set `profile` in params.yaml or give another path"

@@ -8,8 +8,8 @@ trusts a result of other parameters, or reruns one that is right. So the provena
 * An output that does not stand is put aside, with its record: `x.pt` becomes `x.pt.stale`, and
   Snakemake makes what is missing. Where parameters go back, it is put back. Only names in folders
   change, so it is all the same whether DVC made the file a copy or a link into its cache.
-* An output that stands but is not as Snakemake's last run here left it is adopted, with what was
-  made from it: `snakemake --touch`, which renews times and notes.
+* An output that stands is adopted, with what was made from it, where Snakemake did not make it here
+  or an input looks newer: `snakemake --touch`, which renews times and notes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, read_json
+from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import (
@@ -39,9 +40,20 @@ from crgan.pipeline.records import (
     why_other_content,
 )
 
-MADE = Path(".scratch/made.json")  # as Snakemake's last run left them: {file: modification time}
+MADE = Path(".scratch/made.json")  # what Snakemake's runs here made: {record: digest}
 LOCK = Path(".scratch/run.lock")
-_FINAL = ("table*.csv", "table*.md", "renderings.*", "claims.*", "figure*.png")
+_FINAL = re.compile(r"(table\d|renderings|claims|all)\.(csv|md|prov\.json)")  # beside the folders
+# What the stages of dvc.yaml own: DVC wants a folder even where the matrix has nothing for it.
+FOLDERS = (
+    *(f"artifacts/{{0}}/{name}" for name in (
+        "data", "weights", "masks", "d_id", "d_cam", "fresh", "judges", "gan", "sets", "finetuned",
+        "adapted", "features",
+    )),
+    *(f"results/{{0}}/{name}" for name in (
+        "cells", "queries", "selection", "visual", "judged", "ranks",
+    )),
+    "results/intervals", "results/curves", "results/figures",
+)  # fmt: skip
 _held: list[TextIO] = []  # the lock, as long as this process lives
 
 
@@ -96,6 +108,8 @@ def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool)
     if not real:
         return None if "--touch" in sys.argv else adopt(params, look_only=True).message(real=False)
     _lock()
+    for folder in FOLDERS:
+        Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)
     return adopt(params, config).message()
 
 
@@ -104,6 +118,7 @@ def adopt(
     config: Mapping[str, Any] | None = None,
     *,
     look_only: bool = False,
+    touch: Callable[[Sequence[str], Mapping[str, Any]], None] | None = None,
 ) -> Finding:
     """Judge every output of the present profile and make Snakemake agree.
 
@@ -111,6 +126,7 @@ def adopt(
         params: the present parameters.
         config: what `snakemake --config` was given, if they are not those of params.yaml.
         look_only: change no file, only say what a real run would find.
+        touch: has Snakemake take outputs for its own; `snakemake_touch` unless given.
 
     Raises:
         UserError: files that cannot be renamed or touched, naming one of them.
@@ -121,17 +137,19 @@ def adopt(
     foreign: set[str] = set()
     adopted: list[str] = []
     try:
-        for job in _in_order(_jobs(params["profile"])):
+        ordered = _in_order(_jobs(params))
+        for job in ordered:
             _settle(job, judge, finding, look_only)
             if not job.stands:
                 continue
-            if job.changed_since(made) or not foreign.isdisjoint(job.inputs):
+            noted = made.get(str(job.path)) == _digest(job, judge)
+            if not noted or job.looks_old or not foreign.isdisjoint(job.inputs):
                 foreign |= set(job.outputs)
                 adopted += [name for name in job.outputs if Path(name).is_file()]
         finding.adopted = adopted
         if adopted and not look_only:
-            _touch(adopted, config or {})
-            _note(params["profile"], only=adopted)
+            (touch or snakemake_touch)(adopted, config or {})
+            _note(judge, [job for job in ordered if job.stands])
     except PermissionError as error:
         raise UserError(
             f"{error.filename}: {error.strerror}; it belongs to another user. Work in a clone of "
@@ -144,10 +162,10 @@ def adopt(
 
 
 def note_made(params: Mapping[str, Any]) -> None:
-    """Note how Snakemake's run left the files. A run that is killed notes nothing, and the next one
-    adopts what it made.
+    """Note what Snakemake's run made. One that is killed notes nothing, and the next one adopts
+    what it made.
     """
-    _note(params["profile"])
+    _note(Judge(dict(params), hashes=Hashes()), _jobs(params))
 
 
 @dataclass
@@ -172,9 +190,25 @@ class _Job:
         """What is in place, the record too."""
         return [p for p in (*map(Path, self.outputs), self.path) if p.is_file() or p.is_symlink()]
 
-    def changed_since(self, made: Mapping[str, int]) -> bool:
-        """Whether a file is not as Snakemake's last run left it."""
-        return any(made.get(str(path)) != _time(path) for path in self.files)
+    @property
+    def looks_old(self) -> bool:
+        """Whether an input is newer than an output: all that Snakemake sees of a file at first."""
+        own = [os.lstat(path).st_mtime_ns for path in self.files]  # of a link, its own
+        read = [
+            max(os.lstat(name).st_mtime_ns, os.stat(name).st_mtime_ns)
+            for name in (self.record or {}).get("inputs", ())
+            if os.path.exists(name)
+        ]
+        return bool(own and read) and max(read) > min(own)
+
+
+def _digest(job: _Job, judge: Judge) -> str | None:
+    """Of a record, and of what Snakemake is told of the job now; None of one that says nothing."""
+    try:
+        record = job.record or {}
+        return sha256_bytes(canonical_json([record, judge.identity(record)]).encode())
+    except (UserError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _settle(job: _Job, judge: Judge, finding: Finding, look_only: bool) -> None:
@@ -196,6 +230,7 @@ def _settle(job: _Job, judge: Judge, finding: Finding, look_only: bool) -> None:
     _swap(job, put_back=back, hashes=judge.hashes)
     judge.forget(job.path)
     if back:
+        job.record = job.earlier
         job.outputs = tuple(_outputs_at(job.earlier or {}, job.path))
         job.stands = True
 
@@ -238,11 +273,11 @@ def _rename(old: Path, new: Path, hashes: Hashes) -> None:
         hashes.note(new, sha256)
 
 
-def _jobs(profile: str) -> list[_Job]:
+def _jobs(params: Mapping[str, Any]) -> list[_Job]:
     """Every recorded job of the profile, and a job without a record for each unrecorded file."""
     jobs: dict[Path, _Job] = {}
     unrecorded: dict[Path, list[str]] = {}
-    files = list(_files(profile))
+    files = list(_files(params))
     for file in files:
         if file.name.endswith(SUFFIX):
             record = _read(file)
@@ -265,16 +300,16 @@ def _jobs(profile: str) -> list[_Job]:
     return list(jobs.values())
 
 
-def _files(profile: str) -> Iterator[Path]:
+def _files(params: Mapping[str, Any]) -> Iterator[Path]:
     """Everything on disk that a stage may have made, hidden files apart (temporary ones are)."""
-    for folder in (Path("artifacts") / profile, Path("results") / profile):
-        for place, folders, names in os.walk(folder):
+    profile, others = params["profile"], set(params["profiles"]) - {params["profile"]}
+    for top in (Path("artifacts") / profile, Path("results")):
+        for place, folders, names in os.walk(top):
+            if place == "results":
+                folders[:] = [name for name in folders if name not in others]
+                names = [name for name in names if _FINAL.match(name)]
             folders.sort()
             yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-    for pattern in _FINAL:
-        yield from sorted(Path("results").glob(pattern))
-    yield from sorted(Path("results").glob(f"*{SUFFIX}{ASIDE}"))
-    yield from sorted(Path("results").glob(f"*{SUFFIX}"))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -316,10 +351,13 @@ def _in_order(jobs: Sequence[_Job]) -> list[_Job]:
     return list(ordered.values())
 
 
-def _touch(outputs: Iterable[str], config: Mapping[str, Any]) -> None:
-    """Have Snakemake take these files for its own: `--touch` renews its notes of parameters too."""
+def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Have Snakemake take these files for its own: `--touch` renews its notes of parameters too.
+
+    Raises:
+        UserError: it failed.
+    """
     given = [f"{key}={json.dumps(value)}" for key, value in config.items()]
-    targets = Path(".scratch/adopt.txt")
     command = [
         sys.executable, "-m", "snakemake", "--touch", "--force", "--nolock", "--cores", "1",
         "--quiet", "all", "--ignore-incomplete",
@@ -327,15 +365,11 @@ def _touch(outputs: Iterable[str], config: Mapping[str, Any]) -> None:
     ]  # fmt: skip
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
-        with contextlib.suppress(OSError):
-            targets.write_text(done.stdout)
         last = "\n".join(done.stdout.strip().splitlines()[-8:])
-        raise UserError(
-            f"snakemake --touch of {len(list(outputs))} current outputs failed:\n{last}"
-        )
+        raise UserError(f"snakemake --touch of {len(outputs)} current outputs failed:\n{last}")
 
 
-def _made() -> dict[str, int]:
+def _made() -> dict[str, str]:
     try:
         found = json.loads(MADE.read_text())
     except (OSError, ValueError):
@@ -343,18 +377,10 @@ def _made() -> dict[str, int]:
     return found if isinstance(found, dict) else {}
 
 
-def _note(profile: str, only: Sequence[str] | None = None) -> None:
-    paths = list(_files(profile))
-    if only is not None:
-        chosen = {Path(name) for name in only} | {record_path(name) for name in only}
-        paths = [path for path in paths if path in chosen]
-    noted = {str(path): _time(path) for path in paths if not path.name.endswith(ASIDE)}
+def _note(judge: Judge, jobs: Iterable[_Job]) -> None:
+    noted = {str(job.path): digest for job in jobs if (digest := _digest(job, judge))}
     with contextlib.suppress(OSError), atomic_path(MADE) as temporary:
         temporary.write_text(json.dumps({**_made(), **noted}))
-
-
-def _time(path: Path) -> int:
-    return os.lstat(path).st_mtime_ns  # of a link, its own
 
 
 def _lock() -> None:

@@ -20,6 +20,7 @@ from crgan.pipeline.code import METHOD_FOLDER
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.identity import entry_of, identity_of
 from crgan.pipeline.params import ENVIRONMENT, canonical, effective, snapshot_path
+from crgan.pipeline.places import AS_IT_IS, HOMES, place_of, scored_file, start_file
 from crgan.pipeline.records import record_path
 from crgan.tables.cells import cells_of
 from crgan.tables.claims import PATH as CLAIMS
@@ -35,7 +36,6 @@ LOOK_ONLY = (
     "list_params_changes", "list_rules", "list_target_rules", "list_untracked",
     "print_compilation", "rulegraph", "summary", "touch", "unlock",
 )  # fmt: skip
-AS_IT_IS = "direct_transfer"  # the model that adapts nothing: the CNN it starts from is scored
 
 Cell = Mapping[str, Any]
 
@@ -135,39 +135,18 @@ class Experiment:
 
     def start(self, wildcards: Any) -> str:
         """For `input:`, the CNN that a cell of `matrix.adapt` begins with."""
-        return self._start(self._entry("adapt", wildcards), wildcards.seed)
+        return start_file(self.params, self._entry("adapt", wildcards), wildcards.seed)
 
     def reid(self, wildcards: Any) -> str:
         """For `input:`, the re-id CNN of a cell, whichever way it was made."""
-        entry = self._entry("evaluate", wildcards)
-        home = self._home(entry)
-        if home == "adapted" and entry["model"] == AS_IT_IS:
-            return self._start(entry, wildcards.seed)
-        return f"artifacts/{self.profile}/{home}/{_place(entry)}/seed{wildcards.seed}.pt"
+        return scored_file(self.params, place_of(dict(wildcards)), wildcards.seed)
 
     def scored(self, wildcards: Any) -> dict[str, str]:
         """For `input:` of `evaluate`, a re-id CNN or hand-crafted features."""
-        return {"features" if self._is_handcrafted(wildcards) else "reid": self.reid(wildcards)}
-
-    def _is_handcrafted(self, wildcards: Any) -> bool:
-        return self._home(self._entry("evaluate", wildcards)) == "features"
-
-    def _start(self, entry: Cell, seed: Any) -> str:
-        """`fresh`, `d_id/<source>` or `reid/<method>/<source>-<target>`, as a file."""
-        kind, _, place = entry["start"].partition("/")
-        if kind == "reid":
-            other = next(cell for cell in self.ranked if _place(cell) == place)
-            if other["model"] == AS_IT_IS:
-                return self._start(other, seed)
-            kind = self._home(other)
-        return "/".join(["artifacts", self.profile, kind, *filter(None, [place]), f"seed{seed}.pt"])
-
-    def _home(self, entry: Cell) -> str:
-        """Folder of what is scored for a line of the matrix."""
-        for group, folder in _HOMES.items():
-            if any(cell == entry for cell in self.matrix[group]):
-                return folder
-        raise UserError(f"{_place(entry)} is no cell of params.yaml's matrix")
+        crafted = any(
+            place_of(cell) == place_of(dict(wildcards)) for cell in self.matrix["handcrafted"]
+        )
+        return {"features" if crafted else "reid": self.reid(wildcards)}
 
     def _entry(self, stage: str, wildcards: Any) -> dict[str, Any]:
         cell = dict(wildcards)
@@ -214,7 +193,7 @@ class Experiment:
     @property
     def ranked(self) -> list[Cell]:
         """Every cell that gets re-id scores."""
-        return [cell for group in _HOMES for cell in self.matrix[group]]
+        return [cell for group in HOMES for cell in self.matrix[group]]
 
     def scores(self, pattern: str) -> Callable[[Any], list[str]]:
         """For `input:`, the re-id results that a table shows."""
@@ -260,19 +239,6 @@ class Experiment:
     def tables(self) -> list[int]:
         """The paper's tables."""
         return list(TABLES)
-
-
-# Where the files lie that are scored, by the part of the matrix a cell stands in.
-_HOMES = {
-    "gan": "finetuned",
-    "rendered": "finetuned",
-    "adapt": "adapted",
-    "handcrafted": "features",
-}
-
-
-def _place(cell: Cell) -> str:
-    return f"{cell['method']}/{cell['source']}-{cell['target']}"
 
 
 def _record_of(output: str) -> dict[str, Any] | None:

@@ -8,14 +8,14 @@ rule draw_datasets:
         ),
     output:
         out=report(
-            "results/figure5.png",
+            "results/figures/figure5.png",
             category="Figures",
             labels={"figure": "5", "shows": "the data sets"},
             caption="../report/figure5.rst",
         ),
-        record="results/figure5.prov.json",
+        record="results/figures/figure5.prov.json",
     log:
-        "logs/results/figure5.log",
+        "logs/results/figures/figure5.log",
     conda:
         "../envs/crgan.yaml"
     container:
@@ -34,21 +34,21 @@ rule draw_renderings:
         baseline_gan=f"{ART}/gan/wo_dual_cond/{PAIR}/seed{exp.first_seed}.pt",
     output:
         out=report(
-            f"results/figure6-{PAIR}.png",
+            f"results/figures/figure6-{PAIR}.png",
             category="Figures",
             labels={"figure": "6", "shows": "{source} to {target}"},
             caption="../report/figure6.rst",
         ),
         parts=report(
-            f"results/figure6-{PAIR}-parts.png",
+            f"results/figures/figure6-{PAIR}-parts.png",
             category="Figures",
             labels={"figure": "6", "shows": "{source} to {target}, parts"},
             caption="../report/parts.rst",
         ),
-        record=f"results/figure6-{PAIR}.prov.json",
-        record_of_parts=f"results/figure6-{PAIR}-parts.prov.json",
+        record=f"results/figures/figure6-{PAIR}.prov.json",
+        record_of_parts=f"results/figures/figure6-{PAIR}-parts.prov.json",
     log:
-        f"logs/results/figure6-{PAIR}.log",
+        f"logs/results/figures/figure6-{PAIR}.log",
     conda:
         "../envs/crgan.yaml"
     container:
@@ -67,14 +67,14 @@ rule draw_methods:
         gans=exp.visual_gans(f"{ART}/gan/{{gan}}/seed{{seed}}.pt"),
     output:
         out=report(
-            f"results/figure7-{PAIR}.png",
+            f"results/figures/figure7-{PAIR}.png",
             category="Figures",
             labels={"figure": "7", "shows": "{source} to {target}"},
             caption="../report/figure7.rst",
         ),
-        record=f"results/figure7-{PAIR}.prov.json",
+        record=f"results/figures/figure7-{PAIR}.prov.json",
     log:
-        f"logs/results/figure7-{PAIR}.log",
+        f"logs/results/figures/figure7-{PAIR}.log",
     conda:
         "../envs/crgan.yaml"
     container:

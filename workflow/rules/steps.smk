@@ -53,8 +53,8 @@ rule scores:
 rule tables:
     input:
         expand("results/table{table}.csv", table=exp.tables),
-        expand("results/table{table}.intervals.csv", table=exp.tables),
-        expand("results/table{table}.cmc.csv", table=exp.ranked_tables),
+        expand("results/intervals/table{table}.csv", table=exp.tables),
+        expand("results/curves/table{table}.csv", table=exp.ranked_tables),
         rules.tabulate_renderings.output.out,
         rules.weigh_claims.output.out,
 
@@ -62,6 +62,6 @@ rule tables:
 rule figures:
     input:
         rules.draw_datasets.output.out,
-        [f"results/figure6-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
-        [f"results/figure7-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
+        [f"results/figures/figure6-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
+        [f"results/figures/figure7-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
         exp.cells(f"{RES}/ranks/{CELL}.png", "visual"),

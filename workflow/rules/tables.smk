@@ -32,15 +32,15 @@ rule bound_table:
         visual=exp.pictured(f"{RES}/visual/{CELL}.json"),
     output:
         out=report(
-            "results/table{table}.intervals.csv",
+            "results/intervals/table{table}.csv",
             category="Evidence",
             labels={"table": "{table}, intervals"},
             caption="../report/intervals.rst",
         ),
-        readable="results/table{table}.intervals.md",
-        record="results/table{table}.intervals.prov.json",
+        readable="results/intervals/table{table}.md",
+        record="results/intervals/table{table}.prov.json",
     log:
-        "logs/results/table{table}.intervals.log",
+        "logs/results/intervals/table{table}.log",
     conda:
         "../envs/crgan.yaml"
     container:
@@ -58,14 +58,14 @@ rule tabulate_cmc:
         queries=exp.scores(f"{RES}/queries/{CELL}.npz"),
     output:
         out=report(
-            "results/table{table}.cmc.csv",
+            "results/curves/table{table}.csv",
             category="Evidence",
             labels={"table": "{table}, CMC curves"},
             caption="../report/cmc.rst",
         ),
-        record="results/table{table}.cmc.prov.json",
+        record="results/curves/table{table}.prov.json",
     log:
-        "logs/results/table{table}.cmc.log",
+        "logs/results/curves/table{table}.log",
     wildcard_constraints:
         table="|".join(map(str, exp.ranked_tables)),
     conda:

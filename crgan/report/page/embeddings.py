@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from crgan.common.io import canonical_json, load_torch, read_json, sha256_bytes, write_json
 from crgan.data.store import Split, open_dataset
+from crgan.pipeline.places import place_of, scored_file
 from crgan.reid.evaluate import query_and_gallery
-from crgan.report.page.project import CELL, Project
+from crgan.report.page.project import Project
 from crgan.tables.names import dataset_label
 
 PEOPLE, PICTURES = 10, 400
@@ -50,9 +51,7 @@ def embeddings(project: Project) -> list[Before]:
     found = []
     for pair in project.params["matrix"]["renderings"]:
         names = [
-            f"artifacts/{project.profile}/reid/"
-            + CELL.format(method=method, **pair, seed=project.seeds[0])
-            + ".pt"
+            scored_file(project.params, place_of({"method": method, **pair}), project.seeds[0])
             for method in METHODS
         ]
         if all(project.file(name) for name in names):

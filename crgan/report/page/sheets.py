@@ -66,7 +66,7 @@ def figures(project: Project, album: Album) -> list[Figure]:
 
 
 def _figure(project: Project, album: Album, name: str, title: str, caption: str) -> Figure:
-    output = f"results/{name}.png"
+    output = f"results/figures/{name}.png"
     path = project.file(output)
     picture = album.file(path, title) if path else None
     key = project.key_of(output) if path else ""
