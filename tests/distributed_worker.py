@@ -89,9 +89,7 @@ def classifier(compute: Compute, checkpoint: Checkpoint | None = None) -> Any:
 
 def d_id(compute: Compute) -> Any:
     """D_id, which has batch norm."""
-    file, history = pretrain_id(
-        task().source, Start("small", 4), RECIPE, seed=3, compute=compute
-    )
+    file, history = pretrain_id(task().source, Start("small", 4), RECIPE, seed=3, compute=compute)
     return {"state": file["state"], "losses": history.rows}
 
 
@@ -166,12 +164,12 @@ def main(folder: Path) -> None:
     found["local"] = d_id(Compute(processes=2, batch_norm="local").launch())
     # checkpoints that one process left, and checkpoints for one process
     found["resumed"] = {
-        name: train(two, Checkpoint(folder / f"{name}-by-one.pt", 1e9))
-        for name, train in RESUMED.items()
+        name: training(two, Checkpoint(folder / f"{name}-by-one.pt", 1e9))
+        for name, training in RESUMED.items()
     }
-    for name, train in RESUMED.items():
+    for name, training in RESUMED.items():
         with pytest.raises(Stopped):
-            train(two, Stopping(folder / f"{name}-by-two.pt", 0))
+            training(two, Stopping(folder / f"{name}-by-two.pt", 0))
     if shares.writer():
         torch.save(found, folder / "found.pt")
 

@@ -97,9 +97,7 @@ def hardest(features: Tensor, labels: Tensor, memory: Tensor) -> Tensor:
     """
     own = labels.to(features.device)
     likeness = (features * memory[own]).sum(1)
-    found = [
-        torch.where(own == y, likeness, torch.inf).argmin() for y in labels.unique().tolist()
-    ]
+    found = [torch.where(own == y, likeness, torch.inf).argmin() for y in labels.unique().tolist()]
     return torch.stack(found)
 
 

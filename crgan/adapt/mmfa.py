@@ -138,7 +138,8 @@ class Training(Parts):
         h_s, h_t = h.chunk(2)
         a_s, a_t = self.attributes(h).chunk(2)
         labels, targets, known = (
-            picked(values, rows, self.compute.device) for values in (self.labels, self.targets, self.known)
+            picked(values, rows, self.compute.device)
+            for values in (self.labels, self.targets, self.known)
         )
         terms = {
             "id": (1.0, F.cross_entropy(self.net.classifier(h_s), labels)),

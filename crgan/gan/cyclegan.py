@@ -117,7 +117,7 @@ class Training(Parts):
         shown: the pairs that `preview` shows.
     """
 
-    moving = ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
+    moving: tuple[str, ...] = ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
     shown: Pairs
 
     losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")
@@ -127,8 +127,7 @@ class Training(Parts):
         o = self.options = options
         self.compute = compute
         self.g, self.f = (
-            ResnetGenerator(o.width, o.blocks, self.conditions, o.kernel)
-            for _ in DIRECTIONS
+            ResnetGenerator(o.width, o.blocks, self.conditions, o.kernel) for _ in DIRECTIONS
         )
         self.d_b, self.d_a = (self._discriminator() for _ in DIRECTIONS)
         self.pool_b, self.pool_a = (Pool(o.pool, seed + i) for i in range(2))
@@ -270,9 +269,7 @@ def fit(
         model, options.iterations, options.lr_at, options.batch, options.history_every,
         options.sample_every, training.losses,
     )  # fmt: skip
-    history = iterate(
-        training, batches, plan, checkpoint=checkpoint, watch=watch, compute=compute
-    )
+    history = iterate(training, batches, plan, checkpoint=checkpoint, watch=watch, compute=compute)
     config = {
         "width": options.width, "blocks": options.blocks, "conditions": training.conditions,
         "kernel": options.kernel, "height": task.height, "width_px": task.width,

@@ -69,9 +69,7 @@ class Training(cyclegan.Training):
         self.views = {end: len(c) for end, c in zip("ab", cameras(task), strict=True)}
         self.conditions = sum(self.views.values())
         super().__init__(options, task, seed, compute)
-        self.v_b, self.v_a = (
-            CameraNet(options.view_width, self.views[end]) for end in "ba"
-        )
+        self.v_b, self.v_a = (CameraNet(options.view_width, self.views[end]) for end in "ba")
         compute.prepare(self.v_b, self.v_a)
         self.adam_v = self.adam(self.v_b, self.v_a)
 

@@ -251,9 +251,7 @@ def train(
         MODEL, options.iterations, options.lr_at, options.batch, options.history_every,
         losses=training.losses,
     )  # fmt: skip
-    history = iterate(
-        training, batches, plan, checkpoint=checkpoint, watch=watch, compute=compute
-    )
+    history = iterate(training, batches, plan, checkpoint=checkpoint, watch=watch, compute=compute)
     file = {
         "kind": "gan",
         "model": MODEL,

@@ -134,7 +134,11 @@ def iterate(
             history.close(plan.lr_at(t))
         if done % history.every == 0 or last:
             bar.note(done, history.rows[-1])
-        if watch and shares.writer() and (last or (plan.watch_every and done % plan.watch_every == 0)):
+        if (
+            watch
+            and shares.writer()
+            and (last or (plan.watch_every and done % plan.watch_every == 0))
+        ):
             _look(watch, done, history, learning)
         if checkpoint and checkpoint.due() and not last:
             state = {key: part.state_dict() for key, part in moving.items()}

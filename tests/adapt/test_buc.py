@@ -173,7 +173,9 @@ def test_resumed_equals_uninterrupted(
 @pytest.mark.parametrize("images", [0, 1])
 def test_a_target_of_one_image_has_nothing_to_merge(images: int) -> None:
     few = Target(coloured_target().images[:images], np.ones(images, np.int64))
-    with pytest.raises(UserError, match=rf"the target has {images} training image\(s\); it needs 2"):
+    with pytest.raises(
+        UserError, match=rf"the target has {images} training image\(s\); it needs 2"
+    ):
         adapted(adapt, OPTIONS, start_file(classes=0), target=few)
 
 

@@ -215,5 +215,7 @@ def test_what_cannot_be_is_told() -> None:
     with pytest.raises(UserError, match="TAUDL's start learned pictures of 32x16, these are 16x16"):
         adapt(fresh(), NOBODY, small, OPTIONS, seed=0)
     broken = {**OPTIONS, "lr": 1e30}
-    with pytest.raises(UserError, match=r"TAUDL: iteration \d+: (pctd|ccta) is .* the training diverged"):
+    with pytest.raises(
+        UserError, match=r"TAUDL: iteration \d+: (pctd|ccta) is .* the training diverged"
+    ):
         adapt(fresh(), NOBODY, target(), broken, seed=0)

@@ -230,9 +230,7 @@ def test_resumes_bit_for_bit(
         with pytest.raises(Stopped):
             adapt(fresh(), source(), target(), OPTIONS, seed=5, checkpoint=checkpoint)
     torch.manual_seed(99)
-    resumed = adapt(
-        fresh(), source(), target(), OPTIONS, seed=5, checkpoint=checkpoint
-    )
+    resumed = adapt(fresh(), source(), target(), OPTIONS, seed=5, checkpoint=checkpoint)
     for name, tensor in whole["state"].items():
         assert torch.equal(tensor, resumed["state"][name]), name
 

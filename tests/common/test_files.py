@@ -8,7 +8,6 @@ import stat
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from crgan.common.errors import UserError

@@ -160,7 +160,9 @@ def test_generators_follow_the_siamese_network() -> None:
             nn.init.zeros_(p)
     training.m.net.eval()  # without dropout, so that the course is smooth
     course = [
-        training._update_generators(pairs, training.translate(pairs), 1e-3)["loss_similarity"].item()
+        training._update_generators(pairs, training.translate(pairs), 1e-3)[
+            "loss_similarity"
+        ].item()
         for _ in range(40)
     ]
     assert course[-1] < 0.7 * course[0]

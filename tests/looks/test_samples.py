@@ -31,7 +31,10 @@ class Learning:
     def preview(self) -> Preview:
         x_s, x_t, _, m_t = self.pairs
         made = parts(self.g, x_s, x_t, m_t)
-        return Preview({"X_S": x_s, "X_T": x_t, "M": m_t * 2 - 1}, {"X_R": made.x_r, "X_C": made.x_c * 2 - 1, "X_G": made.x_g})
+        return Preview(
+            {"X_S": x_s, "X_T": x_t, "M": m_t * 2 - 1},
+            {"X_R": made.x_r, "X_C": made.x_c * 2 - 1, "X_G": made.x_g},
+        )
 
 
 HISTORY = History(("loss_g",), 1)
