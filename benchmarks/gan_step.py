@@ -35,7 +35,7 @@ from crgan.gan.pairs import PairBatches
 from crgan.nets.camera import CameraNet
 from crgan.nets.reid import ReidNet
 from crgan.pipeline import params as parameters
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.compute import PLAIN, Compute
 
 
 def take_apart(training: Training, batches: PairBatches) -> dict[str, float]:
@@ -99,7 +99,7 @@ def set_up(args: argparse.Namespace, compute: Compute = PLAIN) -> tuple[Training
     d_id = Classifier(ReidNet(cnn["backbone"], cnn["width"], 751), tuple(range(751)), "D_id")
     d_cam = Classifier(CameraNet(cam["width"], 6), tuple(range(6)), "D_cam")
     weights = settings_from(Weights, section["loss"], "loss")
-    training = Training(options, weights, d_id.net, d_cam.net, "cpu", compute)
+    training = Training(options, weights, d_id.net, d_cam.net, compute)
     task = Task(split, split, masks, masks, height, width)
     y_j, y_c = d_id.labels(split.pid), d_cam.labels(split.camid)
     return training, PairBatches(task, y_j, y_c, options.batch, 0, "cpu", flip=options.flip)

@@ -74,23 +74,31 @@ class MemoryNet(nn.Module):
 
     @torch.no_grad()
     def remember(self, features: Tensor, labels: Tensor) -> None:
-        """Let V follow features (B, E) of pictures of clusters `labels` (B,)."""
+        """Let V follow features (B, E) of images of clusters `labels` (B,), which are on the CPU:
+        they say where in the memory each feature goes, and nothing waits for a GPU.
+        """
+        clusters = labels.tolist()
         if self.update == "hardest":
-            chosen = hardest(features, labels, self.memory)
-            features, labels = features[chosen], labels[chosen]
-        for f, y in zip(features, labels.tolist(), strict=True):
+            clusters = sorted(set(clusters))
+            features = features[hardest(features, labels, self.memory)]
+        for f, y in zip(features, clusters, strict=True):
             moved = self.momentum * self.memory[y] + (1 - self.momentum) * f
             self.memory[y] = F.normalize(moved, dim=0)
 
 
 def hardest(features: Tensor, labels: Tensor, memory: Tensor) -> Tensor:
-    """Rows of a batch, one a cluster in it: the picture least like its cluster's vector."""
-    likeness = (features * memory[labels]).sum(1)
-    rows = [
-        int(torch.where(labels == y, likeness, torch.inf).argmin())
-        for y in labels.unique().tolist()
-    ]
-    return torch.tensor(rows, device=labels.device)
+    """Rows of a batch, one a cluster in it: the image least like its cluster's vector.
+
+    Args:
+        features: (B, E); labels: (B,), on the CPU; memory: (K, E).
+
+    Returns:
+        Places in the batch, clusters in ascending order.
+    """
+    own = labels.to(features.device)
+    likeness = (features * memory[own]).sum(1)
+    found = [torch.where(own == y, likeness, torch.inf).argmin() for y in labels.unique().tolist()]
+    return torch.stack(found)
 
 
 class Round(Parts):
@@ -116,9 +124,9 @@ class Round(Parts):
 
     def step(self, t: int, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Iteration t, from 0, on images and their clusters."""
-        labels = self.compute.labels(batch[1])
-        features = self.model(self.compute.images(batch[0]))
-        loss = F.cross_entropy(self.model.logits(features), labels)
+        images, labels = batch
+        features = self.model(self.compute.images(images))
+        loss = F.cross_entropy(self.model.logits(features), self.compute.labels(labels))
         self.compute.descend(self.optimizer, loss, self.rates[t])
         self.model.remember(features.detach(), labels)
         return {"loss": loss.detach()}

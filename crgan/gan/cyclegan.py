@@ -117,7 +117,7 @@ class Training(Parts):
         shown: the pairs that `preview` shows.
     """
 
-    moving = ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
+    moving: tuple[str, ...] = ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
     shown: Pairs
 
     losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")

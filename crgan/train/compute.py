@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +36,9 @@ if TYPE_CHECKING:  # 0.4 seconds, and one process in float32 does without it
     from lightning_fabric import Fabric
 
 _CALLED = ("forward", "features")  # by these methods networks are used while training
+_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed",
+}  # fmt: skip
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
@@ -120,7 +124,7 @@ class Compute:
             accelerator=self.device,
             devices=self.processes,
             strategy="ddp" if self.processes > 1 else "auto",
-            precision={"bfloat16": "bf16-mixed", "float16": "16-mixed"}.get(self.precision),
+            precision=_PRECISIONS[self.precision],
             plugins=[LightningEnvironment()],  # not a cluster's: it would ask for a task a process
         )
 
@@ -225,8 +229,6 @@ def _called(net: nn.Module, name: str, compute: Compute, *args: Tensor) -> Tenso
         args = tuple(
             x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in args
         )
-    if compute.fabric is None:
-        return getattr(type(net), name)(net, *args)  # type: ignore[no-any-return]
-    with compute.fabric.autocast():
+    with compute.fabric.autocast() if compute.fabric else nullcontext():
         y: Tensor = getattr(type(net), name)(net, *args)
     return y.to(torch.get_default_dtype())  # losses are sums of many small numbers

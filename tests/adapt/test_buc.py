@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from crgan.adapt import buc
 from crgan.adapt.base import Target
 from crgan.adapt.buc import Plan, adapt, cluster_distances, merged
 from crgan.adapt.cluster_memory import MemoryNet, Round

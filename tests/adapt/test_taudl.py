@@ -188,10 +188,10 @@ def test_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     checkpoint = Checkpoint(tmp_path / "state.pt", every=0)
     step = Training.step
 
-    def stops(self: Training, t: int) -> dict[str, torch.Tensor]:
+    def stops(self: Training, t: int, batch: Any) -> dict[str, torch.Tensor]:
         if t == 4:
             raise Stopped
-        return step(self, t)
+        return step(self, t, batch)
 
     monkeypatch.setattr(Training, "step", stops)
     with pytest.raises(Stopped):
@@ -215,5 +215,7 @@ def test_what_cannot_be_is_told() -> None:
     with pytest.raises(UserError, match="TAUDL's start learned pictures of 32x16, these are 16x16"):
         adapt(fresh(), NOBODY, small, OPTIONS, seed=0)
     broken = {**OPTIONS, "lr": 1e30}
-    with pytest.raises(UserError, match=r"TAUDL: (pctd|ccta) is .* the training diverged"):
+    with pytest.raises(
+        UserError, match=r"TAUDL: iteration \d+: (pctd|ccta) is .* the training diverged"
+    ):
         adapt(fresh(), NOBODY, target(), broken, seed=0)

@@ -220,10 +220,10 @@ def test_resumes_bit_for_bit(
     checkpoint = Checkpoint(tmp_path / "state.pt", every=0)
     step = where.step
 
-    def stops(self: Any, t: int) -> dict[str, torch.Tensor]:
+    def stops(self: Any, t: int, batch: Any) -> dict[str, torch.Tensor]:
         if t == 2:
             raise Stopped
-        return step(self, t)
+        return step(self, t, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(where, "step", stops)

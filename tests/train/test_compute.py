@@ -1,8 +1,10 @@
-"""Number format, memory order and compilation as parameters."""
+"""Number format, memory order and compilation as parameters, and the one step of an optimizer."""
 
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from crgan.nets.generator import Generator
 from crgan.pipeline import params as parameters
 from crgan.reid.pretrain import Start, pretrain_id
 from crgan.train.classifier import Recipe
-from crgan.train.precision import PLAIN, Compute, descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.optimizers import SGD, Adam
 from tests.gan_fakes import GAN, LOSS, judges, task
 
 RUN = {"device": "cpu", "threads": 1}
@@ -61,7 +64,7 @@ def test_prepared_plainly_is_untouched() -> None:
     net = CameraNet(4, 2)
     PLAIN.prepare(net)
     assert "forward" not in vars(net)
-    assert PLAIN.scaler() is None
+    assert PLAIN.fabric is None
 
 
 def test_bfloat16_computes_in_it_and_keeps_float32_weights() -> None:
@@ -118,7 +121,7 @@ def test_d_id_in_bfloat16_learns() -> None:
     recipe = Recipe(iterations=60, batch=9, lr=5e-3)
     compute = Compute(precision="bfloat16")
     file, history = pretrain_id(source, Start("small", 4), recipe, seed=0, compute=compute)
-    assert history[-1].loss < 0.5 * history[0].loss
+    assert history.rows[-1]["loss"] < 0.5 * history.rows[0]["loss"]
     assert all(v.dtype != torch.bfloat16 for v in file["state"].values())
 
 
@@ -135,7 +138,7 @@ def test_compiled_networks_keep_names_and_numbers() -> None:
 
 
 class Scaler:
-    """What `descend` asks of torch's GradScaler, which works on a GPU only."""
+    """What Fabric asks of torch's GradScaler, which works on a GPU only."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -156,9 +159,69 @@ class Scaler:
 
 def test_float16_steps_through_the_scaler() -> None:
     ends, scaler = [], Scaler()
-    for given in (None, scaler):
+    short = Compute(precision="bfloat16")
+    assert short.fabric is not None
+    short.fabric.strategy.precision.scaler = scaler  # type: ignore[attr-defined]
+    for compute in (PLAIN, short):
         w = nn.Parameter(torch.tensor([2.0]))
-        descend(torch.optim.SGD([w], 0.5), (w**2).sum(), given)  # type: ignore[arg-type]
+        compute.descend(SGD([{"params": [w]}], 0.1, 0.0, 0.0), (w**2).sum(), 0.5)
         ends.append(w.item())
     assert ends == [0.0, 0.0]
     assert scaler.calls == ["scale", "step", "update"]
+
+
+def test_a_step_takes_the_rate_it_is_given_and_a_group_its_share_of_it() -> None:
+    w, v = nn.Parameter(torch.tensor([2.0])), nn.Parameter(torch.tensor([2.0]))
+    sgd = SGD([{"params": [w], "scale": 0.1}, {"params": [v]}], 1.0, 0.0, 0.0)
+    PLAIN.descend(sgd, w.sum() + v.sum(), 0.5)
+    assert (w.item(), v.item()) == pytest.approx((1.95, 1.5))
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_optimizers_are_torchs_bit_for_bit(kind: str) -> None:
+    ends = []
+    for ours in (True, False):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(7, 33), nn.Tanh(), nn.Linear(33, 5))
+        optimizer: torch.optim.Optimizer
+        if kind == "adam":
+            how = (1e-2, (0.5, 0.999), 5e-4)
+            optimizer = (
+                Adam(net.parameters(), *how)
+                if ours
+                else torch.optim.Adam(
+                    net.parameters(), how[0], how[1], weight_decay=how[2], fused=True
+                )
+            )
+        else:
+            groups = [{"params": list(net.parameters())}]
+            optimizer = (
+                SGD(groups, 1e-2, 0.9, 5e-4)
+                if ours
+                else torch.optim.SGD(
+                    groups, 1e-2, 0.9, weight_decay=5e-4, nesterov=True, fused=True
+                )
+            )
+        for _ in range(5):
+            optimizer.zero_grad(set_to_none=True)
+            net(torch.ones(3, 7)).square().sum().backward()
+            optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+        ends.append([*net.parameters(), *optimizer.state_dict()["state"][0].values()])
+    assert all(map(torch.equal, *ends))
+
+
+def test_training_imports_no_compiler() -> None:
+    """torch's own optimizers import it, which takes longer than many a small training."""
+    script = (
+        "import sys, torch\n"
+        "from torch import nn\n"
+        "from crgan.train.classifier import Classification, Recipe\n"
+        "net = nn.Sequential(nn.Flatten(), nn.Linear(24, 2))\n"
+        "learning = Classification(net, Recipe(2, 2, 0.1))\n"
+        "learning.step(0, (torch.zeros(2, 3, 4, 2), torch.tensor([0, 1])))\n"
+        "learning.load_state_dict(learning.state_dict())\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+        "assert 'lightning_fabric' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
