@@ -34,7 +34,7 @@ figures: env ## Figures 5, 6 and 7 and the rank lists
 	snakemake --cores $(CORES) figures
 
 report: env ## all that was measured in one file, results/report.html (PROFILE=paper for another)
-	python -m crgan.report html $(if $(PROFILE),--profile $(PROFILE))
+	crgan report $(if $(PROFILE),--profile $(PROFILE))
 
 .venv-browser/.installed: requirements-browser.txt
 	"$(PYTHON)" -m venv .venv-browser
