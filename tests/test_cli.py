@@ -67,10 +67,8 @@ def test_claims_says_how_to_make_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     status, _, err = said(["claims"], capsys)
-    assert (status, err) == (
-        2,
-        "crgan claims: results/claims.md: not there; make it: snakemake --cores all results/claims.csv\n",
-    )
+    assert status == 2
+    assert err.startswith("crgan claims: results/claims.md: not there; make it: snakemake ")
     (tmp_path / "results").mkdir()
     (tmp_path / "results/claims.md").write_text("all hold\n")
     assert said(["claims"], capsys)[:2] == (0, "all hold\n")
