@@ -47,7 +47,7 @@ format: env ## rewrite files in the project's style
 	snakefmt Snakefile workflow
 
 docs: env ## the documentation as a web site in results/site
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 # pyproject.toml -> requirements.lock and what the images install.
 COMPILE = uv pip compile --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
