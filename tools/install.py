@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TextIO
 
 _CHATTER = re.compile(
-    r"(Looking in|Obtaining|Requirement already|Using cached|Preparing metadata|Building wheel"
+    r"(Looking in|Obtaining|Requirement already|Using cached|Preparing|Building"
     r"|Installing build dependencies|Getting requirements|Checking if build|Created wheel"
     r"|Stored in directory|Successfully built|Created temporary|Installing backend)"
 )
-_PACKAGE = re.compile(r"Collecting (\S+)")
+_PACKAGE = re.compile(r"(Collecting|Processing) \S+")
 _DOWNLOAD = re.compile(r"Downloading (?:\S*/)?([^/\s]+?)-\d\S* \(([^)]+)\)")
 
 
@@ -58,9 +58,9 @@ def show(lines: Iterable[str], out: TextIO) -> None:
         if text.startswith("Installing collected packages"):
             state = f"installing {text.count(',') + 1} packages"
         elif downloading:
-            state = f"{packages} packages found, downloading {downloading[1]}, {downloading[2]}"
+            state = f"packages: {packages}, downloading {downloading[1]}, {downloading[2]}"
         elif collected:
-            state = f"{packages} packages found"
+            state = f"packages: {packages}"
         else:
             kind = re.sub(r"'[^']*'|\S+://\S+", "...", text)
             if _CHATTER.match(text) or (
