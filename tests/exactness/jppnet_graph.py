@@ -6,7 +6,7 @@ included) and what the graph makes of one random picture. With `--authors FOLDER
 github.com/Engineering-Course/LIP_JPPNet, the network is built by the authors' own files instead of
 by the functions here; its width is then 64.
 
-    .venv-tf/bin/python tests/exactness/jppnet_graph.py --out DIR --width 8 --side 384 --size 128 64
+    .venv-tensorflow/bin/python tests/exactness/jppnet_graph.py --out DIR --width 8
 """
 
 from __future__ import annotations

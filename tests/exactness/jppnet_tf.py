@@ -1,6 +1,6 @@
 """JPPNet against TensorFlow: `make check-jppnet`, or
 
-    python -m tests.exactness.jppnet_tf [--tensorflow .venv-tf/bin/python] [--authors CHECKOUT]
+    python -m tests.exactness.jppnet_tf [--tensorflow PYTHON] [--authors CHECKOUT]
 
 Each case has TensorFlow build the released graph with random weights and batch-norm statistics,
 save its checkpoint and evaluate a picture (`jppnet_graph.py`, a process of its own); the checkpoint
@@ -146,7 +146,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("--tensorflow", type=Path, default=Path(".venv-tf/bin/python"))
+    parser.add_argument("--tensorflow", type=Path, default=Path(".venv-tensorflow/bin/python"))
     parser.add_argument("--authors", type=Path, help="checkout of Engineering-Course/LIP_JPPNet")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

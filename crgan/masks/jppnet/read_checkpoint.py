@@ -1,6 +1,6 @@
 """Read the authors' checkpoint with TensorFlow and write its tensors to an .npz (`make jppnet`):
 
-    .venv-tf/bin/python crgan/masks/jppnet/read_checkpoint.py DOWNLOADED/JPPNet-s2 OUT.npz
+    .venv-tensorflow/bin/python crgan/masks/jppnet/read_checkpoint.py DOWNLOADED/JPPNet-s2 OUT.npz
 
 A script for TensorFlow's own environment, which holds nothing of ours: it imports numpy and
 TensorFlow alone. Beside the tensors, as `sha256/<file>`, are the hashes of the checkpoint's files.

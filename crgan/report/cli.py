@@ -1,51 +1,26 @@
-"""Questions about what was measured, answered off the results and the records beside them.
-
-python -m crgan.report html     everything in one file, results/report.html
-python -m crgan.report live     what runs now: iteration, losses, pictures a second, time left
-python -m crgan.report trace results/table6.csv --cell "CR-GAN+LMP" \\
-    --source market1501 --target dukemtmc       all that made a cell of a table
-python -m crgan.report verify results/table6.csv --cell "CR-GAN+LMP" \\
-    --source market1501 --target dukemtmc       make it again, and compare
-python -m crgan.report compare --first crgan --second direct_transfer \\
-    --source market1501 --target dukemtmc       two methods on the same queries
-python -m crgan.report select                   DVC experiments by a label-free criterion
-python -m crgan.report orders results           measured order of methods beside the printed one
-python -m crgan.report shares artifacts/demo results/demo [--by stage]     what each cell cost
-python -m crgan.report digest results --out docs/tables.md     all tables in one Markdown page
-"""
+"""The subcommands of `crgan` that look at what was measured (`crgan/cli.py`)."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from crgan.common.errors import UserError
 
+Commands = argparse._SubParsersAction  # of argparse.ArgumentParser
 
-def main(argv: list[str] | None = None) -> None:
-    """Run one command; a `UserError` ends with status 2."""
-    parser = argparse.ArgumentParser(
-        prog="python -m crgan.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
+
+def register(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add report, live, trace, verify, compare, claims, select, orders, shares and digest."""
     for add in (
-        _add_html, _add_live, _add_trace, _add_verify, _add_compare, _add_select, _add_orders,
-        _add_shares, _add_digest,
+        _add_report, _add_live, _add_trace, _add_verify, _add_compare, _add_claims, _add_select,
+        _add_orders, _add_shares, _add_digest,
     ):  # fmt: skip
         add(commands)
-    args = parser.parse_args(argv)
-    try:
-        raise SystemExit(args.run(args))
-    except UserError as error:
-        print(f"{parser.prog} {args.command}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
-def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_trace(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("trace", help="all that made a cell of a table")
     _add_cell(command)
     command.add_argument("--metric", help="one column, such as R1; default: all")
@@ -82,7 +57,7 @@ def _trace(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_verify(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("verify", help="make a cell again, and compare with its record")
     _add_cell(command)
     command.add_argument(
@@ -102,7 +77,7 @@ def _verify(args: argparse.Namespace) -> int:
     return 0 if all(check.equal for check in found) else 1
 
 
-def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("compare", help="two methods on the same queries")
     for flag in ("--first", "--second"):
         command.add_argument(
@@ -135,23 +110,41 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_select(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from crgan.report.experiments import CRITERIA
+def _add_claims(commands: Commands[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "claims", help="which of the paper's claims hold in what was measured"
+    )
+    command.add_argument("folder", type=Path, nargs="?", default=Path("results"))
+    command.set_defaults(run=_claims)
 
+
+def _claims(args: argparse.Namespace) -> int:
+    page = args.folder / "claims.md"
+    if not page.is_file():
+        raise UserError(
+            f"{page}: not there; make it: snakemake --cores all {args.folder}/claims.csv"
+        )
+    print(page.read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def _add_select(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("select", help="DVC experiments by a label-free criterion")
-    command.add_argument("--by", choices=CRITERIA, default="camera_mixing")
+    command.add_argument("--by", default="camera_mixing", help="such as validation.global.mAP")
     command.add_argument("--cell", default="", help="such as crgan/market1501-dukemtmc")
     command.set_defaults(run=_select)
 
 
 def _select(args: argparse.Namespace) -> int:
-    from crgan.report.experiments import dvc_show, experiments, report
+    from crgan.report.experiments import CRITERIA, dvc_show, experiments, report
 
+    if args.by not in CRITERIA:
+        raise UserError(f"--by {args.by}: use one of {', '.join(CRITERIA)}")
     print(report(experiments(dvc_show(), args.by, args.cell), args.by), end="")
     return 0
 
 
-def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_orders(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("orders", help="measured order of methods beside the printed one")
     command.add_argument("folder", type=Path, help="where table5.csv to table7.csv stand")
     command.set_defaults(run=_orders)
@@ -164,7 +157,7 @@ def _orders(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_shares(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_shares(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("shares", help="what each cell of the matrix cost")
     command.add_argument("folders", type=Path, nargs="+", help="such as artifacts/demo")
     command.add_argument("--by", choices=("cell", "stage"), default="cell")
@@ -179,7 +172,7 @@ def _shares(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_digest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_digest(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("digest", help="all tables in one Markdown page")
     command.add_argument("folder", type=Path, help="where table1.md to claims.md stand")
     command.add_argument("--out", type=Path, required=True)
@@ -196,15 +189,15 @@ def _digest(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_html(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("html", help="everything in one file")
+def _add_report(commands: Commands[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("report", help="all that was measured in one HTML file")
     command.add_argument("--project", type=Path, default=Path("."), help="folder of the project")
     command.add_argument("--profile", help="whose numbers; that of params.yaml by default")
     command.add_argument("--out", type=Path, default=Path("results/report.html"))
-    command.set_defaults(run=_html)
+    command.set_defaults(run=_report)
 
 
-def _html(args: argparse.Namespace) -> int:
+def _report(args: argparse.Namespace) -> int:
     from crgan.pipeline import params as parameters
     from crgan.report.page.build import build
     from crgan.report.page.project import open_project
@@ -218,7 +211,7 @@ def _html(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_live(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_live(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("live", help="what runs now")
     command.add_argument("profile", nargs="?", help="only this profile's jobs")
     command.add_argument("--project", type=Path, default=Path("."), help="folder of the project")
@@ -231,7 +224,3 @@ def _live(args: argparse.Namespace) -> int:
 
     follow(args.project, args.profile, once=args.once)
     return 0
-
-
-if __name__ == "__main__":
-    main()
