@@ -121,6 +121,12 @@ class Sink:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """Close the file, and raise the first failed write."""
+        self._file.close()
+        if self.error is not None:
+            raise self.error
+
     def seek(self, offset: int, whence: int = 0) -> int:
         """See `io.IOBase`."""
         return self._file.seek(offset, whence)
@@ -150,8 +156,7 @@ def open_sink(path: str | Path) -> Iterator[Sink]:
         try:
             yield sink
         finally:
-            if sink.error is not None:
-                raise sink.error
+            sink.close()
 
 
 def sha256_bytes(data: bytes) -> str:

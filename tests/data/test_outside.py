@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image, ImageOps
 
 from crgan.common.errors import UserError
@@ -16,6 +17,7 @@ from crgan.common.hdf5 import dataset, open_hdf5
 from crgan.data.entries import FilePixels, NoRegularFile
 from crgan.data.integrity import BadImage, Checks, decode
 from crgan.data.layouts import cuhk03
+from crgan.data.mat5 import load_mat
 from crgan.data.prepare import Recipe, prepare
 from tests.data_trees import MARKET, picture, write_cuhk03, write_tree
 
@@ -169,3 +171,18 @@ def test_few_bits_in_sixteen_are_refused_with_the_mend(bits: int) -> None:
         assert caught.value.kind == "too dark"
     whole = np.repeat((deep << (16 - bits))[:, :, None], 3, axis=2)
     assert decode(whole, CONVERT).max() > 128
+
+
+def test_label_files_that_unpack_to_too_much_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "duke_attribute.mat"
+    scipy.io.savemat(path, {"a": np.zeros(1 << 22)}, do_compression=True)
+    assert path.stat().st_size < 1 << 16
+    assert load_mat(path)["a"].size == 1 << 22
+    whole = path.read_bytes()
+    element = whole[128:]
+    path.write_bytes(whole[:128] + element * 9)  # 9 x 32 MB
+    with pytest.raises(UserError, match="unpacks to more than 268,435,456 bytes"):
+        load_mat(path)
+    path.write_bytes(whole[:200])
+    with pytest.raises(UserError, match=r"not a readable \.mat file"):
+        load_mat(path)
