@@ -73,14 +73,17 @@ def unwritable(path: Path, error: OSError) -> UserError | None:
             f"{path}: cannot be written, {_PLACE[error.errno]}; set the rights of the folder, or "
             "run in a place that is yours"
         )
-    if error.errno not in _DISK:
+    reason = _DISK.get(error.errno or 0)
+    if error.errno is None and "requested and" in str(error):  # numpy's, which has no number
+        reason = f"only a part went to the disk ({error})"
+    if reason is None:
         return None
     disk = path.absolute().parent
     while not disk.is_dir() or (not disk.is_mount() and disk != disk.parent):
         disk = disk.parent
     free = shutil.disk_usage(disk).free / 2**20
     return UserError(
-        f"{path}: cannot be written, {_DISK[error.errno]} ({free:,.0f} MB free on {disk}); "
+        f"{path}: cannot be written, {reason} ({free:,.0f} MB free on {disk}); "
         "make room and run again, nothing half written is left"
     )
 
@@ -118,6 +121,12 @@ class Sink:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """Close the file, and raise the first failed write."""
+        self._file.close()
+        if self.error is not None:
+            raise self.error
+
     def seek(self, offset: int, whence: int = 0) -> int:
         """See `io.IOBase`."""
         return self._file.seek(offset, whence)
@@ -147,8 +156,7 @@ def open_sink(path: str | Path) -> Iterator[Sink]:
         try:
             yield sink
         finally:
-            if sink.error is not None:
-                raise sink.error
+            sink.close()
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
+from crgan.common.io import atomic_path, unwritable
 from crgan.data.acquire import acquire, is_address
 from crgan.data.counts import check_counts
 from crgan.data.entries import Listing, is_clutter
@@ -240,5 +240,9 @@ def _generate(dataset: str, recipe: Recipe, raw_dir: Path) -> Path:
         raise UserError(
             f"data.{dataset}.demo.{unknown[0]}: no such key; known: {', '.join(sorted(known))}"
         )
-    generate(dataset, raw_dir, DemoConfig(**recipe.demo))
+    config = DemoConfig(**recipe.demo)
+    try:
+        generate(dataset, raw_dir, config)
+    except OSError as error:
+        raise unwritable(raw_dir, error) or error from None
     return raw_dir

@@ -22,17 +22,17 @@ from pathlib import Path
 import cv2
 import h5py
 import numpy as np
-import scipy.io
 import simplejpeg
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
+from crgan.common.hdf5 import writing_hdf5
 from crgan.data.counts import SplitCount
 from crgan.data.entries import DISTRACTOR_PID, JUNK_PID, Entry
 from crgan.data.layout import Layout, layout_of, names
 from crgan.data.layouts.cuhk03 import MAT, PROTOCOL_FILE
+from crgan.data.mat5 import load_mat
 
 _LISTS = {"market1501": "market", "dukemtmc": "duke"}
 _FOLDERS = {"train": "bounding_box_train", "query": "query", "test": "bounding_box_test"}
@@ -137,7 +137,7 @@ def write_cuhk03(lists: Path, out: Path, height: int, width: int, distinct: int,
     config = lists if lists.is_file() else lists / PROTOCOL_FILE
     if not config.is_file():
         raise UserError(f"{config}: no such protocol file")
-    names = [str(name) for name in scipy.io.loadmat(config, squeeze_me=True)["filelist"]]
+    names = [str(name) for name in load_mat(config, squeeze_me=True)["filelist"]]
     rng = np.random.default_rng(seed)
     pictures = [draw(rng, height, width) for _ in range(distinct)]
     images = (pictures[i % distinct] for i in range(len(names)))
@@ -153,7 +153,7 @@ def write_mat(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> No
         images: (`<pair>_<person>_<view>_<image>.png`, uint8 (H, W, 3) RGB); cells that no name
             fills become MATLAB's empty arrays.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_hdf5(path) as file:
         store = file.create_group("#refs#")
         empty = store.create_dataset("empty", data=np.zeros(2, dtype=np.uint64))
         empty.attrs["MATLAB_empty"] = np.uint8(1)

@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
@@ -28,6 +27,7 @@ from crgan.data.counts import SplitCount
 from crgan.data.entries import Entry, Listing, find_root, in_order
 from crgan.data.integrity import BadImage
 from crgan.data.layout import FILE, Layout
+from crgan.data.mat5 import load_mat
 
 MAT = "cuhk-03.mat"
 PROTOCOL_FILE = "cuhk03_new_protocol_config_detected.mat"
@@ -176,10 +176,7 @@ def _read_config(config: Path) -> tuple[list[str], list[int], list[str]]:
             f"{config}: protocol 'new' needs this file (from the authors of CUHK03-NP); "
             "put it beside cuhk-03.mat, or choose protocol: all"
         )
-    try:
-        content = scipy.io.loadmat(config, squeeze_me=True)
-    except Exception as error:  # scipy raises many kinds on a file that is no .mat
-        raise UserError(f"{config}: not a readable .mat file ({error})") from None
+    content = load_mat(config, squeeze_me=True)
     try:
         names = [str(text) for text in np.atleast_1d(content["filelist"])]
         labels = [int(label) for label in np.atleast_1d(content["labels"])]

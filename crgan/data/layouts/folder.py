@@ -26,7 +26,6 @@ from crgan.data.entries import (
 from crgan.data.layout import Layout
 
 RULE = "images (.jpg, .jpeg, .png, .bmp, .webp) in a folder per camera; of videos, cut out crops"
-_DEEPEST = 16  # folders below a camera's; a link that leads back to its parent would never end
 
 
 def load(source: Path, options: Any = None, name: str = "mysite") -> Listing:
@@ -62,7 +61,7 @@ def load(source: Path, options: Any = None, name: str = "mysite") -> Listing:
     strangers: list[str] = []
     for camid, camera in enumerate(cameras, start=1):
         before = len(entries), len(strangers)
-        for path, reason in _below(root, camera, _DEEPEST):
+        for path, reason in _below(root, camera, frozenset()):
             if reason is None and is_image(path):
                 entries.append(Entry(path, UNLABELLED_PID, camid, "train"))
             else:
@@ -77,16 +76,24 @@ def load(source: Path, options: Any = None, name: str = "mysite") -> Listing:
     return Listing(name, root, ordered, tuple(strangers), FilePixels(root), rule=RULE)
 
 
-def _below(root: Path, folder: str, depth: int) -> Iterator[tuple[str, str | None]]:
-    """(path, why it is no file) of all that lies below a folder, folders left out."""
+def _below(
+    root: Path, folder: str, above: frozenset[tuple[int, int]]
+) -> Iterator[tuple[str, str | None]]:
+    """(path, why it is no file) of all that lies below a folder, folders left out.
+
+    `above` are the folders on the way down: a link back to one of them would have no end.
+    """
+    about = (root / folder).stat()
+    place = (about.st_dev, about.st_ino)
+    if place in above:
+        yield folder, "leads back to a folder above it"
+        return
     for item in visible(root / folder):
         path, reason = f"{folder}/{item.name}", no_file(item)
-        if reason != "a folder":
-            yield path, reason
-        elif depth:
-            yield from _below(root, path, depth - 1)
+        if reason == "a folder":
+            yield from _below(root, path, above | {place})
         else:
-            yield path, f"more than {_DEEPEST} folders deep"
+            yield path, reason
 
 
 LAYOUT = Layout(

@@ -170,8 +170,9 @@ def _lists(entries: Sequence[Entry]) -> dict[str, str]:
     for entry in entries:
         path = entry.path.split("/", 1)[1]
         lines[LISTS[entry.split]].append(f"{path} {int(path[:4])}\n")
-    lines[LISTS["val"]] = lines[LISTS["train"]][: _VAL.images]
-    lines[LISTS["train"]] = lines[LISTS["train"]][_VAL.images :]
+    train = lines[LISTS["train"]]
+    held = round(len(train) * _VAL.images / (_VAL.images + _TRAIN.images))
+    lines[LISTS["val"]], lines[LISTS["train"]] = train[:held], train[held:]
     return {name: "".join(found) for name, found in lines.items()}
 
 
