@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -91,8 +90,13 @@ def write_onnx(net: ReidNet, size: tuple[int, int], path: Path, about: Mapping[s
         )  # fmt: skip
     model = onnx.load(str(path))
     model.producer_name, model.producer_version = "crgan", ""
-    facts = {"opset": OPSET, "size": f"{size[0]}x{size[1]}", "input": "uint8 RGB (N, H, W, 3)",
-             "output": "features of length 1", METADATA: json.dumps(about, sort_keys=True)}  # fmt: skip
+    facts = {
+        "opset": OPSET,
+        "size": f"{size[0]}x{size[1]}",
+        "input": "uint8 RGB (N, H, W, 3)",
+        "output": "features of length 1",
+        METADATA: json.dumps(about, sort_keys=True),
+    }
     onnx.helper.set_model_props(model, {key: str(value) for key, value in facts.items()})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))

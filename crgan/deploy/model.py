@@ -137,6 +137,8 @@ def as_array(image: Picture, size: tuple[int, int]) -> NDArray[np.uint8]:
     name = str(image) if isinstance(image, str | Path) else "an image"
     try:
         if isinstance(image, str | Path):
+            if not Path(image).is_file():  # nor a pipe, which would never end
+                raise UserError(f"{name}: no such image file")
             with open(image, "rb") as file:
                 pixels = decode(file.read(_FORGIVING.max_bytes + 1), _FORGIVING)
         elif isinstance(image, Image.Image):
