@@ -24,7 +24,6 @@ from crgan.pipeline.progress import Bar
 
 CACHE = ".crgan"
 _MARKET_CAMERA = re.compile(r"-?\d+_c(\d+)(?:s\d+)?_")  # 0002_c1s1_000451_03.jpg
-)  # 0002_c1s1_000451_03.jpg, 0001_c2_f0046182.jpg
 _COPIED = 65536  # rows at a time
 
 

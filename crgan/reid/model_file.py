@@ -68,10 +68,13 @@ def build_reid(file: Mapping[str, Any], name: str) -> ReidNet:
     """
     _check(file, "reid", _REID_KEYS, name)
     _check_claims(file, file["pids"], name)
-    net = ReidNet(
-        file["backbone"], file["width"], len(file["pids"]), file["last_stride"],
-        file["pooling"], file["embedding"],
-    )  # fmt: skip
+    try:
+        net = ReidNet(
+            file["backbone"], file["width"], len(file["pids"]), file["last_stride"],
+            file["pooling"], file["embedding"],
+        )  # fmt: skip
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
     return _load(net, file, name)
 
 
