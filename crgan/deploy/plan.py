@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.data.prepare import LAYOUTS, Recipe, load, missing_source
+from crgan.data.prepare import Recipe, missing_source
+from crgan.deploy.site import Site
+from crgan.tables.names import dataset_label
 
 SITE = "site"
 GENERATED = "generated"
-METHODS = ("crgan", "crgan+cluster_contrast", "direct")
+_BEFORE = "direct_transfer"
+# what a user may choose: the entries of `methods` that are run for it, whose last gives the CNN
+METHODS = {
+    "crgan": ("crgan",),
+    "crgan+cluster_contrast": ("crgan", "crgan_cluster_contrast"),
+    "direct": (_BEFORE,),
+}
+_OWN = "source"  # name of a source that is given as a folder
 _GENERATED_AS = "market1501"  # the generated benchmark's set that people come from
 
 
@@ -30,16 +39,19 @@ class Plan:
     params: dict[str, Any]
     source: str
     method: str
-    before: str = "direct_transfer"
+    before: str = _BEFORE
 
     @property
     def profile(self) -> str:
         return str(self.params["profile"])
 
-    def reid(self, method: str) -> str:
-        return f"artifacts/{self.profile}/reid/{method}/{self.source}-{SITE}/seed0.pt"
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those whose CNNs are made, `before` first."""
+        return tuple(dict.fromkeys((self.before, self.method)))
 
     def criteria(self, method: str) -> str:
+        """What Snakemake is asked for; the record beside it names the re-id file."""
         return f"results/{self.profile}/selection/{method}/{self.source}-{SITE}/seed0.json"
 
     @property
@@ -49,20 +61,30 @@ class Plan:
             return None
         return f"artifacts/{self.profile}/gan/crgan/{self.source}-{SITE}/seed0.pt"
 
+    @property
+    def source_label(self) -> str:
+        """The source as people name it."""
+        scaled = self.params["profiles"][self.profile]["data"][self.source]
+        if scaled["source"] == GENERATED:
+            return "the generated benchmark"
+        if self.source == _OWN:
+            return f"a folder of layout {self.params['data'][self.source]['layout']}"
+        return dataset_label(self.source)
+
+    def provenance(self, site: Site) -> dict[str, Any]:
+        """What both model files say of their making; nothing of where and when."""
+        method = self.params["methods"][self.method]
+        return {
+            "method": method["label"], "supervision": list(method["uses"]),
+            "profile": self.profile, "source": self.source_label,
+            "cameras": len(site.cameras), "images": site.images,
+        }  # fmt: skip
+
     def manifest(self, dataset: str) -> str:
         return f"artifacts/{self.profile}/data/{dataset}/manifest.csv"
 
     def masks(self, dataset: str) -> str:
         return f"artifacts/{self.profile}/masks/{dataset}.h5"
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.before, self.method)))
-
-    @property
-    def targets(self) -> list[str]:
-        """The files Snakemake is asked for."""
-        return [f(m) for m in self.methods for f in (self.reid, self.criteria)]
 
 
 def plan(
@@ -77,10 +99,10 @@ def plan(
     """The parameters for a site, from the project's.
 
     Args:
-        params: as `crgan.pipeline.params.load` gives them.
+        params: the content of the project's params.yaml.
         folder: the site.
         source: a labelled data set by name, a folder of one, or `generated`.
-        method: one of `METHODS`.
+        method: a key of `METHODS`.
         profile: one of the parameters'.
         project: the checkout, which the sources in `params` are relative to.
 
@@ -92,45 +114,40 @@ def plan(
     if profile not in params["profiles"]:
         raise UserError(f"--profile {profile}: use one of {', '.join(params['profiles'])}")
     made = copy.deepcopy(dict(params))
-    made["profile"] = profile
-    name, shared, scaled = _source(made, source, project)
-    made["data"] = {name: shared, SITE: {"layout": "folder", "on_odd": "convert"}}
+    name, shared, scaled = _source(made, source, profile, project)
     site = {"source": str(folder.resolve()), "expect": "none"}
-    made["profiles"] = {profile: {**made["profiles"][profile], "data": {name: scaled, SITE: site}}}
-    pair = {"source": name, "target": SITE}
-    adapted = {
-        "crgan": "crgan", "crgan+cluster_contrast": "crgan_cluster_contrast",
-        "direct": "direct_transfer",
-    }[method]  # fmt: skip
-    start = f"d_id/{name}"
-    adapt = [{"method": "direct_transfer", "model": "direct_transfer", **pair, "start": start}]
-    if adapted == "crgan_cluster_contrast":
-        start = f"reid/crgan/{name}-{SITE}"
-        adapt += [{"method": adapted, "model": "cluster_contrast", **pair, "start": start}]
-    gan = [{"method": "crgan", "model": "crgan", **pair}] if method != "direct" else []
-    found = Plan(made, name, adapted)
-    none = ("translators", "rendered", "handcrafted", "visual", "judges", "renderings")
-    made["matrix"] = {
-        "seeds": [0], "datasets": [name, SITE], "sources": [name], "targets": [SITE],
-        "gan": gan, "adapt": adapt, **{group: [] for group in none},
-        "selected": [{"method": m, **pair} for m in found.methods],
-    }  # fmt: skip
-    made["chosen"] = []
-    return found
+    wanted = dict.fromkeys((_BEFORE, *METHODS[method]))
+    shown = (_BEFORE, METHODS[method][-1])
+    made |= {
+        "profile": profile,
+        "seeds": [0],
+        "pairs": {SITE: [f"{name} to {SITE}"]},
+        "methods": {m: _line(params["methods"][m], m in shown) for m in wanted},
+        "data": {name: shared, SITE: {"layout": "folder", "on_odd": "convert"}},
+        "profiles": {profile: {**made["profiles"][profile], "data": {name: scaled, SITE: site}}},
+        "chosen": [],
+    }
+    return Plan(made, name, METHODS[method][-1])
+
+
+def _line(line: Mapping[str, Any], is_shown: bool) -> dict[str, Any]:
+    """A method's line for the one direction there is; criteria are for those that are compared."""
+    kept = {k: v for k, v in line.items() if k not in ("beyond", "visual", "select")}
+    return {**kept, "on": [SITE], **({"select": [SITE]} if is_shown else {})}
 
 
 def _source(
-    params: Mapping[str, Any], source: str, project: Path
+    params: Mapping[str, Any], source: str, profile: str, project: Path
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Name of the source's data set, its entry in `data` and its entry in the profile."""
     if source == GENERATED:
-        profiles = (params["profile"], *params["profiles"])
+        profiles = (profile, *params["profiles"])
         entries = [params["profiles"][p]["data"].get(_GENERATED_AS, {}) for p in profiles]
-        drawn = next(entry for entry in entries if entry.get("source") == "generated")
+        drawn = next(entry for entry in entries if entry.get("source") == GENERATED)
         return _GENERATED_AS, params["data"][_GENERATED_AS], drawn
     if source in params["data"]:
         entries = [p["data"].get(source, {}) for p in params["profiles"].values()]
-        real = [entry for entry in entries if entry.get("source", "generated") != "generated"]
+        real = [entry for entry in entries if entry.get("source", GENERATED) != GENERATED]
         if not real:
             raise UserError(f"--source {source}: params.yaml names no place of it; name its folder")
         scaled = {**real[0], "source": str(project / real[0]["source"])}
@@ -146,19 +163,22 @@ def _source(
         known = ", ".join((*params["data"], GENERATED))
         raise UserError(f"--source {source}: no such folder, and no known data set ({known})")
     scaled = {"source": str(folder.resolve()), "expect": "none"}
-    return "source", {"layout": _layout_of(folder)}, scaled
+    return _OWN, {"layout": _layout_of(folder)}, scaled
 
 
 def _layout_of(folder: Path) -> str:
     """The layout whose loader understands a labelled folder."""
-    for layout in LAYOUTS:
+    from crgan.data.layout import layout_of, names
+
+    for name in names():
+        layout = layout_of(name)
         try:
-            listing = load("source", Recipe(layout, str(folder)), folder)
+            listing = layout.load(folder, layout.options(), "source")
         except UserError:
             continue
         if any(entry.pid > 0 and entry.split == "train" for entry in listing.entries):
-            return layout
+            return name
     raise UserError(
-        f"--source {folder}: no labelled data set of a known layout ({', '.join(LAYOUTS)}); the "
+        f"--source {folder}: no labelled data set of a known layout ({', '.join(names())}); the "
         "source is the set with people's identities, the folder of your cameras is --target"
     )

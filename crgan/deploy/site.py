@@ -62,8 +62,8 @@ def look_at(root: str | Path) -> Site:
     cameras = dict(sorted(Counter(name.partition("/")[0] for name in names).items()))
     if len(cameras) < 2:
         raise UserError(
-            f"{root} has one camera, {next(iter(cameras))!r}: matching people between cameras needs "
-            f"two and more; put each camera's images into a folder of its own, {_LAYOUT}"
+            f"{root} has one camera, {next(iter(cameras))!r}: matching people between cameras "
+            f"needs two and more; put each camera's images into a folder of its own, {_LAYOUT}"
         )
     few = {camera: count for camera, count in cameras.items() if count < LEAST_OF_CAMERA}
     if few or len(names) < LEAST:
@@ -78,9 +78,9 @@ def look_at(root: str | Path) -> Site:
 
 def _about_videos(root: Path, videos: list[Path]) -> str:
     return (
-        f"{root} holds {len(videos)} videos ({videos[0].name}, ...): crgan takes images of one person "
-        "each; run a person detector over the videos, save its boxes as images, and move the videos "
-        "elsewhere"
+        f"{root} holds {len(videos)} videos ({videos[0].name}, ...): crgan takes images of one "
+        "person each; run a person detector over the videos, save its boxes as images, and move "
+        "the videos elsewhere"
     )
 
 
@@ -93,7 +93,7 @@ def _check_sizes(root: Path, names: list[str]) -> None:
         name, (width, height) = wide[0]
         raise UserError(
             f"{root}: {len(wide)} of {len(sizes)} images looked at are wider than tall ({name} is "
-            f"{width}x{height}): these seem to be whole frames; cut the people out of them, {_LAYOUT}"
+            f"{width}x{height}): these seem to be whole frames; cut the people out, {_LAYOUT}"
         )
     tiny = [(name, size) for name, size in sizes if min(size) < _SHORTEST]
     if len(tiny) > len(sizes) / 2:
