@@ -110,7 +110,7 @@ def run_search(args: argparse.Namespace) -> None:
 
 def _export(commands: Any) -> None:
     parser = _command(
-        commands, "export", run_export, "write a re-id file of the workflow as ONNX and torchvision",
+        commands, "export", run_export, "write a re-id file as ONNX and for torchvision",
         """\
   crgan export artifacts/demo/finetuned/crgan/market1501-dukemtmc/seed0.pt --out exported/""",
     )  # fmt: skip

@@ -91,9 +91,13 @@ def _task(what: Plan, work: Path) -> Task | None:
     if what.gan is None:
         return None
     size = what.params["profiles"][what.profile]["image"]["train"]
-    manifests = [work / what.manifest(name) for name in (what.source, SITE)]
-    masks = [work / what.masks(name) for name in (what.source, SITE)]
-    return open_task(*manifests, *masks, size=size)
+    manifest, masks = (
+        {name: work / place(name) for name in (what.source, SITE)}
+        for place in (what.manifest, what.masks)
+    )
+    return open_task(
+        manifest[what.source], manifest[SITE], masks[what.source], masks[SITE], size
+    )  # fmt: skip
 
 
 def _masks(task: Task) -> list[str]:
