@@ -11,23 +11,24 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 import crgan
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, read_json, save_torch
-from crgan.deploy.plan import GENERATED, SITE, Plan, plan
 from crgan.deploy.site import Site, look_at
-from crgan.pipeline.params import parse
+
+if TYPE_CHECKING:
+    from crgan.deploy.plan import Plan
 
 WORK = ".work"
-_PATIENCE = 30.0  # seconds for an earlier run to end after it was told to
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def adapt(
     target: str | Path,
     out: str | Path,
     *,
-    source: str = GENERATED,
+    source: str = "generated",
     method: str = "crgan",
     profile: str = "demo",
     start: str | Path | None = None,
@@ -69,7 +70,10 @@ def adapt(
     Raises:
         UserError: a folder that will not do, with what to do; or a job that failed.
     """
-    site = look_at(target)
+    site = look_at(target)  # before what takes seconds to load
+    from crgan.common.yaml import parse
+    from crgan.deploy.plan import plan
+
     out, project = Path(out), project_folder()
     params = parse((project / "params.yaml").read_text(encoding="utf-8"))
     what = plan(params, site.root, source=source, method=method, profile=profile, project=project)
@@ -99,19 +103,18 @@ def project_folder() -> Path:
 
 @contextmanager
 def only_one(work: Path) -> Iterator[None]:
-    """One run at a time in a work folder; one that was killed may take a moment to be gone."""
+    """One run at a time in a work folder; another one is waited for.
+
+    Snakemake holds the lock too, since it may outlive a command that was killed.
+    """
     work.mkdir(parents=True, exist_ok=True)
     with open(work / "run.lock", "w") as lock:
-        os.set_inheritable(lock.fileno(), True)  # Snakemake holds it too: its jobs may outlive us
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise UserError(f"{work}: another crgan adapt is at work here") from None
-                time.sleep(0.5)
+        os.set_inheritable(lock.fileno(), True)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"{work}: an earlier run is still at work here; waiting for its end\n")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -151,12 +154,15 @@ def run_snakemake(work: Path, project: Path, targets: Sequence[str], cores: int 
         subprocess.run(
             [*base, "--unlock"], env=environment, check=False, capture_output=True, close_fds=False
         )
-    running = subprocess.Popen([*base, *targets], env=environment, close_fds=False)
+    # a session of its own, so that Snakemake and its jobs can be stopped together
+    running = subprocess.Popen(
+        [*base, *targets], env=environment, close_fds=False, start_new_session=True
+    )
     try:
-        status = running.wait()
+        with stopped_by_sigterm():
+            status = running.wait()
     except BaseException:
-        # Ctrl-C has reached Snakemake too; anything else has not
-        running.send_signal(signal.SIGINT)
+        os.killpg(running.pid, signal.SIGINT)
         running.wait()
         raise
     if status:
@@ -164,6 +170,19 @@ def run_snakemake(work: Path, project: Path, targets: Sequence[str], cores: int 
             f"a job failed; its log is below {work / 'logs'}. What is done is kept: mend the cause "
             "and give the same command again"
         )
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does, cleaning up on the way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def reid_file(work: Path, criteria: str) -> Path:
@@ -180,6 +199,7 @@ def finish(what: Plan, site: Site, out: Path) -> Adapted:
     from crgan.data.store import open_dataset
     from crgan.deploy.card import write_card
     from crgan.deploy.export import export
+    from crgan.deploy.plan import SITE
     from crgan.deploy.report import write_report
 
     work = out / WORK

@@ -7,7 +7,6 @@ features. Only images that were added or changed since are looked at again.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,11 @@ from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes, write_json
-from crgan.data.entries import IMAGE_SUFFIXES, is_clutter
+from crgan.deploy.listing import camera_of, list_images
 from crgan.deploy.model import ReidModel, as_array
 from crgan.pipeline.progress import Bar
 
 CACHE = ".crgan"
-_MARKET_CAMERA = re.compile(r"-?\d+_c(\d+)(?:s\d+)?_")  # 0002_c1s1_000451_03.jpg
 _COPIED = 65536  # rows at a time
 
 
@@ -46,38 +44,6 @@ class Gallery:
     features: NDArray[np.float32]
     skipped: Mapping[str, str]
     computed: int
-
-
-def camera_of(name: str) -> str:
-    """The camera of an image by its path: as Market-1501 names files, else the first folder's name;
-    "" for neither.
-    """
-    folder, _, rest = name.partition("/")
-    if found := _MARKET_CAMERA.match(name.rpartition("/")[2]):
-        return found[1]
-    return folder if rest else ""
-
-
-def list_images(root: Path) -> dict[str, list[int]]:
-    """All image files below a folder, nested ones too: path with `/` -> [bytes, time in ns].
-
-    Raises:
-        UserError: no such folder, or no image in it.
-    """
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
-    found = {}
-    for folder, below, files in os.walk(root):
-        below[:] = sorted(name for name in below if not is_clutter(name))
-        for name in files:
-            path = Path(folder, name)
-            if name.lower().endswith(IMAGE_SUFFIXES) and not is_clutter(name) and path.is_file():
-                facts = path.stat()
-                found[path.relative_to(root).as_posix()] = [facts.st_size, facts.st_mtime_ns]
-    if not found:
-        kinds = ", ".join(IMAGE_SUFFIXES)
-        raise UserError(f"{root}: no image in it or below it ({kinds}); name another folder")
-    return dict(sorted(found.items()))
 
 
 def open_gallery(root: str | Path, model: ReidModel) -> Gallery:

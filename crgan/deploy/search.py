@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path
-from crgan.deploy.gallery import Gallery, camera_of, list_images, open_gallery
+from crgan.deploy.gallery import Gallery, open_gallery
+from crgan.deploy.listing import camera_of, list_images
 from crgan.deploy.model import ReidModel, as_array
 from crgan.deploy.nearest import top_k
 from crgan.deploy.page import data_uri, printable, write_page

@@ -10,7 +10,7 @@ from PIL import Image
 
 from crgan.common.errors import UserError
 from crgan.data.entries import IMAGE_SUFFIXES
-from crgan.deploy.gallery import list_images
+from crgan.deploy.listing import list_images
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".ts", ".webm", ".flv", ".wmv")
 LEAST = 40  # images in all: batches and neighbourhoods need them

@@ -11,7 +11,8 @@ import pytest
 
 from crgan.common.errors import UserError
 from crgan.deploy import nearest
-from crgan.deploy.gallery import camera_of, open_gallery
+from crgan.deploy.gallery import open_gallery
+from crgan.deploy.listing import camera_of
 from crgan.deploy.model import ReidModel
 from crgan.deploy.nearest import top_k
 from crgan.deploy.search import as_text, search, write_csv, write_html
