@@ -9,7 +9,7 @@ from typing import Any
 _MODEL = "model.onnx or model.pt of crgan adapt or export, or a re-id file of the workflow"
 
 
-def register(commands: Any) -> None:
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to a parser's subparsers; each sets `run`, called with the arguments."""
     _adapt(commands)
     _search(commands)
@@ -55,7 +55,7 @@ that were added since. It leaves model.onnx, model.pt, card.md and report.html i
     parser.add_argument("--cores", type=int, help="of the processor; all by default")
 
 
-def run_adapt(args: argparse.Namespace) -> None:
+def run_adapt(args: argparse.Namespace) -> int:
     """`crgan adapt`."""
     from crgan.deploy.adapt import adapt
 
@@ -63,8 +63,8 @@ def run_adapt(args: argparse.Namespace) -> None:
         args.target, args.out, source=args.source, method=args.method, profile=args.profile,
         start=args.start, cores=args.cores,
     )  # fmt: skip
-    for path in (made.onnx, made.pt, made.card, made.report):
-        print(path)
+    print(made.onnx, made.pt, made.card, made.report, sep="\n")
+    return 0
 
 
 def _search(commands: Any) -> None:
@@ -88,7 +88,7 @@ The gallery's features are kept in cameras/.crgan and made anew for new images o
                         help="for ranks.csv and ranks.html (default: search)")  # fmt: skip
 
 
-def run_search(args: argparse.Namespace) -> None:
+def run_search(args: argparse.Namespace) -> int:
     """`crgan search`."""
     from crgan.deploy.model import ReidModel
     from crgan.deploy.search import as_text, search, write_csv, write_html
@@ -106,6 +106,7 @@ def run_search(args: argparse.Namespace) -> None:
     if found.gallery.skipped:
         print(f"{len(found.gallery.skipped)} images cannot be used; ranks.html lists them")
     print(*(p for p in (args.out / "ranks.csv", args.out / "ranks.html", matrix) if p), sep="\n")
+    return 0
 
 
 def _export(commands: Any) -> None:
@@ -119,12 +120,12 @@ def _export(commands: Any) -> None:
                         help="for model.onnx and model.pt")  # fmt: skip
 
 
-def run_export(args: argparse.Namespace) -> None:
+def run_export(args: argparse.Namespace) -> int:
     """`crgan export`."""
     from crgan.deploy.export import export
 
-    for path in export(args.reid, args.out):
-        print(path)
+    print(*export(args.reid, args.out), sep="\n")
+    return 0
 
 
 def _datasets(commands: Any) -> None:
@@ -134,9 +135,10 @@ def _datasets(commands: Any) -> None:
     )  # fmt: skip
 
 
-def run_datasets(args: argparse.Namespace) -> None:
+def run_datasets(args: argparse.Namespace) -> int:
     """`crgan datasets`."""
     from crgan.data.known import as_text, known
     from crgan.pipeline.params import load
 
     print(as_text(known(load())))
+    return 0
