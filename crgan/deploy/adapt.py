@@ -217,12 +217,13 @@ def finish(what: Plan, site: Site, out: Path) -> Adapted:
 def _start_from(start: Path, what: Plan, work: Path) -> None:
     """Have D_id start from a network's backbone: its weights, its kind and its image size."""
     from crgan.deploy.model import read_model
+    from crgan.deploy.plan import START
 
     net, about = read_model(start)
     state = {k: v.contiguous() for k, v in net.backbone.state_dict().items()}
-    save_torch(work / "start.pt", state)
+    save_torch(work / START, state)
     profile = what.params["profiles"][what.profile]
-    profile["weights"] = {**profile["weights"], "backbone": "./start.pt"}
+    profile["weights"] = {**profile["weights"], "backbone": START}
     profile["cnn"] = {**profile["cnn"], "backbone": net.backbone_name, "width": net.width,
                       "last_stride": net.last_stride}  # fmt: skip
     size = [about["height"], about["width_px"]]

@@ -9,7 +9,7 @@ from typing import Any
 from crgan.common.io import atomic_path, load_torch, sha256_file
 from crgan.data.manifest import read_manifest
 from crgan.deploy.page import printable
-from crgan.deploy.plan import GENERATED, Plan
+from crgan.deploy.plan import GENERATED, START, Plan
 from crgan.deploy.site import Site
 
 CRITERIA = {
@@ -133,6 +133,8 @@ def _of_generated() -> str:
 
 def _started(file: Mapping[str, Any]) -> str:
     origin = file["provenance"]["weights"]
+    if origin == START:
+        return "a model that was given (--start)"
     return "random weights" if origin in ("none", "random", "") else printable(str(origin))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from crgan.common.errors import UserError
-from crgan.data.entries import IMAGE_SUFFIXES, is_clutter
+from crgan.data.entries import IMAGE_SUFFIXES, is_image, visible
 
 _MARKET_CAMERA = re.compile(r"-?\d+_c(\d+)(?:s\d+)?_")  # 0002_c1s1_000451_03.jpg
+_DEEPEST = 16  # folders; a link that leads back to its parent would never end
 
 
 def camera_of(name: str) -> str:
@@ -30,15 +31,19 @@ def list_images(root: Path) -> dict[str, list[int]]:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    found = {}
-    for folder, below, files in os.walk(root):
-        below[:] = sorted(name for name in below if not is_clutter(name))
-        for name in files:
-            path = Path(folder, name)
-            if name.lower().endswith(IMAGE_SUFFIXES) and not is_clutter(name) and path.is_file():
-                facts = path.stat()
-                found[path.relative_to(root).as_posix()] = [facts.st_size, facts.st_mtime_ns]
+    found = dict(sorted(_below(root, "", _DEEPEST)))
     if not found:
         kinds = ", ".join(IMAGE_SUFFIXES)
         raise UserError(f"{root}: no image in it or below it ({kinds}); name another folder")
-    return dict(sorted(found.items()))
+    return found
+
+
+def _below(root: Path, folder: str, depth: int) -> Iterator[tuple[str, list[int]]]:
+    for item in visible(root / folder):
+        path = f"{folder}/{item.name}" if folder else item.name
+        if item.is_dir():
+            if depth:
+                yield from _below(root, path, depth - 1)
+        elif is_image(item.name) and item.is_file():  # no pipe: reading one would never end
+            facts = item.stat()
+            yield path, [facts.st_size, facts.st_mtime_ns]

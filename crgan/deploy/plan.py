@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.data.prepare import Recipe, missing_source
+from crgan.data.acquire import is_address
+from crgan.data.prepare import Recipe, expanded, missing_source
 from crgan.deploy.site import Site
 from crgan.tables.names import dataset_label
 
 SITE = "site"
+START = "./start.pt"  # in the work folder: the backbone that learning starts from, if one is given
 GENERATED = "generated"
 _BEFORE = "direct_transfer"
 # what a user may choose: the entries of `methods` that are run for it, whose last gives the CNN
@@ -150,7 +152,8 @@ def _source(
         real = [entry for entry in entries if entry.get("source", GENERATED) != GENERATED]
         if not real:
             raise UserError(f"--source {source}: params.yaml names no place of it; name its folder")
-        scaled = {**real[0], "source": str(project / real[0]["source"])}
+        place = expanded(real[0]["source"])
+        scaled = {**real[0], "source": place if is_address(place) else str(project / place)}
         if lacking := missing_source(
             source, Recipe.of(source, {**params["data"][source], **scaled})
         ):

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from crgan.common.errors import UserError
-from crgan.data.entries import IMAGE_SUFFIXES
+from crgan.data.entries import IMAGE_SUFFIXES, natural, visible
 from crgan.deploy.listing import list_images
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".ts", ".webm", ".flv", ".wmv")
@@ -22,7 +22,10 @@ _LAYOUT = "<folder>/<camera>/*.jpg, crops of one person each"
 
 @dataclass(frozen=True)
 class Site:
-    """A folder that can be adapted to; `cameras`: name -> number of images, in sorted order."""
+    """A folder that can be adapted to; `cameras`: name -> number of images.
+
+    Cameras stand in the order of their numbers from 1, that of `crgan.data.layouts.folder`.
+    """
 
     root: Path
     cameras: dict[str, int]
@@ -59,7 +62,11 @@ def look_at(root: str | Path) -> Site:
             f"{root} holds {len(loose)} images beside its camera folders ({loose[0]}, ...): "
             f"move each into the folder of its camera, {_LAYOUT}"
         )
-    cameras = dict(sorted(Counter(name.partition("/")[0] for name in names).items()))
+    counts = Counter(name.partition("/")[0] for name in names)
+    empty = [item.name for item in visible(root) if item.is_dir() and item.name not in counts]
+    if empty:
+        raise UserError(f"{root}: folder {empty[0]!r} holds no image; fill or remove it")
+    cameras = {camera: counts[camera] for camera in sorted(counts, key=natural)}
     if len(cameras) < 2:
         raise UserError(
             f"{root} has one camera, {next(iter(cameras))!r}: matching people between cameras "

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from crgan.common.errors import UserError
+from crgan.data.layouts import folder
 from crgan.data.manifest import read_manifest
 from crgan.deploy.adapt import WORK, adapt, project_folder, set_up
 from crgan.deploy.model import ReidModel
@@ -41,6 +42,15 @@ def test_a_good_folder_is_counted_by_camera(tmp_path: Path) -> None:
     assert look_at(root).images == 51
 
 
+def test_cameras_are_numbered_as_the_loader_does(tmp_path: Path) -> None:
+    root = site(tmp_path / "site", {"cam10": 20, "cam2": 20})
+    (root / "linked").symlink_to(site(tmp_path / "elsewhere", {"day": 9}))
+    cameras = list(look_at(root).cameras)
+    assert cameras == ["cam2", "cam10", "linked"]
+    for entry in folder.load(root).entries:
+        assert cameras[entry.camid - 1] == entry.path.partition("/")[0]
+
+
 @pytest.mark.parametrize(
     ("cameras", "message"),
     [
@@ -63,21 +73,24 @@ def test_videos_frames_specks_and_loose_images_are_told(tmp_path: Path) -> None:
     write_crop(loose / "x.jpg", crops(1)[0])
     videos = site(tmp_path / "videos", good)
     (videos / "a" / "cam.MP4").write_bytes(b"")
+    empty = site(tmp_path / "empty", good)
+    (empty / "c").mkdir()
     sized = {}
     for name, size in (("frames", (36, 80)), ("specks", (20, 10))):
         for i, image in enumerate(crops(50, size=size)):
             write_crop(tmp_path / name / "ab"[i % 2] / f"{i}.png", image)
         sized[name] = tmp_path / name
-    for folder, message in (
+    for root, message in (
         (loose, "1 images beside its camera folders"),
         (videos, r"1 videos \(cam.MP4.*person detector"),
         (sized["frames"], "wider than tall.*cut the people out"),
         (sized["specks"], "too small"),
         (tmp_path / "nowhere", "is not there"),
+        (empty, "'c' holds no image"),
         (loose / "x.jpg", "unpack it first"),
     ):
         with pytest.raises(UserError, match=message):
-            look_at(folder)
+            look_at(root)
 
 
 def test_a_bad_folder_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
