@@ -7,7 +7,6 @@ parameters is another table. The rules, dvc.yaml, records and commands are the r
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
