@@ -21,7 +21,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -33,8 +33,7 @@ from crgan.adapt.base import Target
 from crgan.adapt.iterate import iterate
 from crgan.adapt.joint import People, Solver, picked, to_device
 from crgan.adapt.start import begin
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Inline, NonNegative, Pair, Partly, settings_from
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
@@ -43,12 +42,10 @@ from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.reid.model_file import reid_file
 from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
 
-_STARGAN = "stargan_"  # before StarGAN's own keys
-
 
 @dataclass(frozen=True)
 class Options(Solver):
-    """Section `adaptation.hhl` of the parameters, without StarGAN's.
+    """Section `adaptation.hhl` of the parameters.
 
     Attributes:
         batch: source pictures for the cross-entropy.
@@ -57,29 +54,19 @@ class Options(Solver):
         beta, margin: weight and margin m of the triplet loss.
         hidden, embedding: widths of FC-1024 and FC-128.
         dropout: before the classifier.
+        stargan: how StarGAN learns, of keys that begin with `stargan_`.
     """
 
-    batch: int
-    people: int
-    pictures: int
-    target_batch: int
-    beta: float
-    margin: float
-    hidden: int
-    embedding: int
-    dropout: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        counts = ("batch", "people", "pictures", "target_batch", "hidden", "embedding")
-        for key in counts:
-            if getattr(self, key) < (2 if key in ("batch", "pictures") else 1):
-                raise UserError(f"hhl.{key} is {getattr(self, key)}: too few")
-        if min(self.beta, self.margin) < 0 or not 0 <= self.dropout < 1:
-            raise UserError(
-                f"hhl.beta is {self.beta}, margin {self.margin}, dropout {self.dropout}; they must "
-                "be 0 at least, and dropout below 1"
-            )
+    batch: Pair
+    people: Count
+    pictures: Pair
+    target_batch: Count
+    beta: NonNegative
+    margin: NonNegative
+    hidden: Count
+    embedding: Count
+    dropout: Partly
+    stargan: Annotated[stargan.Options, Inline(prefix="stargan_")]
 
 
 class Heads(nn.Module):
@@ -291,13 +278,10 @@ def adapt(
     Raises:
         UserError: bad options, or a loss that diverges.
     """
-    own = {key: value for key, value in options.items() if not key.startswith(_STARGAN)}
-    rest = {k.removeprefix(_STARGAN): v for k, v in options.items() if k.startswith(_STARGAN)}
-    o = settings_from(Options, own, "hhl")
-    of_gan = settings_from(stargan.Options, rest, "hhl.stargan")
+    o = settings_from(Options, options, "hhl")
     people = People(source)
     size = source.images.shape[1:3]
-    file = _learned_styles(target, of_gan, seed, device, checkpoint)
+    file = _learned_styles(target, o.stargan, seed, device, checkpoint)
     styled = render(target.images, stargan.Styles(file, device))
     torch.manual_seed(seed)
     net = begin(start, size, "HHL", pooling="mean")

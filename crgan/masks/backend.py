@@ -7,7 +7,7 @@ To add one: a class with the members of `MaskBackend` in a file of its own, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 
 _Options = TypeVar("_Options")
 
@@ -140,8 +141,4 @@ class _NoOptions:
 
 
 def _options(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    if unknown := sorted(set(settings) - set(known)):
-        has = ", ".join(known) or "none"
-        raise UserError(f"masks.{name}.{unknown[0]}: no such setting; settings: {has}")
-    return kind(**settings)
+    return settings_from(kind, settings, f"masks.{name}")

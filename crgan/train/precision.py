@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, settings_from
 from crgan.train import distributed
 
 _FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,15 +38,11 @@ class Compute:
             reduce-overhead can replay CUDA graphs.
     """
 
-    processes: int = 1
+    processes: Count = 1
     batch_norm: Literal["sync", "local"] = "sync"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = False
     compile: Literal["none", "default", "reduce-overhead"] = "none"
-
-    def __post_init__(self) -> None:
-        if self.processes < 1:
-            raise UserError(f"run.processes is {self.processes}; it must be 1 at least")
 
     @classmethod
     def of(cls, run: Mapping[str, Any], device: str) -> Compute:
