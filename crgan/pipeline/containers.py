@@ -39,6 +39,7 @@ STAGES = {
     "draw_datasets": "report",
     "make_table": "report",
     "tabulate_renderings": "report",
+    "tabulate_all": "report",
     "tabulate_cmc": "report",
     "bound_table": "report",
     "weigh_claims": "report",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,8 +179,11 @@ def _laid_over(raw: Any, settings: Sequence[str]) -> dict[str, Any]:
     raw = copy.deepcopy(raw)
     for setting in settings:
         key, separator, text = str(setting).partition("=")
-        if not separator or not key:
-            raise UserError(f"{setting!r}: write key=value, for example loss.lambda_con=5")
+        if not separator or not re.fullmatch(r"[\w.-]+", key):
+            raise UserError(
+                f"{setting!r}: write key=value, for example loss.lambda_con=5; where the value has "
+                "brackets, in quotes: --config 'set=[\"seeds=[0, 1]\"]'"
+            )
         *path, last = key.split(".")
         home = raw
         for part in path:

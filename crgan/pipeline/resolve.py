@@ -76,9 +76,13 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
     params = _folders(copy.deepcopy(dict(raw)), origin, "")
     _check_profiles(params, origin)
     whole = "matrix" in params
+    if whole and not isinstance(params["matrix"], Mapping):
+        raise UserError(f"{origin}: matrix is {params['matrix']!r}; leave it out: methods and pairs "
+                        "make it")  # fmt: skip
     _check_keys(params, RESOLVED if whole else WRITTEN, origin)
     for name in SHARED:
-        params[name] = {} if params.get(name) is None and name not in raw else params[name]
+        if not isinstance(params.setdefault(name, {}), Mapping):
+            raise UserError(f"{origin}: {name} is {params[name]!r}; it must be keys and values")
     for name, profile in params["profiles"].items():
         _check_keys(profile, SCALED, f"{origin}: profiles.{name}")
         for section in PROTOCOL:

@@ -25,7 +25,7 @@ from crgan.pipeline.params import (
     slice_of,
     snapshot_path,
 )
-from crgan.tables.cells import cells_of
+from crgan.tables.cells import cells_of, scored_cells
 from crgan.tables.claims import PATH as CLAIMS
 from crgan.tables.claims import cells_needed, load_claims
 from crgan.tables.printed import TABLES, printed_inputs, printed_path, ranked_tables
@@ -243,6 +243,16 @@ class Experiment:
     def claims(self) -> list[str]:
         """For `input:`, the paper's claims."""
         return self.of_checkout([CLAIMS])
+
+    @property
+    def scored(self) -> list[Cell]:
+        """All cells that are evaluated by re-id."""
+        return scored_cells(self.matrix)
+
+    def all_score_folders(self) -> str:
+        """For `tabulate_all`, the scores of all cells as arguments."""
+        folders = (score_folder("cells", c, self.profile, self._copies) for c in self.scored)
+        return " ".join(["--cells", *folders])
 
     def rendering_folders(self) -> str:
         """For `tabulate_renderings`, its scores as arguments."""

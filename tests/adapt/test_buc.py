@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from crgan.adapt import buc
-from crgan.adapt.buc import Plan, adapt, cluster_distances, merged
+from crgan.adapt.buc import Options, adapt, cluster_distances, merged
 from crgan.adapt.cluster_memory import MemoryNet
 from crgan.common.errors import UserError
 from crgan.nets.reid import ReidNet
@@ -149,7 +149,7 @@ def test_pretrained_weights_need_no_note() -> None:
 
 
 def test_rates() -> None:
-    plan = Plan(**{**OPTIONS, "first_epochs": 5, "epochs": 2, "batch": 10})
+    plan = Options(**{**OPTIONS, "first_epochs": 5, "epochs": 2, "batch": 10})
     assert plan.rates(0, 20) == pytest.approx([0.1] * 8 + [0.01] * 2)
     assert plan.rates(3, 21) == [0.01] * 5
 

@@ -10,7 +10,6 @@ if PROJECT not in sys.path:
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import SharedFSUsage
-from snakemake.utils import validate
 
 from crgan.pipeline.preflight import require_for_jobs
 from crgan.pipeline.reconcile import reconcile
@@ -23,7 +22,6 @@ try:
     # In a container or conda environment the jobs' Python is that one's.
     isolated = {m.name for m in workflow.deployment_settings.deployment_method}
     exp = Experiment(config, apptainer="APPTAINER" in isolated, workflow=workflow)
-    validate(exp.params, "../schemas/params.schema.yaml")
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
         judge = exp.bucket.reconcile if exp.bucket else reconcile

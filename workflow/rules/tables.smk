@@ -56,7 +56,37 @@ rule tabulate_renderings:
         " --out {output.table} --readable {output.readable} > {log} 2>&1"
 
 
+rule tabulate_all:
+    input:
+        scores=exp.with_records(
+            exp.cells(f"{RES}/cells/{CELL}.json", exp.scored)
+        ),
+        code=exp.code("tabulate_all"),
+    output:
+        table=report(
+            "results/all.csv",
+            category="Tables",
+            labels={"table": "all measured cells"},
+            caption="../report/all.rst",
+        ),
+        readable="results/all.md",
+        record="results/all.prov.json",
+    log:
+        "logs/results/all.log",
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("tabulate_all")
+    params:
+        slice=exp.slice("tabulate_all"),
+        scores=exp.all_score_folders(),
+    shell:
+        "python -m stages.tabulate_all {params.scores}"
+        " --out {output.table} --readable {output.readable} > {log} 2>&1"
+
+
 rule tables:
     input:
         expand("results/table{table}.csv", table=exp.tables),
         rules.tabulate_renderings.output.table,
+        rules.tabulate_all.output.table,
