@@ -38,7 +38,7 @@ class Within:
     odd: bool = False
 
     def fault(self, value: float) -> str:
-        """What the number must be, where it is not; "" where it is."""
+        """What the number must be and is not; "" where nothing is wrong."""
         bounds = [
             (self.least, f"{self.least} at least", lambda limit: value >= limit),
             (self.above, f"above {self.above}", lambda limit: value > limit),
@@ -47,7 +47,7 @@ class Within:
         ]
         known = [(text, holds(limit)) for limit, text, holds in bounds if limit is not None]
         known += [("odd", value % 2 == 1)] if self.odd else []
-        return "" if all(fits for _, fits in known) else " and ".join(text for text, _ in known)
+        return " and ".join(text for text, fits in known if not fits)
 
 
 @dataclass(frozen=True)

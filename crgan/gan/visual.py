@@ -6,15 +6,14 @@ The rows of Tables 1 and 4. What the paper must have meant by them is in `crgan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.common.errors import UserError
-from crgan.common.settings import Natural, Pair
+from crgan.common.settings import Natural, Pair, settings_from
 from crgan.data.batches import from_gan, to_gan
 from crgan.gan.base import Renderer, Task
 from crgan.metrics.fid import Dims, fid_between, load_inception, statistics
@@ -60,16 +59,8 @@ class Kept:
 
 
 def settings_of(section: Mapping[str, Any]) -> Settings:
-    """Read the section strictly.
-
-    Raises:
-        UserError: a key that is unknown or missing, or a value that is none of the choices.
-    """
-    keys = [field.name for field in fields(Settings)]
-    for key in sorted(set(section) ^ set(keys)):
-        state = "is missing" if key in keys else f"is no such key; it has {', '.join(keys)}"
-        raise UserError(f"visual.{key} {state}")
-    return Settings(**section)
+    """The section `visual` of the parameters, read strictly."""
+    return settings_from(Settings, section, "visual")
 
 
 def measure(

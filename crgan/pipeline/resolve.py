@@ -77,8 +77,9 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
     _check_profiles(params, origin)
     whole = "matrix" in params
     if whole and not isinstance(params["matrix"], Mapping):
-        raise UserError(f"{origin}: matrix is {params['matrix']!r}; leave it out: methods and pairs "
-                        "make it")  # fmt: skip
+        raise UserError(
+            f"{origin}: matrix is {params['matrix']!r}; leave it out: methods and pairs make it"
+        )
     _check_keys(params, RESOLVED if whole else WRITTEN, origin)
     for name in SHARED:
         if not isinstance(params.setdefault(name, {}), Mapping):

@@ -145,13 +145,13 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
         found = [(place, values) for place, values in both if values is not None]
         return _Layers(origin, [*found, *more] or [(name, None)])
 
+    _check_networks(layers)
     for name in ("loss", "gan", "render_set", "finetune", "evaluate", "visual", "judges",
                  "selection", "intervals"):  # fmt: skip
         layers(name).check(_declared(*SECTIONS[name]))
     for name, cls in (("image", Image), ("figures", Figures), ("weights", Roles)):
         layers(name).check(cls)
     _check_machine(layers("run"))
-    _check_networks(layers, own, profile)
     _check_masks(layers("masks"))
     _check_data(params, own, profile, origin)
     for section in FOLDERS:
@@ -175,7 +175,7 @@ def _check_machine(run: _Layers) -> None:
     run.check(_declared(*SECTIONS["run"]))
 
 
-def _check_networks(layers: Any, own: Mapping[str, Any], profile: str) -> None:
+def _check_networks(layers: Any) -> None:
     recipe = _declared(*SECTIONS["cnn"])
     cnn = layers("cnn", *layers("pretrain_id").parts)
     cnn.check(Network, cnn.take(*(f.name for f in fields(Network))))

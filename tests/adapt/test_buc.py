@@ -170,9 +170,9 @@ def test_resumed_equals_uninterrupted(
 
 def test_options_are_read_strictly() -> None:
     for change, message in (
-        ({"tau": 0.0}, r"buc: tau is 0\.0"),
+        ({"tau": 0.0}, r"buc\.tau is 0\.0"),
         ({"rounds": 5}, "buc: rounds is 5 with merge_share 0.25: no clusters would be left"),
-        ({"dropout": 1.0}, r"buc: dropout is 1\.0"),
+        ({"dropout": 1.0}, r"buc\.dropout is 1\.0"),
         ({"stop": 3}, "buc.stop: no such key"),
     ):
         with pytest.raises(UserError, match=message):
