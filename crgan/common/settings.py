@@ -181,7 +181,7 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
         raise UserError(f"{name} is {value!r}; it must be a section of keys and values")
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return settings_from(kind, value, name)
     return _plain(kind, value, name)
 
@@ -189,8 +189,11 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
 def _of_any(members: tuple[Any, ...], value: Any, name: str) -> Any:
     if value is None and type(None) in members:
         return None
+    others = [member for member in members if member is not type(None)]
+    if len(others) == 1:
+        return _typed(others[0], value, name)
     faults = []
-    for member in (m for m in members if m is not type(None)):
+    for member in others:
         try:
             return _typed(member, value, name)
         except UserError as error:

@@ -334,7 +334,7 @@ def _check_cell(group: str, cell: Any, params: Mapping[str, Any], origin: str) -
         raise UserError(f"{origin}: matrix.{group}: {cell[ends[0]]!r} is {' and '.join(ends)}")
 
 
-def _check_trained(matrix: dict[str, Any], origin: str) -> None:
+def _check_trained(matrix: Mapping[str, Any], origin: str) -> None:
     """Each re-id cell is in one group, what shows or stores renderings has a GAN, and what adapts
     a CNN starts from one that is there.
     """

@@ -23,6 +23,7 @@ from crgan.pipeline.sections import (
     FOLDERS,
     RECIPE,
     SECTIONS,
+    check_models,
     check_sections,
     keys_of_declared,
     options_of,
@@ -97,6 +98,7 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
         _expand(params, origin)
     _check_methods(params, origin)
     check_matrix(params, origin)
+    check_models(params, origin)
     _lay_over(params, origin)
     check_sections(params, origin)
     _check_banned(params, origin, "")

@@ -35,6 +35,7 @@ MASKS = {
 }
 # Where the files of the models of a section are.
 FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
+GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adapt", "handcrafted": "handcrafted"}
 RECIPE = ("schedule", "warmup", "adam_betas", "weight_decay", "label_smoothing", "flip",
           "crop_padding")  # fmt: skip
 """Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own pictures."""
@@ -159,8 +160,20 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
         for model in params.get(section) or {}:
             _check_model(section, model, params, own, profile, below, origin)
     for name, method in params["methods"].items():
-        if method["options"]:
+        if method["options"] or any(cell["method"] == name for cell in params["matrix"]["gan"]):
             _check_options(name, method["options"], params, layers, origin)
+
+
+def check_models(params: Mapping[str, Any], origin: str) -> None:
+    """Refuse a method without a file of science."""
+    for group, folder in GROUPS.items():
+        for cell in params["matrix"][group]:
+            path = source_of(f"crgan.{folder}.{cell['model']}")
+            if not path.is_file():
+                raise UserError(
+                    f"{origin}: methods.{cell['method']}: there is no crgan/{folder}/{path.name}; "
+                    "write it, or say by `model` whose file it is"
+                )
 
 
 def _declared(module: str, name: str) -> type:

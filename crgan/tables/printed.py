@@ -100,7 +100,7 @@ def table_rows(
 
     Args:
         beyond: section `beyond` of the parameters, {number: names}. Other forms of methods that
-            the table has come before methods that it lacks.
+            the table has come first and in its order, then methods that it lacks.
 
     Raises:
         UserError: unknown table, or a file that is missing or not a printed table.
@@ -117,8 +117,12 @@ def table_rows(
         before = [_baseline(table, known, direction) for direction in directions]
     unknown = dict.fromkeys(table.metrics)
     kind = BEYOND_TYPE if table.has_types else ""
-    shown = {_bare(row.method) for row in (*before, *table.rows)}
-    own = sorted((beyond or {}).get(str(number), ()), key=lambda name: _bare(name) not in shown)
+    shown = list(dict.fromkeys(_bare(row.method) for row in (*before, *table.rows)))
+
+    def place(name: str) -> int:
+        return shown.index(_bare(name)) if _bare(name) in shown else len(shown)
+
+    own = sorted((beyond or {}).get(str(number), ()), key=place)
     behind = [
         Row(name, *direction, unknown, BEYOND_NOTE, kind)
         for name in own

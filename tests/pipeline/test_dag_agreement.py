@@ -98,7 +98,7 @@ def test_the_same_sources_and_parameters(
     project: Path, snakemake: dict[str, Graph], dvc: dict[str, Graph], profile: str
 ) -> None:
     """Snakemake depends on each source and compares the slice; DVC's recipe says just these."""
-    params = parameters.override(parameters.load(project / "params.yaml"), [f"profile={profile}"])
+    params = parameters.load(project / "params.yaml", [f"profile={profile}"])
     texts = {path.as_posix(): text for path, text in recipes(params).items()}
     for outputs, job in snakemake[profile].items():
         recipe = json.loads(texts[dvc[profile][outputs].recipe])

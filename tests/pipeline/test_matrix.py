@@ -115,7 +115,10 @@ class Options:
 def adapt(start, source, target, options, *, seed, device, checkpoint=None):
     return {**start, "notes": [f"strength {torch.tensor(1.0)}"]}
 '''
-LINE = "  stranger: {label: Stranger, kind: adapt, on: [main], uses: [source labels], beyond: [table6]}\n"
+LINE = (
+    "  stranger: {label: Stranger, kind: adapt, on: [main], uses: [source labels], "
+    "beyond: [table6]}\n"
+)
 
 
 @pytest.fixture
