@@ -48,7 +48,7 @@ class Method:
         kind: gan: trained for one direction, renders while the CNN is fine-tuned; translator:
             trained for both directions, fine-tuned on a stored set; stored: a stored set of the GAN
             that `start` names; adapt: works on features; handcrafted: has no network.
-        on: names of `pairs`, the directions it runs in.
+        pairs: names of section `pairs`, the directions it runs in.
         uses: supervision. A method that uses nothing of the source and starts fresh is run once
             for each target, and its cells of other sources show the same CNN.
         model: its file, crgan/gan/<model>.py, crgan/adapt/<model>.py or
@@ -58,13 +58,13 @@ class Method:
         options: keys of its sections (`loss` and `gan`, `cyclegan`, `adaptation`, `handcrafted`)
             that it replaces.
         beyond: rows of its own that the paper has not: table5, table6+LMP, table6+re-ranking.
-        visual: names of `pairs` in which its pictures are measured.
-        select: names of `pairs` in which it gets label-free criteria.
+        visual: names of section `pairs` in which its pictures are measured.
+        select: names of section `pairs` in which it gets label-free criteria.
     """
 
     label: str
     kind: Literal["gan", "translator", "stored", "adapt", "handcrafted"]
-    on: tuple[str, ...]
+    pairs: tuple[str, ...]
     uses: tuple[Supervision, ...]
     model: str = ""
     start: str = ""
@@ -174,7 +174,7 @@ def expand(
     groups: dict[str, list[Cell]] = {group: [] for group in GROUPS}
     used: list[Direction] = []
     for name, method in methods.items():
-        ways = directions(method.on, name, "on")
+        ways = directions(method.pairs, name, "pairs")
         used += ways
         if method.kind == "translator":
             groups["translators"] += _translators(name, method, ways)

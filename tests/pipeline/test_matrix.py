@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MAIN = {"main": [("a", "b"), ("b", "a")], "more": [("c", "a"), ("c", "b")]}
 
 
-def groups(*on: str, **line: Any) -> dict[str, Any]:
+def groups(*pairs: str, **line: Any) -> dict[str, Any]:
     """The matrix of one method on pairs of data sets a, b and c."""
-    whole = {"label": "M", "uses": [], "on": list(on or ["main"]), **line}
+    whole = {"label": "M", "uses": [], "pairs": list(pairs or ["main"]), **line}
     methods = methods_from({"m": whole}, "p")
     return expand(methods, MAIN, [0], ["a", "b", "c"])
 
@@ -50,8 +50,8 @@ def test_a_translator_is_trained_once_for_both_directions() -> None:
 
 
 def test_what_a_method_on_features_starts_from() -> None:
-    def starts(*on: str, **line: Any) -> list[str]:
-        return [c["start"] for c in groups(*on, kind="adapt", **line)["adapt"]]
+    def starts(*pairs: str, **line: Any) -> list[str]:
+        return [c["start"] for c in groups(*pairs, kind="adapt", **line)["adapt"]]
 
     assert starts() == ["d_id/a", "d_id/b"]
     assert starts(start="fresh", uses=["source labels"]) == ["fresh", "fresh"]
@@ -116,7 +116,7 @@ def adapt(start, source, target, options, *, seed, device, checkpoint=None):
     return {**start, "notes": [f"strength {torch.tensor(1.0)}"]}
 '''
 LINE = (
-    "  stranger: {label: Stranger, kind: adapt, on: [main], uses: [source labels], "
+    "  stranger: {label: Stranger, kind: adapt, pairs: [main], uses: [source labels], "
     "beyond: [table6]}\n"
 )
 

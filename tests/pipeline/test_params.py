@@ -112,7 +112,7 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("methods.crgan.label", "SPGAN", "both have the label 'SPGAN'"),
         ("methods.crgan.model", "nogan", r"methods\.crgan: there is no crgan/gan/nogan\.py"),
         ("methods.crgan.model", "../x", "use small letters"),
-        ("methods.crgan.on", ["mian"], r"methods\.crgan\.on has 'mian'; pairs has main, cuhk03"),
+        ("methods.crgan.pairs", ["mian"], r"methods\.crgan\.pairs has 'mian'; pairs has main, cuhk03"),
         ("methods.crgan.kind", "gann", r"methods\.crgan\.kind is 'gann'; use one of gan"),
         ("methods.crgan.uses", ["magic"], r"methods\.crgan\.uses is 'magic'; use one of source"),
         ("methods.crgan.start", "fresh", "a method of kind gan has none"),
