@@ -32,7 +32,7 @@ from crgan.adapt.base import Target
 from crgan.adapt.cluster_memory import MemoryNet, Round
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, Pair, Partly, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, TrainBatches
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats, one_blas_thread
@@ -49,7 +49,7 @@ _BLOCK = 512  # pictures; larger products are no faster
 
 
 @dataclass(frozen=True)
-class Plan:
+class Options:
     """The rounds and their training, by SGD.
 
     Attributes:
@@ -69,31 +69,24 @@ class Plan:
         flip, crop_padding: augmentation, as in `crgan.train.classifier.Recipe`.
     """
 
-    rounds: int
-    merge_share: float
+    rounds: Count
+    merge_share: Positive
     lambda_diversity: float
-    tau: float
-    memory_momentum: float
-    dropout: float
-    first_epochs: int
-    epochs: int
-    batch: int
-    lr: float
-    later_lr: float
-    backbone_lr_share: float
-    momentum: float
-    weight_decay: float
-    flip: float
-    crop_padding: float
+    tau: Positive
+    memory_momentum: Partly
+    dropout: Partly
+    first_epochs: Count
+    epochs: Count
+    batch: Pair
+    lr: Positive
+    later_lr: Positive
+    backbone_lr_share: Positive
+    momentum: Partly
+    weight_decay: NonNegative
+    flip: Share
+    crop_padding: Share
 
     def __post_init__(self) -> None:
-        least = {"rounds": 1, "first_epochs": 1, "epochs": 1, "batch": 2}
-        wrong = [name for name, value in least.items() if getattr(self, name) < value]
-        above_0 = ("tau", "lr", "later_lr", "backbone_lr_share", "merge_share")
-        wrong += [name for name in above_0 if not getattr(self, name) > 0]
-        wrong += [n for n in ("memory_momentum", "dropout") if not 0 <= getattr(self, n) < 1]
-        if wrong:
-            raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
         if (self.rounds - 1) * self.merge_share >= 1:
             raise UserError(
                 f"rounds is {self.rounds} with merge_share {self.merge_share}: no clusters would "
@@ -125,7 +118,7 @@ def adapt(
         UserError: options that cannot be, a target of fewer than two images, a start of images of
             another size, or a loss that diverges.
     """
-    plan = settings_from(Plan, options, "buc")
+    plan = settings_from(Options, options, "buc")
     if len(target) < 2:
         raise UserError(
             f"BUC merges clusters of images, and the target has {len(target)} training image(s); "
@@ -159,7 +152,7 @@ def adapt(
     return finish(model.net, start, notes)
 
 
-def _model(net: ReidNet, plan: Plan) -> MemoryNet:
+def _model(net: ReidNet, plan: Options) -> MemoryNet:
     """The CNN with the head of the authors' release."""
     width = net.feature_dim
     head = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width))
@@ -173,7 +166,7 @@ def _train(
     target: Target,
     labels: Labels,
     number: int,
-    plan: Plan,
+    plan: Options,
     seed: int,
     compute: Compute,
     checkpoint: Checkpoint | None,

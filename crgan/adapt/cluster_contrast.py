@@ -16,8 +16,8 @@ there).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from crgan.adapt.base import Target
 from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Round, Update
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Inline, Partly, Positive, Within, settings_from
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats
 from crgan.metrics.reranking import check_parameters, jaccard_distances
@@ -54,40 +54,34 @@ class Plan:
         update: by all pictures of a batch, or by each cluster's hardest.
     """
 
-    rounds: int
-    instances: int
-    eps: float
-    min_samples: int
+    rounds: Count
+    instances: Count
+    eps: Annotated[float, Within(above=0, below=1)]
+    min_samples: Count
     k1: int
     k2: int
-    tau: float
-    memory_momentum: float
+    tau: Positive
+    memory_momentum: Partly
     update: Update
 
     def __post_init__(self) -> None:
         check_parameters(self.k1, self.k2)
-        counts = ("rounds", "instances", "min_samples")
-        wrong = [name for name in counts if getattr(self, name) < 1]
-        wrong += [] if 0 < self.eps < 1 else ["eps"]
-        wrong += [] if self.tau > 0 else ["tau"]
-        wrong += [] if 0 <= self.memory_momentum < 1 else ["memory_momentum"]
-        if wrong:
-            raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
 
 
-def _read(options: Mapping[str, Any]) -> tuple[Plan, Recipe]:
-    names = {field.name for field in fields(Plan)}
-    plan = settings_from(
-        Plan, {key: value for key, value in options.items() if key in names}, "cluster_contrast"
-    )
-    rest = {key: value for key, value in options.items() if key not in names}
-    recipe = settings_from(Recipe, rest, "cluster_contrast")
-    if recipe.batch % plan.instances or recipe.batch < 2 * plan.instances:
-        raise UserError(
-            f"cluster_contrast.batch is {recipe.batch}; use a multiple of instances "
-            f"({plan.instances}), twice it or more: a batch needs other clusters to contrast with"
-        )
-    return plan, recipe
+@dataclass(frozen=True)
+class Options:
+    """Section `adaptation.cluster_contrast` of the parameters; InfoNCE has no labels to smooth."""
+
+    plan: Annotated[Plan, Inline()]
+    recipe: Annotated[Recipe, Inline(given=(("warmup", 0.0), ("label_smoothing", 0.0)))]
+
+    def __post_init__(self) -> None:
+        batch, instances = self.recipe.batch, self.plan.instances
+        if batch % instances or batch < 2 * instances:
+            raise UserError(
+                f"batch is {batch}; use a multiple of instances ({instances}), twice it or more: "
+                "a batch needs other clusters to contrast with"
+            )
 
 
 def adapt(
@@ -105,7 +99,8 @@ def adapt(
     Where DBSCAN finds fewer than two clusters there is nothing to contrast. The CNN then stays as
     it is and, since it would be clustered the same again, so ends the method; a note says so.
     """
-    plan, recipe = _read(options)
+    o = settings_from(Options, options, "cluster_contrast")
+    plan, recipe = o.plan, o.recipe
     schedule = replace(recipe, iterations=plan.rounds * recipe.iterations)
     model, optimizer = _model(start, target, plan, recipe, compute)
     found: list[tuple[int, float]] = []  # clusters and share of outliers, round by round

@@ -21,7 +21,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -32,8 +32,7 @@ from torch.nn import functional as F
 from crgan.adapt.base import Target
 from crgan.adapt.joint import People, Solver, picked
 from crgan.adapt.start import begin
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Inline, NonNegative, Pair, Partly, settings_from
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
@@ -44,12 +43,10 @@ from crgan.train.checkpoint import Checkpoint
 from crgan.train.compute import PLAIN, Compute
 from crgan.train.loop import Parts, Several, iterate
 
-_STARGAN = "stargan_"  # before StarGAN's own keys
-
 
 @dataclass(frozen=True)
 class Options(Solver):
-    """Section `adaptation.hhl` of the parameters, without StarGAN's.
+    """Section `adaptation.hhl` of the parameters.
 
     Attributes:
         batch: source pictures for the cross-entropy.
@@ -58,29 +55,19 @@ class Options(Solver):
         beta, margin: weight and margin m of the triplet loss.
         hidden, embedding: widths of FC-1024 and FC-128.
         dropout: before the classifier.
+        stargan: how StarGAN learns, of keys that begin with `stargan_`.
     """
 
-    batch: int
-    people: int
-    pictures: int
-    target_batch: int
-    beta: float
-    margin: float
-    hidden: int
-    embedding: int
-    dropout: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        counts = ("batch", "people", "pictures", "target_batch", "hidden", "embedding")
-        for key in counts:
-            if getattr(self, key) < (2 if key in ("batch", "pictures") else 1):
-                raise UserError(f"hhl.{key} is {getattr(self, key)}: too few")
-        if min(self.beta, self.margin) < 0 or not 0 <= self.dropout < 1:
-            raise UserError(
-                f"hhl.beta is {self.beta}, margin {self.margin}, dropout {self.dropout}; they must "
-                "be 0 at least, and dropout below 1"
-            )
+    batch: Pair
+    people: Count
+    pictures: Pair
+    target_batch: Count
+    beta: NonNegative
+    margin: NonNegative
+    hidden: Count
+    embedding: Count
+    dropout: Partly
+    stargan: Annotated[stargan.Options, Inline(prefix="stargan_")]
 
 
 class Heads(nn.Module):
@@ -280,13 +267,10 @@ def adapt(
     Raises:
         UserError: bad options, or a loss that diverges.
     """
-    own = {key: value for key, value in options.items() if not key.startswith(_STARGAN)}
-    rest = {k.removeprefix(_STARGAN): v for k, v in options.items() if k.startswith(_STARGAN)}
-    o = settings_from(Options, own, "hhl")
-    of_gan = settings_from(stargan.Options, rest, "hhl.stargan")
+    o = settings_from(Options, options, "hhl")
     people = People(source)
     size = source.images.shape[1:3]
-    file = _learned_styles(target, of_gan, seed, checkpoint, compute)
+    file = _learned_styles(target, o.stargan, seed, checkpoint, compute)
     styled = render(target.images, stargan.Styles(file, compute.device))
     torch.manual_seed(seed)
     net = begin(start, size, "HHL", pooling="mean")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Count, Positive, Share
 from crgan.data.batches import Augmentation, class_labels
 from crgan.data.store import Split
 from crgan.train import schedules
@@ -31,24 +32,14 @@ class Solver:
         crop_padding: share of the height by which a picture is padded before a random crop.
     """
 
-    iterations: int
-    lr: float
-    backbone_lr_scale: float
-    momentum: float
-    weight_decay: float
-    step_at: float
-    flip: float
-    crop_padding: float
-
-    def __post_init__(self) -> None:
-        wrong = [] if self.iterations >= 1 else ["iterations"]
-        wrong += [k for k in ("lr", "backbone_lr_scale") if getattr(self, k) <= 0]
-        shares = ("momentum", "step_at", "flip", "crop_padding", "weight_decay")
-        wrong += [k for k in shares if not 0 <= getattr(self, k) <= 1]
-        if wrong:
-            raise UserError(
-                f"{wrong[0]} is {getattr(self, wrong[0])!r}, which no training can have"
-            )
+    iterations: Count
+    lr: Positive
+    backbone_lr_scale: Positive
+    momentum: Share
+    weight_decay: Share
+    step_at: Share
+    flip: Share
+    crop_padding: Share
 
     def lr_at(self, t: int) -> float:
         """Rate of new layers at iteration t, from 0."""

@@ -28,8 +28,7 @@ from crgan.adapt.attribute_targets import attribute_targets
 from crgan.adapt.base import Target
 from crgan.adapt.joint import People, Solver, picked
 from crgan.adapt.start import begin
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import NonNegative, Pair, Positive, settings_from
 from crgan.data.batches import TrainBatches
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
@@ -55,22 +54,14 @@ class Options(Solver):
         pooling: of the last map.
     """
 
-    batch: int
-    lambda_attr: float
-    lambda_aal: float
-    lambda_mdal: float
-    bandwidths: Bandwidths
+    batch: Pair
+    lambda_attr: NonNegative
+    lambda_aal: NonNegative
+    lambda_mdal: NonNegative
+    bandwidths: tuple[Positive, Positive, Positive]
     attribute_unit: Unit
     feature_unit: Unit
     pooling: Literal["max", "mean"]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch < 2 or min(self.bandwidths) <= 0:
-            raise UserError(f"mmfa.batch is {self.batch}, bandwidths {self.bandwidths}: 2 at least "
-                            "and above 0")  # fmt: skip
-        if min(self.lambda_attr, self.lambda_aal, self.lambda_mdal) < 0:
-            raise UserError("mmfa: a lambda is below 0")
 
 
 def attribute_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ from torch.nn.functional import cross_entropy
 from crgan.adapt.base import Target
 from crgan.adapt.start import begin
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Betas, Count, Natural, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, augment, class_labels, to_gan
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
@@ -74,30 +74,21 @@ class Options:
         crop_padding: share of the height by which a picture is padded before a random crop.
     """
 
-    iterations: int
-    batch: int
-    pictures: int
-    lr: float
-    embedding: int
-    lambda_: float
-    sigma_squared: float
+    iterations: Count
+    batch: Count
+    pictures: Count
+    lr: Positive
+    embedding: Natural
+    lambda_: Share
+    sigma_squared: Positive
     distance: Distance
     pctd: Average
-    adam_betas: tuple[float, float]
-    weight_decay: float
-    constant_share: float
-    last_rate: float
-    flip: float
-    crop_padding: float
-
-    def __post_init__(self) -> None:
-        wrong = [n for n in ("iterations", "batch", "pictures") if getattr(self, n) < 1]
-        wrong += [n for n in ("lr", "sigma_squared", "last_rate") if getattr(self, n) <= 0]
-        shares = ("lambda_", "constant_share", "flip", "crop_padding")
-        wrong += [n for n in shares if not 0 <= getattr(self, n) <= 1]
-        wrong += [n for n in ("embedding", "weight_decay") if getattr(self, n) < 0]
-        if wrong:
-            raise UserError(f"taudl.{wrong[0]} is {getattr(self, wrong[0])!r}, which cannot be")
+    adam_betas: Betas
+    weight_decay: NonNegative
+    constant_share: Share
+    last_rate: Positive
+    flip: Share
+    crop_padding: Share
 
     def lr_at(self, t: int) -> float:
         """Learning rate of iteration t, from 0."""

@@ -40,7 +40,7 @@ from crgan.adapt.attribute_targets import AttributeTargets, attribute_targets
 from crgan.adapt.base import Target
 from crgan.adapt.start import begin
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Betas, Count, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import TrainBatches, class_labels, in_order
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
@@ -65,29 +65,20 @@ class Options:
         schedule, warmup, adam_betas, weight_decay, flip, crop_padding: as in `Recipe`, of both.
     """
 
-    iterations: int
-    lr: float
-    target_iterations: int
-    target_lr: float
-    batch: int
-    hidden: tuple[int, int]
-    lambda_1: float
-    lambda_2: float
+    iterations: Count
+    lr: Positive
+    target_iterations: Count
+    target_lr: Positive
+    batch: Count
+    hidden: tuple[Count, Count]
+    lambda_1: NonNegative
+    lambda_2: NonNegative
     schedule: Schedule
-    warmup: float
-    adam_betas: tuple[float, float]
-    weight_decay: float
-    flip: float
-    crop_padding: float
-
-    def __post_init__(self) -> None:
-        wrong = [n for n in ("target_iterations",) if getattr(self, n) < 1]
-        wrong += [n for n in ("lambda_1", "lambda_2") if getattr(self, n) < 0]
-        wrong += [] if self.target_lr > 0 else ["target_lr"]
-        wrong += [] if min(self.hidden) >= 1 else ["hidden"]
-        if wrong:
-            raise UserError(f"tjaidl.{wrong[0]} is {getattr(self, wrong[0])!r}, which cannot be")
-        self.on_source()
+    warmup: Share
+    adam_betas: Betas
+    weight_decay: NonNegative
+    flip: Share
+    crop_padding: Share
 
     def on_source(self) -> Recipe:
         """How both branches learn the source."""

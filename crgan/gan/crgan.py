@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Betas, Count, NonNegative, OddCount, Positive, settings_from
 from crgan.gan import losses
 from crgan.gan.base import (
     Classifier,
@@ -32,8 +32,8 @@ from crgan.gan.base import (
 )
 from crgan.gan.pairs import PairBatches, Pairs, pictures, sample_pairs
 from crgan.nets.folding import frozen
-from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, UPSAMPLINGS, Generator
-from crgan.nets.patchgan import NORMS, PatchGAN, decisions
+from crgan.nets.generator import Generator, MaskActivation, ResidualActivation, Upsampling
+from crgan.nets.patchgan import Norm, PatchGAN, decisions
 from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.compute import PLAIN, Compute
@@ -48,10 +48,10 @@ LOSSES = ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con", "loss_g")
 class Weights:
     """The weights of eq. (8)."""
 
-    lambda_adv: float
-    lambda_id: float
-    lambda_cam: float
-    lambda_con: float
+    lambda_adv: NonNegative
+    lambda_id: NonNegative
+    lambda_cam: NonNegative
+    lambda_con: NonNegative
 
 
 @dataclass(frozen=True)
@@ -59,51 +59,27 @@ class Options:
     """The section `gan` of the parameters, where each key has its reason."""
 
     dual_condition: bool
-    lr: float
-    g_updates_second_half: int
-    adam_betas: tuple[float, float]
-    noise_std: float
-    context_norm: str
+    lr: Positive
+    g_updates_second_half: Count
+    adam_betas: Betas
+    noise_std: NonNegative
+    context_norm: losses.ContextNorm
     context_target_masked: bool
-    activation_residual: str
-    activation_mask: str
-    mask_channels: int
+    activation_residual: ResidualActivation
+    activation_mask: MaskActivation
+    mask_channels: Literal[1, 3]
     flip: bool
-    pathway_kernel: int
-    upsampling: str
-    discriminator_norm: str
-    history_every: int
-    iterations: int
-    batch: int
-    width: int
-    levels: int
-    discriminator_width: int
-    discriminator_layers: int
-    sample_every: int
-
-    def __post_init__(self) -> None:
-        choices = {
-            "context_norm": losses.CONTEXT_NORMS,
-            "activation_residual": tuple(RESIDUAL_ACTIVATIONS),
-            "activation_mask": tuple(MASK_ACTIVATIONS),
-            "mask_channels": (1, 3),
-            "upsampling": UPSAMPLINGS,
-            "discriminator_norm": tuple(NORMS),
-        }
-        for key, known in choices.items():
-            if getattr(self, key) not in known:
-                raise UserError(f"gan.{key} is {getattr(self, key)!r}; use one of {known}")
-        counts = (
-            "g_updates_second_half", "history_every", "iterations", "batch", "width", "levels",
-            "discriminator_width", "discriminator_layers", "sample_every",
-        )  # fmt: skip
-        for key in counts:
-            if getattr(self, key) < 1:
-                raise UserError(f"gan.{key} is {getattr(self, key)}; it must be 1 at least")
-        if self.lr <= 0 or self.noise_std < 0:
-            raise UserError(f"gan.lr is {self.lr}, gan.noise_std {self.noise_std}; too low")
-        if self.pathway_kernel % 2 == 0:
-            raise UserError(f"gan.pathway_kernel is {self.pathway_kernel}; it must be odd")
+    pathway_kernel: OddCount
+    upsampling: Upsampling
+    discriminator_norm: Norm
+    history_every: Count
+    iterations: Count
+    batch: Count
+    width: Count
+    levels: Count
+    discriminator_width: Count
+    discriminator_layers: Count
+    sample_every: Count
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse pictures that the networks cannot take."""

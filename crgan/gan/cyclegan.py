@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -24,7 +24,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import (
+    Betas,
+    Count,
+    Natural,
+    NonNegative,
+    OddCount,
+    Positive,
+    Share,
+    Within,
+    settings_from,
+)
 from crgan.common.shares import gathered, own_rows
 from crgan.gan import losses
 from crgan.gan.base import Preview, Renderer, Task, Trained, check_file
@@ -46,42 +56,23 @@ DIRECTIONS = ("ab", "ba")
 class Options:
     """Section `cyclegan` of the parameters, where each key has its reason."""
 
-    lr: float
-    adam_betas: tuple[float, float]
-    constant_share: float
-    lambda_cycle: float
-    lambda_identity: float
-    pool: int
+    lr: Positive
+    adam_betas: Betas
+    constant_share: Share
+    lambda_cycle: NonNegative
+    lambda_identity: NonNegative
+    pool: Natural
     flip: bool
-    enlarge: float
-    history_every: int
-    iterations: int
-    batch: int
-    width: int
-    blocks: int
-    kernel: int
-    discriminator_width: int
-    discriminator_layers: int
-    sample_every: int
-
-    def __post_init__(self) -> None:
-        counts = (
-            "history_every", "iterations", "batch", "width", "blocks", "kernel",
-            "discriminator_width", "discriminator_layers", "sample_every",
-        )  # fmt: skip
-        for key in counts:
-            if getattr(self, key) < 1:
-                raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 1 at least")
-        if self.kernel % 2 == 0:
-            raise UserError(f"cyclegan.kernel is {self.kernel}; it must be odd")
-        for key in ("lambda_cycle", "lambda_identity", "pool"):
-            if getattr(self, key) < 0:
-                raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 0 at least")
-        if self.lr <= 0 or not 0 <= self.constant_share <= 1 or not 1 <= self.enlarge < 2:
-            raise UserError(
-                f"cyclegan.lr is {self.lr}, constant_share {self.constant_share}, enlarge "
-                f"{self.enlarge}; they must be above 0, in 0 to 1, and from 1 to below 2"
-            )
+    enlarge: Annotated[float, Within(least=1, below=2)]
+    history_every: Count
+    iterations: Count
+    batch: Count
+    width: Count
+    blocks: Count
+    kernel: OddCount
+    discriminator_width: Count
+    discriminator_layers: Count
+    sample_every: Count
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse pictures that the networks cannot take."""

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, settings_from
 from crgan.gan import cyclegan
 from crgan.gan.base import Renderer, Task, Trained
 from crgan.gan.cyclegan import Fakes, cameras, fit, load_generator
@@ -47,15 +47,8 @@ MODEL = "m2mgan"
 class Options(cyclegan.Options):
     """Section `translators.m2mgan` of the parameters over `cyclegan`."""
 
-    lambda_view: float
-    view_width: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lambda_view < 0:
-            raise UserError(f"m2mgan.lambda_view is {self.lambda_view}; it must be 0 at least")
-        if self.view_width < 1:
-            raise UserError(f"m2mgan.view_width is {self.view_width}; it must be 1 at least")
+    lambda_view: NonNegative
+    view_width: Count
 
 
 class Training(cyclegan.Training):

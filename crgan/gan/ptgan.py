@@ -26,8 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import NonNegative, settings_from
 from crgan.data.store import Split
 from crgan.gan import cyclegan
 from crgan.gan.base import Masks, Renderer, Task, Trained
@@ -45,13 +44,8 @@ MODEL = "ptgan"
 class Options(cyclegan.Options):
     """Section `translators.ptgan` of the parameters over `cyclegan`."""
 
-    lambda_1: float
+    lambda_1: NonNegative
     per_camera: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lambda_1 < 0:
-            raise UserError(f"ptgan.lambda_1 is {self.lambda_1}; it must be 0 at least")
 
 
 class Training(cyclegan.Training):

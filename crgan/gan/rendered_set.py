@@ -16,6 +16,7 @@ from torch import Tensor
 from crgan.common.errors import UserError
 from crgan.common.hdf5 import dataset, open_hdf5, writing_hdf5
 from crgan.common.io import sha256_file
+from crgan.common.settings import Count, Natural
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Renderer
@@ -34,12 +35,8 @@ class Settings:
         seed: what is random in them follows from it.
     """
 
-    copies: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.copies < 1:
-            raise UserError(f"render_set.copies is {self.copies}; it must be 1 at least")
+    copies: Count
+    seed: Natural
 
 
 def write_set(

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, Positive, Share, settings_from
 from crgan.gan import cyclegan
 from crgan.gan.base import Task, Trained
 from crgan.gan.cyclegan import Fakes, Translator, fit, load_generator
@@ -42,29 +42,19 @@ MODEL = "spgan"
 class Options(cyclegan.Options):
     """Section `translators.spgan` of the parameters over `cyclegan`."""
 
-    lambda_3: float
-    margin: float
-    siamese_from: float
-    similarity_from: float
-    siamese_width: int
-    siamese_stages: int
+    lambda_3: NonNegative
+    margin: Positive
+    siamese_from: Share
+    similarity_from: Share
+    siamese_width: Count
+    siamese_stages: Count
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.siamese_from <= self.similarity_from <= 1:
+        if self.siamese_from > self.similarity_from:
             raise UserError(
-                f"spgan.siamese_from is {self.siamese_from}, similarity_from "
-                f"{self.similarity_from}; both are shares of the iterations, in this order"
+                f"siamese_from is {self.siamese_from}, similarity_from {self.similarity_from}; "
+                "SiaNet learns first, so the second is no less"
             )
-
-        if self.lambda_3 < 0 or self.margin <= 0:
-            raise UserError(
-                f"spgan.lambda_3 is {self.lambda_3}, margin {self.margin}; they must be 0 at "
-                "least, and above 0"
-            )
-        for key in ("siamese_width", "siamese_stages"):
-            if getattr(self, key) < 1:
-                raise UserError(f"spgan.{key} is {getattr(self, key)}; it must be 1 at least")
 
     def check_size(self, height: int, width: int) -> None:
         super().check_size(height, width)

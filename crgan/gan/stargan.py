@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Betas, Count, NonNegative, OddCount, Positive, Share, Within
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Preview, Task, Trained, check_file
@@ -57,42 +58,23 @@ class Options:
         width, blocks, kernel: of G; discriminator_width, discriminator_layers: of D.
     """
 
-    iterations: int
-    batch: int
-    lr: float
-    adam_betas: tuple[float, float]
-    constant_share: float
-    n_critic: int
-    lambda_cls: float
-    lambda_rec: float
-    lambda_gp: float
+    iterations: Count
+    batch: Count
+    lr: Positive
+    adam_betas: Betas
+    constant_share: Share
+    n_critic: Count
+    lambda_cls: NonNegative
+    lambda_rec: NonNegative
+    lambda_gp: NonNegative
     flip: bool
-    enlarge: float
-    width: int
-    blocks: int
-    kernel: int
-    discriminator_width: int
-    discriminator_layers: int
-    history_every: int
-
-    def __post_init__(self) -> None:
-        counts = (
-            "iterations", "batch", "n_critic", "width", "blocks", "kernel", "discriminator_width",
-            "discriminator_layers", "history_every",
-        )  # fmt: skip
-        for key in counts:
-            if getattr(self, key) < 1:
-                raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 1 at least")
-        if self.kernel % 2 == 0:
-            raise UserError(f"{MODEL}_kernel is {self.kernel}; it must be odd")
-        for key in ("lambda_cls", "lambda_rec", "lambda_gp"):
-            if getattr(self, key) < 0:
-                raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 0 at least")
-        if self.lr <= 0 or not 0 <= self.constant_share <= 1 or not 1 <= self.enlarge < 2:
-            raise UserError(
-                f"{MODEL}_lr is {self.lr}, constant_share {self.constant_share}, enlarge "
-                f"{self.enlarge}; they must be above 0, in 0 to 1, and from 1 to below 2"
-            )
+    enlarge: Annotated[float, Within(least=1, below=2)]
+    width: Count
+    blocks: Count
+    kernel: OddCount
+    discriminator_width: Count
+    discriminator_layers: Count
+    history_every: Count
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse pictures that the networks cannot take."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 
 _Options = TypeVar("_Options")
 
@@ -106,8 +107,4 @@ def options_from(kind: type[_Options], name: str, settings: Mapping[str, Any]) -
     Raises:
         UserError: an unknown setting, or what the dataclass refuses.
     """
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    if unknown := sorted(set(settings) - set(known)):
-        has = ", ".join(known) or "none"
-        raise UserError(f"masks.{name}.{unknown[0]}: no such setting; settings: {has}")
-    return kind(**settings)
+    return settings_from(kind, settings, f"masks.{name}")

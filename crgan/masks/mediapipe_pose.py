@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from scipy.special import expit
 
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
+from crgan.common.settings import Within
 from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 _SIDE = 256  # of the network's input and mask
@@ -36,11 +37,7 @@ class PoseOptions:
             crops lie between 0.1 and 0.9), so the value hardly matters.
     """
 
-    threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise UserError(f"masks.mediapipe_pose.threshold is {self.threshold}; between 0 and 1")
+    threshold: Annotated[float, Within(above=0, below=1)] = 0.5
 
 
 class MediaPipePose:

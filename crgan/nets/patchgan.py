@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),
 }
+Norm: TypeAlias = Literal["instance", "plain", "batch", "none"]
 # Scale and shift bring a bias of their own; CycleGAN's convolutions keep one that its norm cancels.
 _BIASED = ("none", "plain")
 

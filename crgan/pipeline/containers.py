@@ -28,6 +28,7 @@ WITHOUT_TORCH = frozenset(
         "draw_datasets",
         "make_table",
         "tabulate_renderings",
+        "tabulate_all",
         "tabulate_cmc",
         "bound_table",
         "weigh_claims",

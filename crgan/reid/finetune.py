@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from crgan.common import shares
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Inline, Partly, settings_from
 from crgan.data.batches import Augmentation, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
@@ -37,30 +37,20 @@ class FineTuning:
     """How D_id follows the rendered pictures.
 
     Attributes:
-        recipe: iterations, rates, loss and augmentation.
+        recipe: iterations, rates, loss and augmentation; rendered pictures are not erased.
         batch_norm: train: statistics, scale and shift follow the rendered pictures; frozen: they
             stay as pre-trained (SPGAN's habit).
         real_share: share of unrendered pictures in a batch. Alg. 1 has none.
     """
 
-    recipe: Recipe
+    recipe: Annotated[Recipe, Inline(given=(("erasing", 0.0),))]
     batch_norm: BatchNorm = "train"
-    real_share: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.batch_norm not in get_args(BatchNorm):
-            raise UserError(f"finetune.batch_norm is {self.batch_norm!r}; use train or frozen")
-        if not 0 <= self.real_share < 1:
-            raise UserError(f"finetune.real_share is {self.real_share}; use 0 to less than 1")
-        if self.recipe.erasing:
-            raise UserError("finetune.erasing: rendered pictures are not erased; leave it out")
+    real_share: Partly = 0.0
 
     @classmethod
     def from_params(cls, section: Mapping[str, Any]) -> FineTuning:
         """From the section `finetune` of the parameters; an unknown key is a `UserError`."""
-        own = {key: section[key] for key in ("batch_norm", "real_share") if key in section}
-        rest = {key: value for key, value in section.items() if key not in own}
-        return cls(settings_from(Recipe, rest, "finetune"), **own)
+        return settings_from(cls, section, "finetune")
 
 
 class RenderedBatches:

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Count, Natural, Pair
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Classifier, Renderer, Task
@@ -49,16 +50,9 @@ class Settings:
         renderings: of each of them.
     """
 
-    seed: int
-    pictures: int
-    renderings: int
-
-    def __post_init__(self) -> None:
-        if self.pictures < 1 or self.renderings < 2:
-            raise UserError(
-                f"judges.pictures is {self.pictures}, judges.renderings {self.renderings}; at "
-                "least 1 and 2 are needed"
-            )
+    seed: Natural
+    pictures: Count
+    renderings: Pair
 
 
 def train_judges(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from crgan.common.errors import UserError
+from crgan.common.settings import Betas, Count, NonNegative, Positive, Share
 from crgan.data.batches import Augmentation
 from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
@@ -39,28 +39,17 @@ class Recipe:
         erasing: probability of erasing a random rectangle.
     """
 
-    iterations: int
-    batch: int
-    lr: float
+    iterations: Count
+    batch: Count
+    lr: Positive
     schedule: Schedule = "linear_half"
-    warmup: float = 0.0
-    adam_betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    flip: float = 0.0
-    crop_padding: float = 0.0
-    erasing: float = 0.0
-
-    def __post_init__(self) -> None:
-        shares = ("warmup", "label_smoothing", "flip", "crop_padding", "erasing")
-        wrong = [n for n in ("iterations", "batch") if getattr(self, n) < 1]
-        wrong += [n for n in shares if not 0 <= getattr(self, n) <= 1]
-        wrong += [] if self.lr > 0 else ["lr"]
-        wrong += [] if self.schedule in get_args(Schedule) else ["schedule"]
-        if wrong:
-            raise UserError(
-                f"{wrong[0]} is {getattr(self, wrong[0])!r}, which no training can have"
-            )
+    warmup: Share = 0.0
+    adam_betas: Betas = (0.9, 0.999)
+    weight_decay: NonNegative = 0.0
+    label_smoothing: Share = 0.0
+    flip: Share = 0.0
+    crop_padding: Share = 0.0
+    erasing: Share = 0.0
 
     def augmentation(self, height: int) -> Augmentation:
         """Of pictures `height` pixels high."""

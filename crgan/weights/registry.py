@@ -21,7 +21,7 @@ from crgan.common.io import (
     sha256_file,
 )
 from crgan.common.project import project_file
-from crgan.pipeline.params import parse
+from crgan.common.yaml import parse
 from crgan.weights.sources import download_archive, download_url, read_member
 
 REGISTRY = project_file("weights.yaml")

@@ -20,9 +20,9 @@ from crgan.pipeline.code import METHOD_FOLDER
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.identity import entry_of, identity_of
 from crgan.pipeline.params import ENVIRONMENT, canonical, effective, snapshot_path
-from crgan.pipeline.places import AS_IT_IS, HOMES, place_of, scored_file, start_file
+from crgan.pipeline.places import AS_IT_IS, place_of, scored_file, start_file
 from crgan.pipeline.records import record_path
-from crgan.tables.cells import cells_of
+from crgan.tables.cells import cells_of, scored_cells
 from crgan.tables.claims import PATH as CLAIMS
 from crgan.tables.claims import cells_needed, load_claims
 from crgan.tables.printed import TABLES, printed_inputs, printed_path, ranked_tables
@@ -193,7 +193,7 @@ class Experiment:
     @property
     def ranked(self) -> list[Cell]:
         """Every cell that gets re-id scores."""
-        return [cell for group in HOMES for cell in self.matrix[group]]
+        return scored_cells(self.matrix)
 
     def scores(self, pattern: str) -> Callable[[Any], list[str]]:
         """For `input:`, the re-id results that a table shows."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from crgan.adapt import buc
 from crgan.adapt.base import Target
-from crgan.adapt.buc import Plan, adapt, cluster_distances, merged
+from crgan.adapt.buc import Options, adapt, cluster_distances, merged
 from crgan.adapt.cluster_memory import MemoryNet, Round
 from crgan.common.errors import UserError
 from crgan.nets.reid import ReidNet
@@ -151,7 +151,7 @@ def test_pretrained_weights_need_no_note() -> None:
 
 
 def test_rates() -> None:
-    plan = Plan(**{**OPTIONS, "first_epochs": 5, "epochs": 2, "batch": 10})
+    plan = Options(**{**OPTIONS, "first_epochs": 5, "epochs": 2, "batch": 10})
     assert plan.rates(0, 20) == pytest.approx([0.1] * 8 + [0.01] * 2)
     assert plan.rates(3, 21) == [0.01] * 5
 
@@ -188,9 +188,9 @@ def test_a_target_of_two_images_is_enough() -> None:
 
 def test_options_are_read_strictly() -> None:
     for change, message in (
-        ({"tau": 0.0}, r"buc: tau is 0\.0"),
+        ({"tau": 0.0}, r"buc\.tau is 0\.0"),
         ({"rounds": 5}, "buc: rounds is 5 with merge_share 0.25: no clusters would be left"),
-        ({"dropout": 1.0}, r"buc: dropout is 1\.0"),
+        ({"dropout": 1.0}, r"buc\.dropout is 1\.0"),
         ({"stop": 3}, "buc.stop: no such key"),
     ):
         with pytest.raises(UserError, match=message):

@@ -314,7 +314,7 @@ def test_a_diverged_state_is_not_saved(tmp_path: Path, monkeypatch: pytest.Monke
     [
         ({"noise": 1}, r"gan\.noise: no such key"),
         ({"context_norm": "l1"}, r"gan\.context_norm is 'l1'"),
-        ({"lr": "2e-4"}, r"gan\.lr is '2e-4', expected float"),
+        ({"lr": "2e-4"}, r"gan\.lr is '2e-4'; it must be a number"),
         ({"batch": True}, r"gan\.batch is True"),
         ({"adam_betas": [0.5]}, r"gan\.adam_betas"),
         ({"levels": 5}, r"16x8.*multiples of 32"),

@@ -338,8 +338,8 @@ def test_history_and_previews(tmp_path: Path) -> None:
     [
         ({"noise": 1}, r"cyclegan\.noise: no such key"),
         ({"lr": 0.0}, r"cyclegan\.lr is 0\.0"),
-        ({"constant_share": 1.5}, r"constant_share 1\.5"),
-        ({"enlarge": 0.5}, r"enlarge 0\.5"),
+        ({"constant_share": 1.5}, r"cyclegan\.constant_share is 1\.5"),
+        ({"enlarge": 0.5}, r"enlarge is 0\.5"),
         ({"batch": 0}, r"cyclegan\.batch is 0"),
         ({"blocks": 0}, r"cyclegan\.blocks is 0"),
         ({"kernel": 4}, r"cyclegan\.kernel is 4; it must be odd"),

@@ -245,7 +245,7 @@ def test_per_camera_training_goes_on_where_it_was(
     ("changes", "message"),
     [
         ({"lambda_1": -1.0}, r"ptgan\.lambda_1 is -1"),
-        ({"per_camera": 1}, r"ptgan\.per_camera is 1, expected bool"),
+        ({"per_camera": 1}, r"ptgan\.per_camera is 1; it must be true or false"),
         ({"margin": 2.0}, r"ptgan\.margin: no such key"),
     ],
 )

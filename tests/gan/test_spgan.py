@@ -205,13 +205,13 @@ def test_renders_both_ways() -> None:
     ("changes", "message"),
     [
         ({"siamese_from": 0.6}, r"siamese_from is 0\.6, similarity_from 0\.5"),
-        ({"similarity_from": 1.5}, r"similarity_from 1\.5"),
+        ({"similarity_from": 1.5}, r"spgan\.similarity_from is 1\.5"),
         ({"lambda_3": -1.0}, r"spgan\.lambda_3 is -1"),
-        ({"margin": 0.0}, r"margin 0\.0"),
+        ({"margin": 0.0}, r"spgan\.margin is 0\.0"),
         ({"siamese_stages": 2}, "too small for spgan.siamese_stages 2"),
         ({"siamese_width": 0}, r"spgan\.siamese_width is 0"),
         ({"lambda_1": 1.0}, r"spgan\.lambda_1: no such key"),
-        ({"batch": 0}, r"cyclegan\.batch is 0"),
+        ({"batch": 0}, r"spgan\.batch is 0"),
     ],
 )
 def test_bad_parameters(changes: dict[str, Any], message: str) -> None:

@@ -180,9 +180,9 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match=r"32x16: both must be multiples of 32"):
         train(pictures(), options(discriminator_layers=5), seed=0)
-    with pytest.raises(UserError, match="stargan_n_critic is 0"):
+    with pytest.raises(UserError, match=r"stargan\.n_critic is 0"):
         options(n_critic=0)
-    with pytest.raises(UserError, match="stargan_kernel is 2; it must be odd"):
+    with pytest.raises(UserError, match=r"stargan\.kernel is 2; it must be odd"):
         options(kernel=2)
     with pytest.raises(UserError, match="expected"):
         Styles({"kind": "gan", "model": "spgan"})

@@ -83,8 +83,8 @@ def test_grabcut_takes_a_crop_of_one_colour() -> None:
     [
         ({"iterations": 0}, "iterations is 0"),
         ({"working_height": 8}, "working_height is 8"),
-        ({"outside": 0.9}, "outside 0.9"),
-        ({"rounds": 3}, r"masks\.grabcut\.rounds: no such setting; settings: iterations"),
+        ({"outside": 0.9}, "outside is 0.9; it must be above 1"),
+        ({"rounds": 3}, r"masks\.grabcut\.rounds: no such key; the keys here: iterations"),
     ],
 )
 def test_grabcut_refuses_settings(settings: dict[str, float], message: str) -> None:

@@ -268,7 +268,7 @@ def test_labels_repeat_and_masks_do_not_depend_on_company() -> None:
         ({"side": 8}, "side is 8"),
         ({"scales": []}, r"scales is \[\]"),
         ({"scales": [0.1]}, "16 pixels"),
-        ({"flip": True}, r"masks\.jppnet\.flip: no such setting"),
+        ({"flip": True}, r"masks\.jppnet\.flip: no such key"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, object], message: str) -> None:

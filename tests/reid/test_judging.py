@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.gan.base import Renderer, Task
 from crgan.metrics.lpips_distance import LpipsNet, load_lpips
@@ -97,7 +98,9 @@ class Painter(Renderer):
 
 
 def settings(**changes: int) -> Settings:
-    return Settings(**{"seed": 3, "pictures": 18, "renderings": 3, **changes})
+    return settings_from(
+        Settings, {"seed": 3, "pictures": 18, "renderings": 3, **changes}, "judges"
+    )
 
 
 def test_shares_by_hand() -> None:
@@ -192,5 +195,5 @@ def test_another_file() -> None:
 
 @pytest.mark.parametrize("bad", [{"pictures": 0}, {"renderings": 1}])
 def test_bad_settings(bad: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="at least 1 and 2"):
+    with pytest.raises(UserError, match=r"it must be [12] at least"):
         settings(**bad)

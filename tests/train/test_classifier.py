@@ -224,11 +224,11 @@ def test_recipes_are_read_strictly() -> None:
     assert id_recipe(cnn, good).flip == 0.25
     for change, message in (
         ({"momentum": 1}, r"s\.momentum: no such key"),
-        ({"lr": 0}, "s: lr is 0"),
-        ({"lr": "1e-3"}, r"s\.lr is '1e-3', expected float"),
-        ({"flip": 1.5}, "s: flip is 1.5"),
+        ({"lr": 0}, r"s\.lr is 0"),
+        ({"lr": "1e-3"}, r"s\.lr is '1e-3'; it must be a number"),
+        ({"flip": 1.5}, r"s\.flip is 1\.5; it must be 1 at most"),
         ({"schedule": "cosine"}, r"s\.schedule is 'cosine'; use one of linear_half"),
-        ({"batch": 0}, "s: batch is 0"),
+        ({"batch": 0}, r"s\.batch is 0"),
     ):
         with pytest.raises(UserError, match=message):
             settings_from(Recipe, {**good, **change}, "s")

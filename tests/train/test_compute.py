@@ -51,7 +51,7 @@ def test_the_parameters_are_the_plain_way() -> None:
         ({"precision": "half"}, "run.precision is 'half'; use one of float32, bfloat16, float16"),
         ({"batch_norm": "frozen"}, "run.batch_norm is 'frozen'; use one of sync, local"),
         ({"compile": True}, "run.compile is True; use one of none, default, reduce-overhead"),
-        ({"channels_last": 1}, "run.channels_last is 1, expected bool"),
+        ({"channels_last": 1}, "run.channels_last is 1; it must be true or false"),
         ({"processes": 0}, "run.processes is 0; it must be 1 at least"),
     ],
 )
