@@ -1,8 +1,10 @@
 """Make a recorded result again, in a folder of its own, and compare it with the record.
 
-The jobs run by their recorded command lines, with the recorded parameters and the present sources,
-below `.scratch/verify`. What a job reads is either what the jobs before it have just made (`deep`)
-or a link to the recorded input, whose content is checked first.
+The workflow's own rules make it, in a scratch project below `.scratch/verify`, with the recorded
+parameters and the present sources. Of a record, which may have come with `dvc pull` from anywhere,
+nothing is executed: stage and cell are checked against those there are, and its command line is
+not looked at. What a job reads is either made again too (`deep`), or a link to the recorded input,
+whose content is checked first.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from crgan.common.errors import UserError
 from crgan.common.io import read_json, sha256_file
 from crgan.pipeline import params as parameters
 from crgan.pipeline.code import ROOT, code_digest, code_of
+from crgan.pipeline.identity import axes_are_known, model_of
 from crgan.pipeline.records import record_path
 from crgan.report.trace import CellOfTable, Node, lineage, walk
 from crgan.report.trace_text import flatten
 
 SCRATCH = Path(".scratch/verify")
-_LINKED = ("weights.yaml", "reported", "stages", "crgan")
+NOT_JUDGED = "CRGAN_NOT_JUDGED"  # the workflow takes links to checked inputs as they are
+_TWINS = {"finetune": ("finetune_set",)}  # rules that run a stage under another name
+_LINKED = ("Snakefile", "crgan", "docker", "reported", "stages", "weights.yaml", "workflow")
 
 
 @dataclass(frozen=True)
@@ -63,20 +68,20 @@ def verify(
         UserError: parameters that the present ones and Snakemake's snapshots no longer hold, an
             input that is not the recorded one, or a job that fails.
     """
-    nodes = list(_jobs(outputs, deep))
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=root)).resolve()
     try:
-        _furnish(folder)
-        made: set[str] = set()
-        checks: list[Check] = []
-        for node in nodes:
+        checks: dict[str, Check] = {}
+        for node in _nodes(outputs):
             assert node.record is not None
-            _link_inputs(node, folder, made)
-            _rerun(node, folder)
-            made |= set(node.record["outputs"])
-            checks += _compare(node, folder)
-        return checks
+            _furnish(folder, _params_of(node.record))
+            if not deep:
+                _link_inputs(node, folder)
+            _make(node, folder, deep)
+            for one in walk(node) if deep else [node]:
+                if one.record is not None:
+                    checks |= {check.output: check for check in _compare(one, folder)}
+        return list(checks.values())
     finally:
         if not keep:
             shutil.rmtree(folder)
@@ -101,36 +106,51 @@ def report(cell: CellOfTable, checks: Sequence[Check]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _jobs(outputs: Iterable[str], deep: bool) -> Iterator[Node]:
-    """The jobs to run, each once, those that others read first."""
-    seen: set[str] = set()
+def _nodes(outputs: Iterable[str]) -> Iterator[Node]:
+    """The outputs with what is behind them, where the records speak of what there could be."""
     for output in outputs:
         node = lineage(output)
         if node.record is None:
             raise UserError(f"{output}: no provenance record; nothing says how to make it again")
-        for one in walk(node) if deep else [node]:
-            if one.record is not None and one.record["key"] not in seen:
-                seen.add(one.record["key"])
-                yield one
+        for one in walk(node):
+            if one.record is not None:
+                _require_plausible(one)
+        yield node
 
 
-def _furnish(folder: Path) -> None:
+def _require_plausible(node: Node) -> None:
+    record = node.record
+    assert record is not None
+    names = [node.output, *record["outputs"], *record["inputs"]]
+    if not axes_are_known(record["stage"], record["cell"]) or not all(map(_is_inside, names)):
+        raise UserError(
+            f"{record_path(node.output)}: names a stage, a cell or a file that no job of this "
+            "project has; the record is not one of its own"
+        )
+
+
+def _is_inside(name: str) -> bool:
+    parts = Path(name).parts
+    return bool(parts) and not Path(name).is_absolute() and ".." not in parts and name[0] != "-"
+
+
+def _furnish(folder: Path, params: Mapping[str, Any]) -> None:
     """What every job expects to find: sources, raw material, a project's file names."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(dict(params), sort_keys=False))
     for name in _LINKED:
-        if (ROOT / name).exists():
+        if (ROOT / name).exists() and not (folder / name).exists():
             (folder / name).symlink_to(ROOT / name)
-    (folder / "resources").mkdir()
-    profiles = parameters.load()["profiles"]
+    (folder / "resources").mkdir(exist_ok=True)
     for raw in Path("resources").glob("*"):
-        if raw.name not in profiles:  # a profile's folder holds what its jobs generate: anew here
-            (folder / "resources" / raw.name).symlink_to(raw.resolve())
+        place = folder / "resources" / raw.name
+        # a profile's folder holds what its jobs generate: anew here
+        if raw.name not in params["profiles"] and not place.exists():
+            place.symlink_to(raw.resolve())
 
 
-def _link_inputs(node: Node, folder: Path, made: set[str]) -> None:
+def _link_inputs(node: Node, folder: Path) -> None:
     assert node.record is not None
     for name, sha256 in node.record["inputs"].items():
-        if name in made or os.path.isabs(name):
-            continue
         if not Path(name).is_file():
             raise UserError(
                 f"{name}: not there, and {node.output} was made from it; --deep makes it again"
@@ -140,31 +160,29 @@ def _link_inputs(node: Node, folder: Path, made: set[str]) -> None:
                 f"{name}: not the file that {node.output} was made from; --deep makes that again"
             )
         place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.is_symlink():
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(Path(name).resolve())
 
 
-def _rerun(node: Node, folder: Path) -> None:
+def _make(node: Node, folder: Path, deep: bool) -> None:
+    """Have Snakemake make an output: with all behind it, or by its own rule alone."""
     record = node.record
     assert record is not None
-    params = folder / "params.yaml"
-    params.write_text(yaml.safe_dump(_params_of(record), sort_keys=False))
-    for name in record["outputs"]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    program = record["run"]["argv"]
+    stage = record["stage"]
+    alone = [] if deep else ["--allowed-rules", stage, *_TWINS.get(stage, ())]
     inherited = {k: v for k, v in os.environ.items() if k != parameters.ENVIRONMENT}
     done = subprocess.run(
-        [sys.executable, *program[1:]],
+        [sys.executable, "-m", "snakemake", "--cores", "all", *alone, "--", node.output],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env={**inherited, NOT_JUDGED: "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-8:])
-        raise UserError(f"{node.output}: {' '.join(program[:3])} failed when run again:\n{last}")
+        raise UserError(f"{node.output}: stage {stage} failed when run again:\n{last}")
 
 
 def _params_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,14 +216,18 @@ def _compare(node: Node, folder: Path) -> Iterator[Check]:
     record = node.record
     assert record is not None
     warning = ""
-    if record["code_sha256"] != code_digest(code_of(record["stage"], record["cell"].get("model"))):
+    model = model_of(record["stage"], record["cell"], record["params"])
+    if record["code_sha256"] != code_digest(code_of(record["stage"], model)):
         warning = f"the sources are no longer those of commit {record['run']['commit']}"
     elif record["run"]["device"] != "cpu":
         warning = "trained on a GPU, whose sums may come in another order"
     for name, recorded in record["outputs"].items():
-        equal = sha256_file(folder / name) == recorded["sha256"]
+        again = folder / name
+        equal = again.is_file() and sha256_file(again) == recorded["sha256"]
         numbers: dict[str, tuple[Any, Any]] = {}
-        if not equal and name.endswith(".json") and Path(name).is_file():
+        if not again.is_file():
+            warning = "the rules make it no more, or by another name"
+        elif not equal and name.endswith(".json") and Path(name).is_file():
             old, new = (dict(flatten(read_json(path))) for path in (name, folder / name))
             numbers = {
                 key: (old.get(key), new.get(key))

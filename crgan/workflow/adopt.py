@@ -108,6 +108,8 @@ def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool)
     if not real:
         return None if "--touch" in sys.argv else adopt(params, look_only=True).message(real=False)
     _lock()
+    if os.environ.get("CRGAN_NOT_JUDGED"):  # crgan.report.verify, whose inputs are checked links
+        return None
     for folder in FOLDERS:
         Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)
     return adopt(params, config).message()

@@ -48,7 +48,7 @@ class Project:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built by `dvc repro` and committed."""
-    project = Project(make(tmp_path_factory.mktemp("built") / "project", SMALL, (1, 6)))
+    project = Project(make(tmp_path_factory.mktemp("built") / "project", SMALL, (1, 2, 6)))
     project.dvc("repro")
     assert project.ran()["train_gan"] == 1
     project.git("add", ".")
@@ -88,7 +88,6 @@ def test_the_loss_weight_back_and_forth(project: Project, seven: bytes) -> None:
     project.dvc("exp", "run", "-S", LAMBDA)
     assert set(project.ran()) == AFTER_LOSS
     assert project.table() == seven
-    assert "table6" in project.dvc("metrics", "diff") or True
     assert "loss.lambda_con" in project.dvc("params", "diff")
     assert "lambda_con" in project.dvc("exp", "show", "--only-changed", "--md")
     project.snakemake()
