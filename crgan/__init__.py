@@ -3,6 +3,8 @@
 The names of `__all__` are for notebooks and other programs:
 
     import crgan
+    model = crgan.ReidModel.load("mysite/model.onnx")
+    query, gallery = model(query_images), model(gallery_images)
     ranking = crgan.evaluate(query, gallery, q_pid, q_camid, g_pid, g_camid, ap="step")
     print(ranking.mAP, ranking.cmc)
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from crgan.common.errors import UserError as UserError
     from crgan.data.manifest import Manifest as Manifest
     from crgan.data.manifest import read_manifest as read_manifest
+    from crgan.deploy.adapt import adapt as adapt_to_cameras  # noqa: F401
+    from crgan.deploy.model import ReidModel as ReidModel
+    from crgan.deploy.search import search as search
     from crgan.metrics.ranking import Ranking as Ranking
     from crgan.metrics.ranking import evaluate as evaluate
     from crgan.metrics.ranking import evaluate_distances as evaluate_distances
@@ -26,15 +31,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where a public name is defined, under the same name; the imports above say it to type checkers.
+# Where a public name is defined, under the same name unless another follows; the imports above say
+# it to type checkers. (`crgan.adapt` is the room of the methods.)
 _HOMES = {
     "Manifest": "crgan.data.manifest",
     "Ranking": "crgan.metrics.ranking",
+    "ReidModel": "crgan.deploy.model",
     "UserError": "crgan.common.errors",
+    "adapt_to_cameras": "crgan.deploy.adapt:adapt",
     "evaluate": "crgan.metrics.ranking",
     "evaluate_distances": "crgan.metrics.ranking",
     "read_manifest": "crgan.data.manifest",
     "rerank": "crgan.metrics.reranking",
+    "search": "crgan.deploy.search",
 }
 __all__ = ["__version__", "load_params", *_HOMES]
 
@@ -54,7 +63,8 @@ def load_params(path: str | Path | None = None) -> dict[str, Any]:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'crgan' has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+    module, _, other = _HOMES[name].partition(":")
+    globals()[name] = value = getattr(import_module(module), other or name)
     return value
 
 

@@ -16,10 +16,14 @@ from crgan.common.errors import UserError
 
 # Modules with a function `register(subparsers)`. They import the libraries they need when a command
 # runs, so that `crgan --help` is there at once.
-ROOMS = ("crgan.cli", "crgan.report.cli")
+ROOMS = ("crgan.deploy.cli", "crgan.report.cli", "crgan.cli")
 
 EXAMPLES = """\
 examples:
+  crgan datasets                               known data sets, and what is here of them
+  crgan adapt --target cameras/ --out mysite/  a re-id model for cameras of your own
+  crgan search --model mysite/model.onnx --gallery cameras/ QUERY.jpg
+                                               the images most like a person
   crgan report                                 all that was measured, results/report.html
   crgan live                                   what runs now, and how long it will take
   crgan trace results/table6.csv --cell "CR-GAN+LMP" --source market1501 --target dukemtmc
@@ -51,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line with the subcommands of every room."""
     parser = argparse.ArgumentParser(
         prog="crgan",
-        description="CR-GAN: look at results, make them again, render images.",
+        description="CR-GAN: re-id models for cameras of your own; results and what made them.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -75,6 +79,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     render.add_argument("--seed", type=int, default=0, help="which random pairs")
     render.add_argument("--out", type=Path, required=True, help="folder")
     render.set_defaults(run=_render)
+    adopt = commands.add_parser(
+        "adopt",
+        help="take over outputs of DVC or another checkout that are current",
+        description="Judge every output by its record, as each run does first: current ones are "
+        "kept though made elsewhere, others are put aside and made again when asked for.",
+    )
+    adopt.add_argument("--look", action="store_true", help="change nothing, only say what is found")
+    adopt.set_defaults(run=_adopt)
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -84,6 +96,15 @@ def _render(args: argparse.Namespace) -> int:
         args.source_manifest, args.target_manifest, args.source_masks, args.target_masks
     )
     render(args.gan, domains, args.out, count=args.count, sheet=args.sheet, seed=args.seed)
+    return 0
+
+
+def _adopt(args: argparse.Namespace) -> int:
+    from crgan.pipeline.params import load
+    from crgan.workflow.adopt import adopt
+
+    found = adopt(load(), look_only=args.look)
+    print(found.message(real=not args.look) or "every output is current and known here")
     return 0
 
 

@@ -27,7 +27,19 @@ def said(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str,
 def test_help_names_every_command_and_gives_examples(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = said(["--help"], capsys)
     assert status == 0
-    for command in ("claims", "live", "render", "report", "trace", "verify"):
+    for command in (
+        "adapt",
+        "adopt",
+        "claims",
+        "datasets",
+        "export",
+        "live",
+        "render",
+        "report",
+        "search",
+        "trace",
+        "verify",
+    ):
         assert f"\n    {command} " in out
     assert 'crgan trace results/table6.csv --cell "CR-GAN+LMP"' in out
 
@@ -79,7 +91,7 @@ def test_every_public_name_is_there_and_typed() -> None:
         assert getattr(crgan, name) is not None
     tree = ast.parse((ROOT / "crgan/__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {alias.name for node in block.body for alias in node.names}  # type: ignore[attr-defined]
+    typed = {alias.asname for node in block.body for alias in node.names}  # type: ignore[attr-defined]
     assert typed == set(crgan._HOMES)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = crgan.nothing

@@ -78,6 +78,7 @@ class Progress(logging.Handler):
             job, rule = record.jobid, record.rule_name  # type: ignore[attr-defined]
             values = " ".join(record.wildcards.values())  # type: ignore[attr-defined]
             self._running[job] = f"{rule} {values}".strip()
+            self._failed.discard(self._running[job])  # an attempt after a failed one
             self._show()
         elif event == LogEvent.JOB_FINISHED:
             self._running.pop(record.job_id, None)  # type: ignore[attr-defined]
@@ -132,7 +133,7 @@ class Progress(logging.Handler):
                 self._status = self._console.status(text, refresh_per_second=4)
                 self._status.start()
             self._status.update(text)
-        elif now or time.monotonic() - self._last > _EVERY:
+        elif now or (self._running and time.monotonic() - self._last > _EVERY):
             self._last = time.monotonic()
             self._print(line)
 

@@ -26,7 +26,7 @@ def rules() -> set[str]:
 
 def test_every_rule_says_what_it_needs_and_no_line_is_stale() -> None:
     found = rules()
-    assert {"train_gan", "evaluate_features", "evaluate_adapted"} <= found
+    assert {"train_gan", "finetune_set", "evaluate"} <= found
     assert set(profile("default")["set-resources"]) == found
 
 
