@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crgan.common.download import fetch
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
 from crgan.data.layout import layout_of
@@ -36,6 +35,8 @@ def acquire(
     if is_address(source):
         if reason := layout_of(layout).not_downloaded:
             raise UserError(f"{source}: {reason}")
+        from crgan.common.download import fetch  # only here: requests takes its time to load
+
         path = fetch(str(source), sha256, raw_dir)
         sha256 = None  # verified
     else:

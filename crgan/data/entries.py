@@ -49,6 +49,15 @@ class Pixels(Protocol):
         ...
 
 
+class BadImage(Exception):
+    """One picture that cannot be used: `kind` is a key of the report, `detail` what was seen."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
 class NoRegularFile(Exception):
     """A name behind which no regular file is: a pipe, a socket, a device, a folder."""
 

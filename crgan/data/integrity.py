@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crgan.common.errors import UserError
+from crgan.data.entries import BadImage
 
 OnOdd = Literal["refuse", "convert"]
 ODD = ("greyscale", "CMYK", "16-bit", "transparency", "palette", "colour space")
@@ -64,15 +65,6 @@ class Checks:
     def __post_init__(self) -> None:
         if self.on_odd not in ("refuse", "convert"):
             raise UserError(f"on_odd is {self.on_odd!r}; use refuse or convert")
-
-
-class BadImage(Exception):
-    """One picture that cannot be used: `kind` is a key of the report, `detail` what was seen."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
 
 
 @dataclass(frozen=True)

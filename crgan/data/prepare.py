@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,10 +16,8 @@ from crgan.common.io import atomic_path, unwritable
 from crgan.data.acquire import acquire, is_address
 from crgan.data.counts import check_counts
 from crgan.data.entries import Listing, is_clutter
-from crgan.data.integrity import Checks, OnOdd
 from crgan.data.layout import layout_of, option_files, options_from
 from crgan.data.manifest import Manifest, write_manifest
-from crgan.data.store import IMAGES, write_store
 from crgan.data.usable import check_copies, check_usable
 
 GENERATED = "generated"
@@ -47,7 +45,7 @@ class Recipe:
     source: str
     sha256: str | None = None
     expect: str | None = None
-    on_odd: OnOdd = "refuse"
+    on_odd: Literal["refuse", "convert"] = "refuse"
     max_pixels: int = 1 << 24
     demo: Mapping[str, Any] = field(default_factory=dict)
     options: Any = None
@@ -184,6 +182,10 @@ def prepare(
     Raises:
         UserError: naming what is missing, extra, unsafe or broken.
     """
+    # the decoders are loaded here: whoever only asks for a fingerprint does not wait for them
+    from crgan.data.integrity import Checks
+    from crgan.data.store import IMAGES, write_store
+
     out_dir = Path(out_dir)
     if recipe.source == GENERATED:
         root = _generate(dataset, recipe, Path(raw_dir))

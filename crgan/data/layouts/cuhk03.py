@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from crgan.common.errors import UserError
 from crgan.common.hdf5 import dataset, open_hdf5, own_data
 from crgan.data.counts import SplitCount
-from crgan.data.entries import Entry, Listing, find_root, in_order
-from crgan.data.integrity import BadImage
+from crgan.data.entries import BadImage, Entry, Listing, find_root, in_order
 from crgan.data.layout import FILE, Layout
 from crgan.data.mat5 import load_mat
 
