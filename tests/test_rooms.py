@@ -56,7 +56,7 @@ def test_metrics_and_nets_stand_alone() -> None:
 
 def test_the_library_never_prints_and_never_exits() -> None:
     for path in FILES:
-        if "engines" in path.parts or path.stem in ("stage", "cli") or "__main__" in path.read_text():
+        if path.stem in ("stage", "cli") or "__main__" in path.read_text():
             continue  # commands
         for node in ast.walk(ast.parse(path.read_text())):
             called = node.func if isinstance(node, ast.Call) else None
