@@ -6,6 +6,8 @@ found so far is looked at. Tie rule: of two rows equally similar the one with th
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,7 +56,7 @@ def top_k(
     best = np.full((len(queries), k), _NOBODY)
     for start in range(0, len(gallery), _ROWS):
         rows = slice(start, start + _ROWS)
-        chunk = np.asarray(gallery[rows])
+        chunk = _read(gallery, rows)
         for first in range(0, len(queries), _QUERIES):
             some = slice(first, first + _QUERIES)
             scores = queries[some] @ chunk.T
@@ -69,6 +71,17 @@ def top_k(
                 scores[here, place[here]] = -np.inf
             _take_in(best[some], scores, start)
     return _decoded(best)
+
+
+def _read(gallery: Floats, rows: slice) -> Floats:
+    """Some rows; those of a memory map as a copy, since pages of a map count as ours once read."""
+    if not isinstance(gallery, np.memmap) or not isinstance(gallery.base, mmap.mmap):
+        return gallery[rows]
+    count = min(rows.stop, len(gallery)) - rows.start
+    width = gallery.shape[1]
+    begin = gallery.offset + rows.start * width * gallery.itemsize
+    flat = np.fromfile(str(gallery.filename), gallery.dtype, count * width, offset=begin)
+    return flat.reshape(count, width)
 
 
 def _take_in(best: Keys, scores: Floats, start: int) -> None:

@@ -48,6 +48,18 @@ def test_top_k_is_a_stable_sort_of_all(seed: int, monkeypatch: pytest.MonkeyPatc
     assert (rows[:, order.shape[1] :] == -1).all()
 
 
+def test_a_memory_map_and_a_part_of_one_are_searched_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "_ROWS", 16)
+    features = np.random.default_rng(0).standard_normal((50, 4), dtype=np.float32)
+    features.tofile(tmp_path / "f")
+    mapped = np.memmap(tmp_path / "f", np.float32, mode="r", shape=(50, 4))
+    for given, plain in ((mapped, features), (mapped[7:], features[7:])):
+        found, expected = (top_k(features[:3], g, 5)[0] for g in (given, plain))
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_features_of_another_model_are_refused() -> None:
     with pytest.raises(UserError, match="2 and 3 dimensions"):
         top_k(np.ones((1, 2), np.float32), np.ones((4, 3), np.float32), 1)
