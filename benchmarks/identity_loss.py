@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.io import load_torch
+from crgan.common.seeding import seed_everything
 from crgan.data.store import Split, open_dataset
 from crgan.gan import crgan
 from crgan.gan.base import Classifier, Task, open_task
 from crgan.gan.pairs import pictures
 from crgan.pipeline import params as parameters
-from crgan.common.seeding import seed_everything
 from crgan.reid.evaluate import protocol_from, query_and_gallery, score
 from crgan.reid.finetune import FineTuning, finetune
 from crgan.reid.model_file import build_camera, build_reid

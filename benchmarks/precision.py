@@ -24,7 +24,8 @@ from torch.nn import functional as F
 from benchmarks.gan_step import set_up
 from benchmarks.rounds import compare, table
 from crgan.nets.reid import ReidNet
-from crgan.train.precision import PLAIN, Compute, descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.optimizers import Adam
 
 WAYS = {
     "float32": PLAIN,
@@ -54,9 +55,12 @@ def resnet_steps(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
     for way in args.ways:
         torch.manual_seed(0)
         net = ReidNet("resnet50", 64, CLASSES).train()
-        WAYS[way].prepare(net)
-        adam = torch.optim.Adam(net.parameters(), 1e-5, fused=True)
-        made[way] = lambda net=net, adam=adam: descend(adam, F.cross_entropy(net(x), y))
+        compute = WAYS[way]
+        compute.prepare(net)
+        adam = Adam(net.parameters(), 1e-5)
+        made[way] = lambda compute=compute, net=net, adam=adam: compute.descend(
+            adam, F.cross_entropy(net(x), y), 1e-5
+        )
     return made
 
 

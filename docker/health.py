@@ -1,7 +1,7 @@
 """Run at the end of each image's build: a broken image must not get a name.
 
-python health.py IMAGE checks, in the image, that every pinned package is there in its version, that
-what its stages import can be imported, and that torch was built for the CUDA libraries installed
+python health.py IMAGE MODULE... checks, in the image, that every pinned package is there in its
+version, that the modules can be imported, and that torch was built for the CUDA libraries installed
 beside it. Then it writes the image's name to /etc/crgan/name, where stages look for it.
 """
 
@@ -13,23 +13,16 @@ from pathlib import Path
 RECIPE = Path("/etc/crgan")
 
 
-def main(image: str) -> None:
+def main(image: str, *modules: str) -> None:
     """Check the image, say what was found, write its name."""
-    pinned: dict[str, str] = {}
-    modules: list[str] = []
-    for path in sorted(RECIPE.glob("*.txt")):
-        for line in path.read_text().splitlines():
-            name, equals, number = line.partition("==")
-            if line.startswith("# imports:"):
-                modules += line.partition(":")[2].split()
-            elif equals and not line.startswith("#"):
-                pinned[name] = number
+    lines = (RECIPE / f"{image}.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines)
     wrong = [f"{n}: {version(n)}, not {p}" for n, p in pinned.items() if version(n) != p]
-    if wrong or not modules:
-        sys.exit(f"image {image}: {wrong or 'no modules to import'}")
-    for module in dict.fromkeys(modules):
+    if wrong:
+        sys.exit(f"image {image}: {', '.join(wrong)}")
+    for module in modules:
         import_module(module)
-    print(f"{image}: {len(pinned)} packages, imports {' '.join(dict.fromkeys(modules))}")
+    print(f"{image}: {len(pinned)} packages, imports {' '.join(modules)}")
     if "torch" in pinned:
         check_cuda(pinned)
     (RECIPE / "name").write_text(f"{image}\n")
@@ -47,4 +40,4 @@ def check_cuda(pinned: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

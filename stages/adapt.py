@@ -35,6 +35,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.adapt.base import method, target_of
     from crgan.data.store import open_dataset
     from crgan.train.checkpoint import Checkpoint
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
     size = tuple(run.params["image"]["train"])
@@ -46,8 +47,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
         target_of(args.model, target, run.seed),
         run.params["adaptation"],
         seed=run.seed,
-        device=run.device,
         checkpoint=checkpoint,
+        compute=Compute.of({**run.params["run"], "processes": 1}, run.device),
     )
     save_torch(args.out, file)
     checkpoint.remove()

@@ -32,7 +32,7 @@ parser.output("--readable", help="the same for people, Markdown")
 def body(args: argparse.Namespace, run: Run) -> None:
     """Read, draw and write."""
     settings = settings_from(Settings, run.params["intervals"], "intervals")
-    printed = table_rows(args.table, args.printed[0].parent)
+    printed = table_rows(args.table, args.printed[0].parent, run.params["beyond"])
     queries, pictures = read_measured(run, args.queries, args.visual)
     lines = bound(printed, queries, pictures, params=run.params, settings=settings)
     write_csv(args.out, printed, lines, run.profile)

@@ -57,11 +57,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Fine-tune and write."""
     from crgan.reid.finetune import FineTuning, finetune
     from crgan.train.checkpoint import Checkpoint
-    from crgan.train.classifier import write_history
-    from crgan.train.precision import Compute
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     plan = FineTuning.from_params(run.params["finetune"])
     source, renderer, gan_notes = _opened(args, run)
     checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
@@ -72,7 +71,6 @@ def body(args: argparse.Namespace, run: Run) -> None:
         plan,
         seed=run.seed,
         name=str(args.d_id),
-        device=run.device,
         checkpoint=checkpoint,
         compute=compute,
     )
@@ -80,7 +78,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         return
     notes = dict.fromkeys([*file["notes"], *gan_notes])  # each once
     save_torch(args.out, {**file, "notes": list(notes)})
-    write_history(args.history, history)
+    history.write(args.history)
     checkpoint.remove()
 
 

@@ -33,7 +33,7 @@ parser.output("--readable", help="the same for people, Markdown")
 def body(args: argparse.Namespace, run: Run) -> None:
     """Read, check and write."""
     folder = _folder_of_printed(args.table, args.printed)
-    printed = table_rows(args.table, folder)
+    printed = table_rows(args.table, folder, run.params["beyond"])
     unused = args.cells if is_visual(printed) else args.visual
     if unused:
         wanted = "--visual" if is_visual(printed) else "--cells"

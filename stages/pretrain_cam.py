@@ -27,11 +27,11 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import pretrain_cam
     from crgan.train.checkpoint import Checkpoint
-    from crgan.train.classifier import Recipe, write_history
-    from crgan.train.precision import Compute
+    from crgan.train.classifier import Recipe
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     settings = dict(run.params["pretrain_cam"])
     width = settings.pop("width")
     recipe = settings_from(Recipe, settings, "pretrain_cam")
@@ -42,14 +42,13 @@ def body(args: argparse.Namespace, run: Run) -> None:
         width,
         recipe,
         seed=run.seed,
-        device=run.device,
         checkpoint=checkpoint,
         compute=compute,
     )
     if not run.writes:
         return
     save_torch(args.out, file)
-    write_history(args.history, history)
+    history.write(args.history)
     checkpoint.remove()
 
 

@@ -28,11 +28,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.data.store import open_dataset
     from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
     from crgan.train.checkpoint import Checkpoint
-    from crgan.train.classifier import write_history
-    from crgan.train.precision import Compute
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     cnn = run.params["cnn"]
     start = start_from(cnn, load_torch(args.weights), str(args.weights))
     recipe = id_recipe(cnn, run.params["pretrain_id"])
@@ -43,14 +42,13 @@ def body(args: argparse.Namespace, run: Run) -> None:
         start,
         recipe,
         seed=run.seed,
-        device=run.device,
         checkpoint=checkpoint,
         compute=compute,
     )
     if not run.writes:
         return
     save_torch(args.out, file)
-    write_history(args.history, history)
+    history.write(args.history)
     checkpoint.remove()
 
 

@@ -9,7 +9,7 @@ python -m stages.select --method crgan --source market1501 --target dukemtmc --s
 Of the target only training pictures and their cameras are read. The source's identities that were
 held out of training are ranked where the source is named in `selection.held_out` (docs/evidence.md
 says how such a source is made); of another source no identity was, and no rate is given.
-`python -m crgan.report select` lists DVC experiments by these numbers.
+`crgan select` lists DVC experiments by these numbers.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ parser.output("--out", help="the curves, CSV")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Read, count and write."""
-    printed = table_rows(args.table, args.printed[0].parent)
+    printed = table_rows(args.table, args.printed[0].parent, run.params["beyond"])
     queries, _ = read_measured(run, args.queries)
     write_csv(args.out, curves(printed, queries, run.params["methods"]), run.profile)
 

@@ -36,18 +36,14 @@ parser.output("--samples", help="fixed sample pairs at every interval (PNG)")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Read, train and write."""
-    import numpy as np
-    from numpy.typing import NDArray
-
     from crgan.gan.base import Classifier, load_method, open_task
-    from crgan.looks.samples import write_png
+    from crgan.looks.samples import Sheet
     from crgan.reid.model_file import build_camera, build_reid
     from crgan.train.checkpoint import Checkpoint
-    from crgan.train.history import History
-    from crgan.train.precision import Compute
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     task = open_task(
         args.source_manifest, args.target_manifest, args.source_masks, args.target_masks,
         run.params["image"]["train"],
@@ -55,10 +51,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     d_id, d_cam = load_torch(args.d_id), load_torch(args.d_cam)
     checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
 
-    def report(iteration: int, history: History, grid: NDArray[np.uint8]) -> None:
-        write_png(run.scratch(f"samples-{iteration:06d}.png"), grid)
-        history.write(run.scratch("history.csv"))
-
+    sheet = Sheet(run.scratch("history.csv").parent)
     trained = load_method(args.model).train(
         task,
         Classifier(build_reid(d_id, str(args.d_id)), tuple(d_id["pids"]), str(args.d_id)),
@@ -66,16 +59,15 @@ def body(args: argparse.Namespace, run: Run) -> None:
         run.params["loss"],
         run.params["gan"],
         seed=run.seed,
-        device=run.device,
         checkpoint=checkpoint,
-        report=report,
+        watch=sheet,
         compute=compute,
     )
     if not run.writes:
         return
     save_torch(args.out, {**trained.file, "notes": d_id["notes"]})
     trained.history.write(args.history)
-    write_png(args.samples, trained.samples)
+    sheet.write(args.samples)
     checkpoint.remove()
 
 

@@ -32,6 +32,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     from crgan.reid.pretrain import id_recipe, start_from
     from crgan.train.checkpoint import Checkpoint
     from crgan.train.classifier import Recipe
+    from crgan.train.compute import Compute
 
     settings = settings_from(Settings, run.params["judges"], "judges")
     seed_everything(settings.seed, run.threads)
@@ -51,8 +52,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
         width,
         settings_from(Recipe, camera, "pretrain_cam"),
         seed=settings.seed,
-        device=run.device,
         checkpoint=checkpoint,
+        compute=Compute(device=run.device),
     )
     save_torch(args.out, file)
     checkpoint.remove()

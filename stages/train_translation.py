@@ -38,35 +38,28 @@ parser.output("--samples", help="fixed sample pictures at every interval (PNG)")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Read, train and write."""
-    import numpy as np
-    from numpy.typing import NDArray
-
     from crgan.gan.base import load_translation, open_task
-    from crgan.looks.samples import write_png
+    from crgan.looks.samples import Sheet
     from crgan.train.checkpoint import Checkpoint
-    from crgan.train.history import History
-    from crgan.train.precision import Compute
+    from crgan.train.compute import Compute
 
     seed_everything(run.seed, run.threads)
-    compute = Compute.of(run.params["run"], run.device)
+    compute = Compute.of(run.params["run"], run.device).launch()
     task = open_task(
         args.a_manifest, args.b_manifest, args.a_masks, args.b_masks, run.params["image"]["train"]
     )
     checkpoint = Checkpoint(run.checkpoint_path, run.checkpoint_seconds)
 
-    def report(iteration: int, history: History, grid: NDArray[np.uint8]) -> None:
-        write_png(run.scratch(f"samples-{iteration:06d}.png"), grid)
-        history.write(run.scratch("history.csv"))
-
+    sheet = Sheet(run.scratch("history.csv").parent)
     trained = load_translation(args.model).train(
         task, run.params["translation"],
-        seed=run.seed, device=run.device, checkpoint=checkpoint, report=report, compute=compute,
+        seed=run.seed, checkpoint=checkpoint, watch=sheet, compute=compute,
     )  # fmt: skip
     if not run.writes:
         return
     save_torch(args.out, {**trained.file, "domains": [args.a, args.b]})
     trained.history.write(args.history)
-    write_png(args.samples, trained.samples)
+    sheet.write(args.samples)
     checkpoint.remove()
 
 

@@ -80,5 +80,5 @@ def adapted(
     adapt: Adapt, options: dict[str, Any], start: dict[str, Any], **rest: Any
 ) -> dict[str, Any]:
     """`adapt` on the coloured target, without a source."""
-    rest = {"target": coloured_target(), "seed": 3, "device": "cpu", **rest}
+    rest = {"target": coloured_target(), "seed": 3, **rest}
     return adapt(start, NOBODY, options=options, **rest)

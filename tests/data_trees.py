@@ -26,7 +26,11 @@ MARKET = {
     ],
 }
 DUKE = {
-    "bounding_box_train": ["0001_c2_f0046182.jpg", "0008_c8_f0046302.jpg"],
+    "bounding_box_train": [
+        "0001_c2_f0046182.jpg",
+        "0001_c3_f0046190.jpg",
+        "0008_c8_f0046302.jpg",
+    ],
     "query": ["0005_c2_f0046985.jpg"],
     "bounding_box_test": ["0005_c5_f0051781.jpg", "3000_c1_f0044158.jpg"],
 }

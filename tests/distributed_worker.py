@@ -1,6 +1,6 @@
 """Trainings that one process and two must do alike; run by `tests/train/test_distributed.py`.
 
-python -m tests.distributed_worker FOLDER        # as one of the processes torchrun would start
+python -m tests.distributed_worker FOLDER        # as one of the processes Fabric would start
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from crgan.common import shares
+from crgan.common.errors import UserError
 from crgan.data import batches
-from crgan.gan import crgan, m2mgan, pairs
-from crgan.gan.base import Trained
+from crgan.gan import crgan, cyclegan, pairs
 from crgan.reid import finetune as fine_tuning
 from crgan.reid.finetune import FineTuning
 from crgan.reid.model_file import reid_file
 from crgan.reid.pretrain import Start, pretrain_id
 from crgan.train import checkpoint as checkpoints
-from crgan.train import distributed
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.classifier import Recipe
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.classifier import Recipe, train
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import plain
 from tests.gan_fakes import GAN, HEIGHT, LOSS, PIDS, WIDTH, judges, task
 
 SIZES = {"iterations": 6, "batch": 4, "history_every": 4, "sample_every": 6}
@@ -34,7 +37,6 @@ CYCLEGAN = {
     "lr": 2e-4, "adam_betas": [0.5, 0.999], "constant_share": 0.5, "lambda_cycle": 10.0,
     "lambda_identity": 5.0, "pool": 6, "flip": True, "enlarge": 1.25, "width": 4, "blocks": 1,
     "kernel": 7, "discriminator_width": 4, "discriminator_layers": 1,
-    "lambda_view": 1.0, "view_width": 4,
     **SIZES,
 }  # fmt: skip
 RECIPE = Recipe(
@@ -60,39 +62,59 @@ class Stopping(Checkpoint):
             raise Stopped
 
 
-def gan(checkpoint: Checkpoint | None = None, **changes: Any) -> Trained:
+def gan(compute: Compute, checkpoint: Checkpoint | None = None) -> Any:
     """CR-GAN, 6 iterations, 3 of them with two updates of G; D_d draws noise."""
-    section = {**GAN, **SIZES, **changes}
-    return crgan.train(task(), *judges(), LOSS, section, seed=3, checkpoint=checkpoint)
-
-
-def d_id(checkpoint: Checkpoint | None = None, compute: Compute = PLAIN) -> Any:
-    """D_id, from random weights, with every augmentation."""
-    source = task().source
-    return pretrain_id(
-        source, Start("small", 4), RECIPE, seed=3, checkpoint=checkpoint, compute=compute
+    section = {**GAN, **SIZES}
+    trained = crgan.train(
+        task(), *judges(), LOSS, section, seed=3, checkpoint=checkpoint, compute=compute
     )
+    return {"state": trained.file["state"], "losses": trained.history.rows}
 
 
-def tuned(real_share: float) -> Any:
-    """D_id on pictures that an untrained GAN renders as it goes."""
+def classifier(compute: Compute, checkpoint: Checkpoint | None = None) -> Any:
+    """A classifier without batch norm, which torch shares on GPUs alone; every augmentation."""
+    source = task().source
+    torch.manual_seed(5)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1),
+        nn.Flatten(), nn.Linear(8 * HEIGHT * WIDTH // 16, len(PIDS)),
+    )  # fmt: skip
+    how = RECIPE.augmentation(HEIGHT)
+    drawn = batches.TrainBatches(
+        source.images, np.arange(len(source)) % len(PIDS), RECIPE.batch, how, 3
+    )
+    history = train(net.train(), drawn, RECIPE, checkpoint=checkpoint, compute=compute)
+    return {"state": plain(net), "losses": history.rows}
+
+
+def d_id(compute: Compute) -> Any:
+    """D_id, which has batch norm."""
+    file, history = pretrain_id(task().source, Start("small", 4), RECIPE, seed=3, compute=compute)
+    return {"state": file["state"], "losses": history.rows}
+
+
+def tuned(real_share: float, compute: Compute = PLAIN) -> Any:
+    """D_id, its batch norm frozen, on images that an untrained GAN renders as it goes."""
     net, whole = judges()[0].net, task()
     torch.manual_seed(5)
     generator = crgan.Generator(4, 2)
     renderer = crgan.ContextRenderer(generator.eval(), whole, flip=True)
     recipe = Recipe(iterations=6, batch=8, lr=1e-3, flip=0.5, crop_padding=0.1)
     file = reid_file(net, PIDS, (HEIGHT, WIDTH), "none")  # type: ignore[arg-type]
-    plan = FineTuning(recipe, real_share=real_share)
-    return fine_tuning.finetune(file, whole.source, renderer, plan, seed=3, name="d_id.pt")
+    plan = FineTuning(recipe, "frozen", real_share)
+    found, history = fine_tuning.finetune(
+        file, whole.source, renderer, plan, seed=3, name="d_id.pt", compute=compute
+    )
+    return {"state": found["state"], "losses": history.rows}
 
 
-def translated() -> Any:
-    """M2M-GAN, of the CycleGAN family the one with batch norm; its history of pictures overflows.
+def translated(compute: Compute) -> Any:
+    """CycleGAN, whose history of images overflows.
 
     Its generators' biases are left out: an instance norm behind them takes them away again, so that
     rounding alone moves them.
     """
-    trained = m2mgan.train(task(), CYCLEGAN, seed=3)
+    trained = cyclegan.train(task(), CYCLEGAN, seed=3, compute=compute)
     state = {
         f"{way}.{name}": value
         for way in ("ab", "ba")
@@ -102,30 +124,16 @@ def translated() -> Any:
     return {"state": state, "losses": trained.history.rows}
 
 
-def trainings() -> dict[str, dict[str, Any]]:
-    """What the three kinds of training end with: tensors and losses, by their names."""
+def trainings(compute: Compute) -> dict[str, dict[str, Any]]:
+    """What the kinds of training end with: tensors and losses, by their names."""
     return {
-        "gan": _of_gan(gan()),
-        "d_id": _of_reid(*d_id()),
-        "finetune": _of_reid(*tuned(0.0)),
-    }
+        "gan": gan(compute), "classifier": classifier(compute), "finetune": tuned(0.0, compute),
+    }  # fmt: skip
 
 
-def variants() -> dict[str, dict[str, Any]]:
+def variants(compute: Compute) -> dict[str, dict[str, Any]]:
     """The same of some more."""
-    return {
-        "gan, batch norm": _of_gan(gan(discriminator_norm="batch")),
-        "m2mgan": translated(),
-        "finetune, half real": _of_reid(*tuned(0.5)),
-    }
-
-
-def _of_gan(trained: Trained) -> dict[str, Any]:
-    return {"state": trained.file["state"], "losses": trained.history.rows}
-
-
-def _of_reid(file: dict[str, Any], history: list[Any]) -> dict[str, Any]:
-    return {"state": file["state"], "losses": [vars(row) for row in history]}
+    return {"cyclegan": translated(compute), "finetune, half real": tuned(0.5, compute)}
 
 
 @contextmanager
@@ -145,24 +153,28 @@ def doubles() -> Iterator[None]:
 def main(folder: Path) -> None:
     """The share of one process; the first one saves what came out."""
     torch.set_num_threads(1)
-    distributed.start("cpu")
-    if not distributed.writer():
+    two = Compute(processes=2).launch()
+    if not shares.writer():
         checkpoints.save_torch = lambda path, state: pytest.fail("a second writer")
-    found: dict[str, Any] = {"float32": trainings()}
+    found: dict[str, Any] = {"float32": trainings(two)}
     with doubles():
-        found["float64"] = trainings() | variants()
-    found["local"] = _of_reid(*d_id(compute=Compute(batch_norm="local")))
+        found["float64"] = trainings(two) | variants(two)
+    with pytest.raises(UserError, match=r"run.batch_norm is 'sync'.*set run.batch_norm to local"):
+        d_id(two)
+    found["local"] = d_id(Compute(processes=2, batch_norm="local").launch())
     # checkpoints that one process left, and checkpoints for one process
     found["resumed"] = {
-        "gan": _of_gan(gan(Checkpoint(folder / "gan-by-one.pt", 1e9))),
-        "d_id": _of_reid(*d_id(Checkpoint(folder / "d_id-by-one.pt", 1e9))),
+        name: training(two, Checkpoint(folder / f"{name}-by-one.pt", 1e9))
+        for name, training in RESUMED.items()
     }
-    for name, train in (("gan", gan), ("d_id", d_id)):
+    for name, training in RESUMED.items():
         with pytest.raises(Stopped):
-            train(Stopping(folder / f"{name}-by-two.pt", 0))
-    if distributed.writer():
+            training(two, Stopping(folder / f"{name}-by-two.pt", 0))
+    if shares.writer():
         torch.save(found, folder / "found.pt")
-    distributed.stop()
+
+
+RESUMED = {"gan": gan, "classifier": classifier}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from crgan.pipeline import params as parameters
+
 ROOT = Path(__file__).resolve().parents[1]
 
 PAIR = {"source": "market1501", "target": "dukemtmc"}
@@ -171,9 +173,9 @@ def starts(folder: Path) -> list[str]:
 
 
 def set_params(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Change dotted keys of the project's params.yaml, in place."""
+    """Change dotted keys of the project's params.yaml, in place; its matrix is written out then."""
     path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
+    params = parameters.load(path)
     for key, value in settings.items():
         home = params
         *parts, last = key.split(".")

@@ -15,7 +15,7 @@ from crgan.common.settings import settings_from
 from crgan.gan.base import Task, Trained
 from crgan.gan.cyclegan import cameras
 from crgan.gan.pairs import PairBatches, Pairs
-from crgan.looks.samples import write_png
+from crgan.looks.samples import Sheet
 from crgan.train.checkpoint import Checkpoint
 from tests.gan_fakes import task
 
@@ -46,7 +46,7 @@ def setting(method: Kind, own: Mapping[str, Any], t: Task | None = None, **chang
     t = t or task()
     o = settings_from(method.Options, {**OPTIONS, **own, **changes}, method.MODEL)
     torch.manual_seed(0)
-    training = method.Training(o, t, 0, "cpu")
+    training = method.Training(o, t, 0)
     return training, batch(t, o)
 
 
@@ -84,16 +84,20 @@ class Killing(Checkpoint):
 
     def save(self, state: dict[str, Any]) -> None:
         super().save(state)
-        if "training" in state and state["history"]["iteration"] == self.after:
+        if "learning" in state and state["history"]["iteration"] == self.after:
             raise Stop
 
 
-def files(trained: Trained, folder: Path) -> list[bytes]:
+def files(
+    run: Callable[..., Trained], folder: Path, checkpoint: Checkpoint | None = None
+) -> list[bytes]:
     """What a stage would write of a training, in bytes."""
     folder.mkdir()
+    sheet = Sheet()
+    trained = run(checkpoint=checkpoint, watch=sheet)
     save_torch(folder / "gan.pt", trained.file)
     trained.history.write(folder / "gan.csv")
-    write_png(folder / "gan.png", trained.samples)
+    sheet.write(folder / "gan.png")
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
@@ -103,11 +107,11 @@ def check_resumed(
     """A training that is killed and started again gives the bytes of one that was not."""
     killed = False
     try:
-        run(checkpoint=killing)
+        run(checkpoint=killing, watch=Sheet())
     except Stop:
         killed = True
     assert killed
     torch.manual_seed(99)  # another process, another state
-    resumed = files(run(checkpoint=saving), folder / "resumed")
-    assert resumed == files(run(), folder / "whole")
+    resumed = files(run, folder / "resumed", saving)
+    assert resumed == files(run, folder / "whole")
     assert len(resumed) == 3

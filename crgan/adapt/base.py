@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from crgan.common.errors import UserError
 from crgan.data.store import Split
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Adapt(Protocol):
         options: Mapping[str, Any],
         *,
         seed: int,
-        device: str,
         checkpoint: Checkpoint | None = None,
+        compute: Compute = PLAIN,
     ) -> dict[str, Any]:
         """Adapt a re-id CNN to the target.
 
@@ -65,8 +66,8 @@ class Adapt(Protocol):
             options: the method's own: `adaptation.<model>` of the parameters with the profile's
                 scale and the cell's options over it. An unknown key is a `UserError`.
             seed: every random choice follows from it.
-            device: "cpu" or "cuda".
             checkpoint: for long training; saved into when due, resumed from.
+            compute: on what, and in which number format; in one process.
 
         Returns:
             A re-id file; one without classifier (`pids` empty), where its classes are no pids.

@@ -29,16 +29,19 @@ from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import MemoryNet, learn
+from crgan.adapt.cluster_memory import MemoryNet, Round
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, Pair, Partly, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, TrainBatches
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats, one_blas_thread
 from crgan.nets.reid import ReidNet
 from crgan.reid.pretrain import NO_WEIGHTS
+from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.optimizers import SGD
 
 Labels: TypeAlias = NDArray[np.int64]
 
@@ -46,7 +49,7 @@ _BLOCK = 512  # pictures; larger products are no faster
 
 
 @dataclass(frozen=True)
-class Plan:
+class Options:
     """The rounds and their training, by SGD.
 
     Attributes:
@@ -66,31 +69,24 @@ class Plan:
         flip, crop_padding: augmentation, as in `crgan.train.classifier.Recipe`.
     """
 
-    rounds: int
-    merge_share: float
+    rounds: Count
+    merge_share: Positive
     lambda_diversity: float
-    tau: float
-    memory_momentum: float
-    dropout: float
-    first_epochs: int
-    epochs: int
-    batch: int
-    lr: float
-    later_lr: float
-    backbone_lr_share: float
-    momentum: float
-    weight_decay: float
-    flip: float
-    crop_padding: float
+    tau: Positive
+    memory_momentum: Partly
+    dropout: Partly
+    first_epochs: Count
+    epochs: Count
+    batch: Pair
+    lr: Positive
+    later_lr: Positive
+    backbone_lr_share: Positive
+    momentum: Partly
+    weight_decay: NonNegative
+    flip: Share
+    crop_padding: Share
 
     def __post_init__(self) -> None:
-        least = {"rounds": 1, "first_epochs": 1, "epochs": 1, "batch": 2}
-        wrong = [name for name, value in least.items() if getattr(self, name) < value]
-        above_0 = ("tau", "lr", "later_lr", "backbone_lr_share", "merge_share")
-        wrong += [name for name in above_0 if not getattr(self, name) > 0]
-        wrong += [n for n in ("memory_momentum", "dropout") if not 0 <= getattr(self, n) < 1]
-        if wrong:
-            raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
         if (self.rounds - 1) * self.merge_share >= 1:
             raise UserError(
                 f"rounds is {self.rounds} with merge_share {self.merge_share}: no clusters would "
@@ -103,7 +99,7 @@ class Plan:
         count = math.ceil(epochs * pictures / self.batch)
         if number:
             return [self.later_lr] * count
-        return [self.lr * (1 if step < 0.8 * count else 0.1) for step in range(count)]
+        return [schedules.step_decay(self.lr, step, count, at=0.8) for step in range(count)]
 
 
 def adapt(
@@ -113,13 +109,24 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source."""
-    plan = settings_from(Plan, options, "buc")
+    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source.
+
+    Raises:
+        UserError: options that cannot be, a target of fewer than two images, a start of images of
+            another size, or a loss that diverges.
+    """
+    plan = settings_from(Options, options, "buc")
+    if len(target) < 2:
+        raise UserError(
+            f"BUC merges clusters of images, and the target has {len(target)} training image(s); "
+            "it needs 2 at least"
+        )
     torch.manual_seed(seed)  # of the head's weights, whatever the number of rounds
-    model = _model(begin(start, target), plan).to(device).to(memory_format=torch.channels_last)
+    model = _model(begin(start, target), plan).to(memory_format=torch.channels_last)
+    compute.prepare(model)
     done, labels = 0, np.arange(len(target))
     if checkpoint and (state := checkpoint.load()):
         model.load_state_dict(state["model"])
@@ -127,11 +134,11 @@ def adapt(
     for number in range(done, plan.rounds):
         where = f"BUC round {number + 1} of {plan.rounds}"
         if number:
-            features = unit(features_of(model.net, target, device, f"{where}: features"))
+            features = unit(features_of(model.net, target, compute.device, f"{where}: features"))
             count = int(plan.merge_share * len(target))  # never all of them, by the plan's check
             labels = merged(features, labels, count, plan.lambda_diversity)
         part = checkpoint.part(f"round{number}") if checkpoint else None
-        loss = _train(model, target, labels, number, plan, seed, device, part, where)
+        loss = _train(model, target, labels, number, plan, seed, compute, part, where)
         sizes = np.bincount(labels)
         log(f"{where}: {len(sizes)} clusters, the largest of {sizes.max()}; loss {loss:.3f}")
         if checkpoint and part:
@@ -145,7 +152,7 @@ def adapt(
     return finish(model.net, start, notes)
 
 
-def _model(net: ReidNet, plan: Plan) -> MemoryNet:
+def _model(net: ReidNet, plan: Options) -> MemoryNet:
     """The CNN with the head of the authors' release."""
     width = net.feature_dim
     head = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width))
@@ -159,33 +166,25 @@ def _train(
     target: Target,
     labels: Labels,
     number: int,
-    plan: Plan,
+    plan: Options,
     seed: int,
-    device: str,
+    compute: Compute,
     checkpoint: Checkpoint | None,
     description: str,
 ) -> float:
     """One round; gives the mean repelled loss."""
     seeds = seed_round(seed, number)
     model.train()
-    model.memory = torch.zeros(int(labels.max()) + 1, model.net.feature_dim, device=device)
+    model.memory = torch.zeros(int(labels.max()) + 1, model.net.feature_dim, device=compute.device)
     groups: list[dict[str, Any]] = [
-        {"params": model.net.parameters(), "scale": plan.backbone_lr_share},
-        {"params": model.head.parameters()},
+        {"params": list(model.net.parameters()), "scale": plan.backbone_lr_share},
+        {"params": list(model.head.parameters())},
     ]
-    optimizer = torch.optim.SGD(
-        groups,
-        lr=plan.lr,
-        momentum=plan.momentum,
-        weight_decay=plan.weight_decay,
-        nesterov=plan.momentum > 0,
-    )
+    optimizer = SGD(groups, plan.lr, plan.momentum, plan.weight_decay)
     how = Augmentation(plan.flip, round(plan.crop_padding * target.images.shape[1]))
-    return learn(
-        model, TrainBatches(target.images, labels, plan.batch, how, seeds), optimizer,
-        plan.rates(number, len(target)),
-        device=device, checkpoint=checkpoint, description=description,
-    )  # fmt: skip
+    batches = TrainBatches(target.images, labels, plan.batch, how, seeds)
+    rates = plan.rates(number, len(target))
+    return Round(model, optimizer, rates, compute).run(batches, description, checkpoint)
 
 
 def merged(features: Floats, labels: Labels, count: int, lambda_diversity: float) -> Labels:

@@ -16,8 +16,8 @@ there).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -26,15 +26,17 @@ from sklearn.cluster import DBSCAN
 from torch import nn
 
 from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Update, learn
+from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Round, Update
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Inline, Partly, Positive, Within, settings_from
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats
 from crgan.metrics.reranking import check_parameters, jaccard_distances
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -52,40 +54,34 @@ class Plan:
         update: by all pictures of a batch, or by each cluster's hardest.
     """
 
-    rounds: int
-    instances: int
-    eps: float
-    min_samples: int
+    rounds: Count
+    instances: Count
+    eps: Annotated[float, Within(above=0, below=1)]
+    min_samples: Count
     k1: int
     k2: int
-    tau: float
-    memory_momentum: float
+    tau: Positive
+    memory_momentum: Partly
     update: Update
 
     def __post_init__(self) -> None:
         check_parameters(self.k1, self.k2)
-        counts = ("rounds", "instances", "min_samples")
-        wrong = [name for name in counts if getattr(self, name) < 1]
-        wrong += [] if 0 < self.eps < 1 else ["eps"]
-        wrong += [] if self.tau > 0 else ["tau"]
-        wrong += [] if 0 <= self.memory_momentum < 1 else ["memory_momentum"]
-        if wrong:
-            raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
 
 
-def _read(options: Mapping[str, Any]) -> tuple[Plan, Recipe]:
-    names = {field.name for field in fields(Plan)}
-    plan = settings_from(
-        Plan, {key: value for key, value in options.items() if key in names}, "cluster_contrast"
-    )
-    rest = {key: value for key, value in options.items() if key not in names}
-    recipe = settings_from(Recipe, rest, "cluster_contrast")
-    if recipe.batch % plan.instances or recipe.batch < 2 * plan.instances:
-        raise UserError(
-            f"cluster_contrast.batch is {recipe.batch}; use a multiple of instances "
-            f"({plan.instances}), twice it or more: a batch needs other clusters to contrast with"
-        )
-    return plan, recipe
+@dataclass(frozen=True)
+class Options:
+    """Section `adaptation.cluster_contrast` of the parameters; InfoNCE has no labels to smooth."""
+
+    plan: Annotated[Plan, Inline()]
+    recipe: Annotated[Recipe, Inline(given=(("warmup", 0.0), ("label_smoothing", 0.0)))]
+
+    def __post_init__(self) -> None:
+        batch, instances = self.recipe.batch, self.plan.instances
+        if batch % instances or batch < 2 * instances:
+            raise UserError(
+                f"batch is {batch}; use a multiple of instances ({instances}), twice it or more: "
+                "a batch needs other clusters to contrast with"
+            )
 
 
 def adapt(
@@ -95,17 +91,18 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """Cluster-contrast from any CNN (`crgan.adapt.base.Adapt`); the source is not seen.
 
     Where DBSCAN finds fewer than two clusters there is nothing to contrast. The CNN then stays as
     it is and, since it would be clustered the same again, so ends the method; a note says so.
     """
-    plan, recipe = _read(options)
+    o = settings_from(Options, options, "cluster_contrast")
+    plan, recipe = o.plan, o.recipe
     schedule = replace(recipe, iterations=plan.rounds * recipe.iterations)
-    model, optimizer = _model(start, target, plan, recipe, device)
+    model, optimizer = _model(start, target, plan, recipe, compute)
     found: list[tuple[int, float]] = []  # clusters and share of outliers, round by round
     if checkpoint and (state := checkpoint.load()):
         model.load_state_dict(state["model"])
@@ -114,21 +111,19 @@ def adapt(
     for number in range(len(found), plan.rounds):
         seeds = seed_round(seed, number)
         where = f"cluster-contrast round {number + 1} of {plan.rounds}"
-        features = _features(model, target, device, f"{where}: features")
+        features = _features(model, target, compute.device, f"{where}: features")
         labels = clusters_of(features, plan)
         found.append((int(labels.max()) + 1, float((labels < 0).mean())))
         log(f"{where}: {found[-1][0]} clusters, {found[-1][1]:.1%} of the pictures outliers")
         if found[-1][0] < 2:
             break
-        model.memory = torch.from_numpy(means_of(features, labels)).to(device)
+        model.memory = torch.from_numpy(means_of(features, labels)).to(compute.device)
         p, how = recipe.batch // plan.instances, recipe.augmentation(target.images.shape[1])
         batches = ClusterBatches(target.images, labels, p, plan.instances, how, seeds)
         steps = range(number * recipe.iterations, (number + 1) * recipe.iterations)
         part = checkpoint.part(f"round{number}") if checkpoint else None
-        loss = learn(
-            model.train(), batches, optimizer, [schedule.lr_at(step) for step in steps],
-            device=device, checkpoint=part, description=where,
-        )  # fmt: skip
+        rates = [schedule.lr_at(step) for step in steps]
+        loss = Round(model.train(), optimizer, rates, compute).run(batches, where, part)
         log(f"{where}: loss {loss:.3f}")
         if checkpoint and part:
             model.memory = model.memory[:0]
@@ -150,8 +145,8 @@ def _notes(found: list[tuple[int, float]]) -> list[str]:
 
 
 def _model(
-    start: Mapping[str, Any], target: Target, plan: Plan, recipe: Recipe, device: str
-) -> tuple[MemoryNet, torch.optim.Adam]:
+    start: Mapping[str, Any], target: Target, plan: Plan, recipe: Recipe, compute: Compute
+) -> tuple[MemoryNet, Adam]:
     """The CNN with a batch norm behind its features, whose shift stays 0, as in the release."""
     net = begin(start, target)
     neck = nn.BatchNorm1d(net.feature_dim)
@@ -159,15 +154,9 @@ def _model(
     model = MemoryNet(
         net, neck, tau=plan.tau, momentum=plan.memory_momentum, update=plan.update
     )  # fmt: skip
-    model.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=recipe.lr,
-        betas=recipe.adam_betas,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-    return model, optimizer
+    compute.prepare(model.to(memory_format=torch.channels_last))
+    adam = Adam(model.parameters(), recipe.lr, recipe.adam_betas, recipe.weight_decay)
+    return model, adam
 
 
 def _features(model: MemoryNet, target: Target, device: str, description: str) -> Floats:

@@ -10,7 +10,6 @@ the cosines of a picture's feature f with the vectors V, divided by a temperatur
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
@@ -21,13 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.nets.reid import ReidNet
-from crgan.pipeline.progress import bar_range
-from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
-from crgan.train.classifier import Batches
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Batches, Parts, Plan, iterate
 
 Update: TypeAlias = Literal["all", "hardest"]
 
@@ -76,87 +74,80 @@ class MemoryNet(nn.Module):
 
     @torch.no_grad()
     def remember(self, features: Tensor, labels: Tensor) -> None:
-        """Let V follow features (B, E) of pictures of clusters `labels` (B,)."""
+        """Let V follow features (B, E) of images of clusters `labels` (B,), which are on the CPU:
+        they say where in the memory each feature goes, and nothing waits for a GPU.
+        """
+        clusters = labels.tolist()
         if self.update == "hardest":
-            chosen = hardest(features, labels, self.memory)
-            features, labels = features[chosen], labels[chosen]
-        for f, y in zip(features, labels.tolist(), strict=True):
+            clusters = sorted(set(clusters))
+            features = features[hardest(features, labels, self.memory)]
+        for f, y in zip(features, clusters, strict=True):
             moved = self.momentum * self.memory[y] + (1 - self.momentum) * f
             self.memory[y] = F.normalize(moved, dim=0)
 
 
 def hardest(features: Tensor, labels: Tensor, memory: Tensor) -> Tensor:
-    """Rows of a batch, one a cluster in it: the picture least like its cluster's vector."""
-    likeness = (features * memory[labels]).sum(1)
-    rows = [
-        int(torch.where(labels == y, likeness, torch.inf).argmin())
-        for y in labels.unique().tolist()
-    ]
-    return torch.tensor(rows, device=labels.device)
-
-
-def learn(
-    model: MemoryNet,
-    batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    rates: Sequence[float],
-    *,
-    device: str,
-    checkpoint: Checkpoint | None = None,
-    description: str = "",
-) -> float:
-    """One round: as many batches as there are learning rates; `model` and its memory change.
+    """Rows of a batch, one a cluster in it: the image least like its cluster's vector.
 
     Args:
-        model: on `device` and in train mode; its memory has a row for each label of `batches`.
-        batches: images and their clusters.
-        optimizer: of its parameters; a group's key `scale` multiplies the rate for this group.
-        rates: learning rate of each batch.
-        checkpoint: of this round alone; saved into when due, resumed from.
+        features: (B, E); labels: (B,), on the CPU; memory: (K, E).
 
     Returns:
-        The mean loss over the round.
-
-    Raises:
-        UserError: the loss is no longer finite.
+        Places in the batch, clusters in ascending order.
     """
-    done, total = 0, torch.zeros((), dtype=torch.float64, device=device)
-    other = np.random.default_rng(
-        0
-    )  # `rng_state` wants a numpy generator; dropout draws from torch
-    if checkpoint and (state := checkpoint.load()):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        batches.load_state_dict(state["batches"])
-        set_rng_state(other, state["random"])
-        done = state["done"]
-        total.copy_(state["total"])
-    for step in bar_range(done, len(rates), initial=done, total=len(rates), desc=description):
-        for group in optimizer.param_groups:
-            group["lr"] = rates[step] * group.get("scale", 1.0)
-        images, labels = (t.to(device, non_blocking=True) for t in next(batches))
-        features = model(images.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(model.logits(features), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        model.remember(features.detach(), labels)
-        total += loss.detach()
-        if checkpoint and checkpoint.due() and step + 1 < len(rates):
-            checkpoint.save(
-                {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "batches": batches.state_dict(),
-                    "random": rng_state(other),
-                    "done": step + 1,
-                    "total": total,
-                }
-            )
-    mean = float(total) / len(rates)
-    if not math.isfinite(mean):
-        raise UserError(f"{description}: the loss is {mean}; lower its lr")
-    return mean
+    own = labels.to(features.device)
+    likeness = (features * memory[own]).sum(1)
+    found = [torch.where(own == y, likeness, torch.inf).argmin() for y in labels.unique().tolist()]
+    return torch.stack(found)
+
+
+class Round(Parts):
+    """One round: as many iterations as there are learning rates; model and memory change.
+
+    Args:
+        model: prepared, in train mode; its memory has a row for each label of the batches.
+        optimizer: of its parameters.
+        rates: learning rate of each batch.
+    """
+
+    moving = ("model", "optimizer")
+
+    def __init__(
+        self,
+        model: MemoryNet,
+        optimizer: torch.optim.Optimizer,
+        rates: Sequence[float],
+        compute: Compute = PLAIN,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.rates, self.compute = rates, compute
+
+    def step(self, t: int, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Iteration t, from 0, on images and their clusters."""
+        images, labels = batch
+        features = self.model(self.compute.images(images))
+        loss = F.cross_entropy(self.model.logits(features), self.compute.labels(labels))
+        self.compute.descend(self.optimizer, loss, self.rates[t])
+        self.model.remember(features.detach(), labels)
+        return {"loss": loss.detach()}
+
+    def run(
+        self,
+        batches: Batches[tuple[Tensor, Tensor]],
+        name: str,
+        checkpoint: Checkpoint | None = None,
+    ) -> float:
+        """Learn from batches; `checkpoint` is of this round alone.
+
+        Returns:
+            The mean loss over the round.
+
+        Raises:
+            UserError: the loss is no longer finite.
+        """
+        plan = Plan(name, len(self.rates), self.rates.__getitem__)
+        history = iterate(self, batches, plan, checkpoint=checkpoint, compute=self.compute)
+        return history.mean("loss")
 
 
 class ClusterBatches:

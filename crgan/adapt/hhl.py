@@ -21,7 +21,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -30,25 +30,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crgan.adapt.base import Target
-from crgan.adapt.iterate import iterate
-from crgan.adapt.joint import People, Solver, picked, to_device
+from crgan.adapt.joint import People, Solver, picked
 from crgan.adapt.start import begin
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Inline, NonNegative, Pair, Partly, settings_from
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan import stargan
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.reid.model_file import reid_file
-from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
-
-_STARGAN = "stargan_"  # before StarGAN's own keys
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Several, iterate
 
 
 @dataclass(frozen=True)
 class Options(Solver):
-    """Section `adaptation.hhl` of the parameters, without StarGAN's.
+    """Section `adaptation.hhl` of the parameters.
 
     Attributes:
         batch: source pictures for the cross-entropy.
@@ -57,29 +55,19 @@ class Options(Solver):
         beta, margin: weight and margin m of the triplet loss.
         hidden, embedding: widths of FC-1024 and FC-128.
         dropout: before the classifier.
+        stargan: how StarGAN learns, of keys that begin with `stargan_`.
     """
 
-    batch: int
-    people: int
-    pictures: int
-    target_batch: int
-    beta: float
-    margin: float
-    hidden: int
-    embedding: int
-    dropout: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        counts = ("batch", "people", "pictures", "target_batch", "hidden", "embedding")
-        for key in counts:
-            if getattr(self, key) < (2 if key in ("batch", "pictures") else 1):
-                raise UserError(f"hhl.{key} is {getattr(self, key)}: too few")
-        if min(self.beta, self.margin) < 0 or not 0 <= self.dropout < 1:
-            raise UserError(
-                f"hhl.beta is {self.beta}, margin {self.margin}, dropout {self.dropout}; they must "
-                "be 0 at least, and dropout below 1"
-            )
+    batch: Pair
+    people: Count
+    pictures: Pair
+    target_batch: Count
+    beta: NonNegative
+    margin: NonNegative
+    hidden: Count
+    embedding: Count
+    dropout: Partly
+    stargan: Annotated[stargan.Options, Inline(prefix="stargan_")]
 
 
 class Heads(nn.Module):
@@ -216,60 +204,48 @@ class TripletBatches:
         self._rng.bit_generator.state = state["looks"]
 
 
-class Training:
+class Training(Parts):
     """CNN and heads. Each batch goes through them by itself: batch norm mixes no domains."""
 
+    moving = ("net", "heads", "sgd")
+
     def __init__(
-        self,
-        options: Options,
-        net: ReidNet,
-        people: People,
-        target: Target,
-        styled: NDArray[np.uint8],
-        seed: int,
-        device: str,
+        self, options: Options, net: ReidNet, people: People, compute: Compute = PLAIN
     ) -> None:
         o = self.options = options
-        self.device = device
+        self.compute = compute
         self.labels = people.labels
-        self.net = net.train().to(device).to(memory_format=torch.channels_last)
-        self.heads = Heads(net.feature_dim, o, people.classes).to(device).train()
+        self.net = net.train().to(memory_format=torch.channels_last)
+        self.heads = Heads(net.feature_dim, o, people.classes).train()
+        compute.prepare(self.net, self.heads)
         self.sgd = o.sgd(net.backbone, self.heads)
-        how = o.augmentation(people.images.shape[1])
-        of_source, of_triplets = np.random.SeedSequence(seed).spawn(2)
-        rows = np.arange(len(people.rows))
-        self.source = TrainBatches(people.images, rows, o.batch, how, of_source)
-        self.triplets = TripletBatches(people, target.images, styled, o, how, of_triplets)
-        self.rng = np.random.default_rng(seed)
 
-    def step(self, t: int) -> dict[str, Tensor]:
-        """Iteration t, from 0."""
+    def step(self, t: int, batch: tuple[Any, Any]) -> dict[str, Tensor]:
+        """Iteration t, from 0, on source images and images for triplets."""
         o = self.options
-        x, rows = next(self.source)
-        x_s, x_t, labels = next(self.triplets)
+        (x, rows), (x_s, x_t, labels) = batch
         logits = self.heads.logits(self._features(x))
-        ce = F.cross_entropy(logits, picked(self.labels, rows, self.device))
+        ce = F.cross_entropy(logits, picked(self.labels, rows, self.compute.device))
         embedded = [self.heads.embeddings(self._features(images)) for images in (x_s, x_t)]
-        triplet = batch_hard(torch.cat(embedded), labels.to(self.device), o.margin)
-        o.descend(self.sgd, t, ce + o.beta * triplet)
+        triplet = batch_hard(torch.cat(embedded), self.compute.labels(labels), o.margin)
+        self.compute.descend(self.sgd, ce + o.beta * triplet, o.lr_at(t))
         return {"ce": ce.detach(), "triplet": triplet.detach()}
 
     def _features(self, images: Tensor) -> Tensor:
-        return self.net.features(to_device(images, self.device))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that changes while training; dropout draws from torch's own state."""
-        parts = {name: getattr(self, name).state_dict() for name in _LEARNING}
-        return {**parts, "random": rng_state(self.rng)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        for name in _LEARNING:
-            getattr(self, name).load_state_dict(state[name])
-        set_rng_state(self.rng, state["random"])
+        return self.net.features(self.compute.images(images))
 
 
-_LEARNING = ("net", "heads", "sgd", "source", "triplets")
+def batches_of(
+    o: Options, people: People, target: Target, styled: NDArray[np.uint8], seed: int
+) -> Several:
+    """Source images with their places, and images for triplets."""
+    how = o.augmentation(people.images.shape[1])
+    of_source, of_triplets = np.random.SeedSequence(seed).spawn(2)
+    rows = np.arange(len(people.rows))
+    return Several(
+        source=TrainBatches(people.images, rows, o.batch, how, of_source),
+        triplets=TripletBatches(people, target.images, styled, o, how, of_triplets),
+    )
 
 
 def adapt(
@@ -279,8 +255,8 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """StarGAN between the target's cameras, then the CNN (`crgan.adapt.base.Adapt`).
 
@@ -291,23 +267,22 @@ def adapt(
     Raises:
         UserError: bad options, or a loss that diverges.
     """
-    own = {key: value for key, value in options.items() if not key.startswith(_STARGAN)}
-    rest = {k.removeprefix(_STARGAN): v for k, v in options.items() if k.startswith(_STARGAN)}
-    o = settings_from(Options, own, "hhl")
-    of_gan = settings_from(stargan.Options, rest, "hhl.stargan")
+    o = settings_from(Options, options, "hhl")
     people = People(source)
     size = source.images.shape[1:3]
-    file = _learned_styles(target, of_gan, seed, device, checkpoint)
-    styled = render(target.images, stargan.Styles(file, device))
+    file = _learned_styles(target, o.stargan, seed, checkpoint, compute)
+    styled = render(target.images, stargan.Styles(file, compute.device))
     torch.manual_seed(seed)
     net = begin(start, size, "HHL", pooling="mean")
-    training = Training(o, net, people, target, styled, seed, device)
-    iterate("HHL", training, o.iterations, checkpoint)
+    iterate(
+        Training(o, net, people, compute), batches_of(o, people, target, styled, seed),
+        o.plan("HHL"), checkpoint=checkpoint, compute=compute,
+    )  # fmt: skip
     return reid_file(net, [], size, start["origin"], start["notes"])
 
 
 def _learned_styles(
-    target: Target, o: stargan.Options, seed: int, device: str, checkpoint: Checkpoint | None
+    target: Target, o: stargan.Options, seed: int, checkpoint: Checkpoint | None, compute: Compute
 ) -> Mapping[str, Any]:
     """The StarGAN file; trained once, also where the CNN's training is resumed."""
     done = checkpoint.part("styles") if checkpoint else None
@@ -316,7 +291,7 @@ def _learned_styles(
     unknown = np.full(len(target), -2, dtype=np.int64)
     pictures = Split(target.images, unknown, target.camid, np.arange(len(target)))
     part = checkpoint.part("stargan") if checkpoint else None
-    file = stargan.train(pictures, o, seed=seed, device=device, checkpoint=part).file
+    file = stargan.train(pictures, o, seed=seed, checkpoint=part, compute=compute).file
     if done:
         done.save(file)
     return file

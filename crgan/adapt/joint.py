@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Count, Positive, Share
 from crgan.data.batches import Augmentation, class_labels
 from crgan.data.store import Split
+from crgan.train import schedules
+from crgan.train.loop import Plan
+from crgan.train.optimizers import SGD
 
 
 @dataclass(frozen=True)
@@ -28,52 +32,35 @@ class Solver:
         crop_padding: share of the height by which a picture is padded before a random crop.
     """
 
-    iterations: int
-    lr: float
-    backbone_lr_scale: float
-    momentum: float
-    weight_decay: float
-    step_at: float
-    flip: float
-    crop_padding: float
-
-    def __post_init__(self) -> None:
-        wrong = [] if self.iterations >= 1 else ["iterations"]
-        wrong += [k for k in ("lr", "backbone_lr_scale") if getattr(self, k) <= 0]
-        shares = ("momentum", "step_at", "flip", "crop_padding", "weight_decay")
-        wrong += [k for k in shares if not 0 <= getattr(self, k) <= 1]
-        if wrong:
-            raise UserError(
-                f"{wrong[0]} is {getattr(self, wrong[0])!r}, which no training can have"
-            )
+    iterations: Count
+    lr: Positive
+    backbone_lr_scale: Positive
+    momentum: Share
+    weight_decay: Share
+    step_at: Share
+    flip: Share
+    crop_padding: Share
 
     def lr_at(self, t: int) -> float:
         """Rate of new layers at iteration t, from 0."""
-        return self.lr * (0.1 if t >= self.step_at * self.iterations else 1.0)
+        return schedules.step_decay(self.lr, t, self.iterations, self.step_at)
 
     def augmentation(self, height: int) -> Augmentation:
         """Of pictures `height` pixels high."""
         return Augmentation(self.flip, round(self.crop_padding * height))
 
-    def sgd(self, backbone: nn.Module, *heads: nn.Module) -> torch.optim.SGD:
+    def sgd(self, backbone: nn.Module, *heads: nn.Module) -> SGD:
         """The optimizer of a network's parts: everything that is not the backbone is new."""
         new = [p for head in heads for p in head.parameters()]
-        groups = [
+        groups: list[dict[str, object]] = [
             {"params": list(backbone.parameters()), "scale": self.backbone_lr_scale},
             {"params": new, "scale": 1.0},
         ]
-        return torch.optim.SGD(
-            groups, self.lr, self.momentum, weight_decay=self.weight_decay,
-            nesterov=self.momentum > 0, fused=True,
-        )  # fmt: skip
+        return SGD(groups, self.lr, self.momentum, self.weight_decay)
 
-    def descend(self, sgd: torch.optim.SGD, t: int, loss: Tensor) -> None:
-        """Iteration t, from 0: one step down a loss."""
-        for group in sgd.param_groups:
-            group["lr"] = self.lr_at(t) * group["scale"]
-        sgd.zero_grad(set_to_none=True)
-        loss.backward()
-        sgd.step()
+    def plan(self, name: str) -> Plan:
+        """What the loop must know."""
+        return Plan(name, self.iterations, self.lr_at)
 
 
 class People:
@@ -97,11 +84,6 @@ class People:
         self.images = source.images if everybody else source.images[self.rows]
         self.labels, self.classes = class_labels(source.pid[self.rows])
         self.pids = np.unique(source.pid[self.rows]).tolist()
-
-
-def to_device(images: Tensor, device: str) -> Tensor:
-    """A batch where it is used, in the order in which convolutions are faster."""
-    return images.to(device, memory_format=torch.channels_last)
 
 
 def picked(values: NDArray[Any], rows: Tensor, device: str) -> Tensor:

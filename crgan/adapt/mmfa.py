@@ -26,16 +26,16 @@ from torch.nn import functional as F
 
 from crgan.adapt.attribute_targets import attribute_targets
 from crgan.adapt.base import Target
-from crgan.adapt.iterate import iterate
-from crgan.adapt.joint import People, Solver, picked, to_device
+from crgan.adapt.joint import People, Solver, picked
 from crgan.adapt.start import begin
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import NonNegative, Pair, Positive, settings_from
 from crgan.data.batches import TrainBatches
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.reid.model_file import reid_file
-from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Several, iterate
 
 Bandwidths = tuple[float, float, float]
 Unit = Literal["one", "median"]
@@ -54,22 +54,14 @@ class Options(Solver):
         pooling: of the last map.
     """
 
-    batch: int
-    lambda_attr: float
-    lambda_aal: float
-    lambda_mdal: float
-    bandwidths: Bandwidths
+    batch: Pair
+    lambda_attr: NonNegative
+    lambda_aal: NonNegative
+    lambda_mdal: NonNegative
+    bandwidths: tuple[Positive, Positive, Positive]
     attribute_unit: Unit
     feature_unit: Unit
     pooling: Literal["max", "mean"]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch < 2 or min(self.bandwidths) <= 0:
-            raise UserError(f"mmfa.batch is {self.batch}, bandwidths {self.bandwidths}: 2 at least "
-                            "and above 0")  # fmt: skip
-        if min(self.lambda_attr, self.lambda_aal, self.lambda_mdal) < 0:
-            raise UserError("mmfa: a lambda is below 0")
 
 
 def attribute_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
@@ -104,8 +96,10 @@ def mmd(s: Tensor, t: Tensor, bandwidths: Bandwidths, unit: Unit = "one") -> Ten
     return within_s + within_t - 2 * between
 
 
-class Training:
+class Training(Parts):
     """CNN and attribute branches; in a batch the first half is source, the other target."""
+
+    moving = ("net", "attributes", "sgd")
 
     def __init__(
         self,
@@ -113,37 +107,30 @@ class Training:
         net: ReidNet,
         source: Split,
         people: People,
-        target: Target,
-        seed: int,
-        device: str,
+        compute: Compute = PLAIN,
     ) -> None:
         o = self.options = options
-        self.device = device
+        self.compute = compute
         self.labels = people.labels
         attributes = {name: values[people.rows] for name, values in source.attributes.items()}
         found = attribute_targets(attributes, "MMFA")
         self.targets, self.known = found.values, found.known
-        self.net = net.train().to(device).to(memory_format=torch.channels_last)
-        self.attributes = linear_classifier(net.feature_dim, len(found.names)).to(device)
+        self.net = net.train().to(memory_format=torch.channels_last)
+        self.attributes = linear_classifier(net.feature_dim, len(found.names))
+        compute.prepare(self.net, self.attributes)
         self.sgd = o.sgd(net.backbone, net.classifier, self.attributes)
-        how = o.augmentation(people.images.shape[1])
-        of_source, of_target = np.random.SeedSequence(seed).spawn(2)
-        rows, nobody = np.arange(len(people.rows)), np.zeros(len(target), np.int64)
-        self.source = TrainBatches(people.images, rows, o.batch, how, of_source)
-        self.target = TrainBatches(target.images, nobody, o.batch, how, of_target)
-        self.rng = np.random.default_rng(seed)
 
-    def step(self, t: int) -> dict[str, Tensor]:
-        """Iteration t, from 0."""
+    def step(self, t: int, batch: tuple[Any, Any]) -> dict[str, Tensor]:
+        """Iteration t, from 0, on source and target images."""
         o = self.options
-        x_s, rows = next(self.source)
-        x_t, _ = next(self.target)
+        (x_s, rows), (x_t, _) = batch
         # one batch: its statistics are of both domains, as are those kept for the test
-        h = self.net.features(to_device(torch.cat((x_s, x_t)), self.device))
+        h = self.net.features(self.compute.images(torch.cat((x_s, x_t))))
         h_s, h_t = h.chunk(2)
         a_s, a_t = self.attributes(h).chunk(2)
         labels, targets, known = (
-            picked(values, rows, self.device) for values in (self.labels, self.targets, self.known)
+            picked(values, rows, self.compute.device)
+            for values in (self.labels, self.targets, self.known)
         )
         terms = {
             "id": (1.0, F.cross_entropy(self.net.classifier(h_s), labels)),
@@ -151,7 +138,8 @@ class Training:
             "aal": (o.lambda_aal, self._attributes_apart(a_s, a_t)),
             "mdal": (o.lambda_mdal, mmd(h_s, h_t, o.bandwidths, o.feature_unit)),
         }
-        o.descend(self.sgd, t, torch.stack([w * term for w, term in terms.values()]).sum())
+        loss = torch.stack([w * term for w, term in terms.values()]).sum()
+        self.compute.descend(self.sgd, loss, o.lr_at(t))
         return {name: term.detach() for name, (_, term) in terms.items()}
 
     def _attributes_apart(self, a_s: Tensor, a_t: Tensor) -> Tensor:
@@ -160,19 +148,16 @@ class Training:
         each = mmd(a_s.T[..., None], a_t.T[..., None], o.bandwidths, o.attribute_unit)
         return each.mean()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that changes while training."""
-        parts = {name: getattr(self, name).state_dict() for name in _LEARNING}
-        return {**parts, "random": rng_state(self.rng)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        for name in _LEARNING:
-            getattr(self, name).load_state_dict(state[name])
-        set_rng_state(self.rng, state["random"])
-
-
-_LEARNING = ("net", "attributes", "sgd", "source", "target")
+def batches_of(o: Options, people: People, target: Target, seed: int) -> Several:
+    """Source images with their places, and as many of the target."""
+    how = o.augmentation(people.images.shape[1])
+    of_source, of_target = np.random.SeedSequence(seed).spawn(2)
+    rows, nobody = np.arange(len(people.rows)), np.zeros(len(target), np.int64)
+    return Several(
+        source=TrainBatches(people.images, rows, o.batch, how, of_source),
+        target=TrainBatches(target.images, nobody, o.batch, how, of_target),
+    )
 
 
 def adapt(
@@ -182,8 +167,8 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """Learn the source's identities and attributes, aligned with the target
     (`crgan.adapt.base.Adapt`).
@@ -196,6 +181,8 @@ def adapt(
     size = source.images.shape[1:3]
     torch.manual_seed(seed)
     net = begin(start, size, "MMFA", classes=people.classes, pooling=o.pooling)
-    training = Training(o, net, source, people, target, seed, device)
-    iterate("MMFA", training, o.iterations, checkpoint)
+    iterate(
+        Training(o, net, source, people, compute), batches_of(o, people, target, seed),
+        o.plan("MMFA"), checkpoint=checkpoint, compute=compute,
+    )  # fmt: skip
     return reid_file(net, people.pids, size, start["origin"], start["notes"])

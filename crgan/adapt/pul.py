@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,14 @@ from torch import nn
 
 from crgan.adapt.base import Target
 from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Inline, Within, settings_from
 from crgan.data.batches import TrainBatches, class_labels
 from crgan.data.store import Split
 from crgan.metrics.inputs import Floats
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe, train
+from crgan.train.compute import PLAIN, Compute
 
 Restart: TypeAlias = Literal["initial", "previous"]
 
@@ -52,33 +52,26 @@ class Plan:
         restart: fine-tune the CNN the method started from, or that of the round before.
     """
 
-    rounds: int
-    epochs: int
-    pictures_per_cluster: int
-    lambda_similarity: float
-    kmeans_starts: int
+    rounds: Count
+    epochs: Count
+    pictures_per_cluster: Count
+    lambda_similarity: Annotated[float, Within(least=-1, below=1)]
+    kmeans_starts: Count
     restart: Restart
-
-    def __post_init__(self) -> None:
-        counts = ("rounds", "epochs", "pictures_per_cluster", "kmeans_starts")
-        wrong = [name for name in counts if getattr(self, name) < 1]
-        wrong += [] if -1 <= self.lambda_similarity < 1 else ["lambda_similarity"]
-        if wrong:
-            raise UserError(f"{wrong[0]} is {getattr(self, wrong[0])!r}; nothing would be learned")
 
     def clusters(self, pictures: int) -> int:
         """K."""
         return max(2, round(pictures / self.pictures_per_cluster))
 
 
-def _read(options: Mapping[str, Any]) -> tuple[Plan, Recipe]:
-    names = {field.name for field in fields(Plan)}
-    plan = {key: value for key, value in options.items() if key in names}
-    recipe = {key: value for key, value in options.items() if key not in names}
-    # how many iterations the epochs are depends on the pictures trusted
-    return settings_from(Plan, plan, "pul"), settings_from(
-        Recipe, {**recipe, "iterations": 1}, "pul"
-    )
+@dataclass(frozen=True)
+class Options:
+    """Section `adaptation.pul` of the parameters; how many iterations the epochs are depends on the
+    pictures that are trusted.
+    """
+
+    plan: Annotated[Plan, Inline()]
+    recipe: Annotated[Recipe, Inline(given=(("iterations", 1),))]
 
 
 def adapt(
@@ -88,11 +81,12 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """PUL from a CNN that knows the source (`crgan.adapt.base.Adapt`); the source is not seen."""
-    plan, recipe = _read(options)
+    o = settings_from(Options, options, "pul")
+    plan, recipe = o.plan, o.recipe
     net, shares = begin(start, target), list[float]()
     if checkpoint and (state := checkpoint.load()):
         net.load_state_dict(state["net"])
@@ -100,14 +94,14 @@ def adapt(
     for number in range(len(shares), plan.rounds):
         seeds = seed_round(seed, number)
         where = f"PUL round {number + 1} of {plan.rounds}"
-        features = features_of(net, target, device, f"{where}: features")
+        features = features_of(net, target, compute.device, f"{where}: features")
         labels = trusted(features, plan, int(seeds.generate_state(1)[0]))
         shares.append(float((labels >= 0).mean()))
         log(f"{where}: {labels.max() + 1} clusters, {shares[-1]:.1%} of the pictures trusted")
         if plan.restart == "initial":
             net = begin(start, target)
         part = checkpoint.part(f"round{number}") if checkpoint else None
-        _fine_tune(net, target, labels, plan.epochs, recipe, seeds, device, part, where)
+        _fine_tune(net, target, labels, plan.epochs, recipe, seeds, compute, part, where)
         if checkpoint and part:
             checkpoint.save({"net": net.state_dict(), "shares": shares})
             part.remove()
@@ -160,7 +154,7 @@ def _fine_tune(
     epochs: int,
     recipe: Recipe,
     seeds: np.random.SeedSequence,
-    device: str,
+    compute: Compute,
     checkpoint: Checkpoint | None,
     description: str,
 ) -> None:
@@ -172,6 +166,6 @@ def _fine_tune(
     net.classifier = linear_classifier(net.feature_dim, int(labels.max()) + 1)
     train(
         net.train(), TrainBatches(images, labels[rows], recipe.batch, how, seeds), recipe,
-        device=device, checkpoint=checkpoint, description=description,
+        checkpoint=checkpoint, description=description, compute=compute,
     )  # fmt: skip
     net.classifier = nn.Identity()

@@ -34,22 +34,23 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from crgan.adapt.base import Target
-from crgan.adapt.iterate import iterate
 from crgan.adapt.start import begin
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Betas, Count, Natural, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, augment, class_labels, to_gan
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet, linear_classifier
 from crgan.reid.model_file import reid_file
+from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Plan, iterate
+from crgan.train.optimizers import Adam
 
 TRACKLETS = True
 
 Distance: TypeAlias = Literal["plain", "squared"]
 Average: TypeAlias = Literal["pictures", "cameras"]
-
-_MOVING = ("net", "heads", "adam", "batches")  # what a checkpoint of a training holds
 
 
 @dataclass(frozen=True)
@@ -73,37 +74,27 @@ class Options:
         crop_padding: share of the height by which a picture is padded before a random crop.
     """
 
-    iterations: int
-    batch: int
-    pictures: int
-    lr: float
-    embedding: int
-    lambda_: float
-    sigma_squared: float
+    iterations: Count
+    batch: Count
+    pictures: Count
+    lr: Positive
+    embedding: Natural
+    lambda_: Share
+    sigma_squared: Positive
     distance: Distance
     pctd: Average
-    adam_betas: tuple[float, float]
-    weight_decay: float
-    constant_share: float
-    last_rate: float
-    flip: float
-    crop_padding: float
-
-    def __post_init__(self) -> None:
-        wrong = [n for n in ("iterations", "batch", "pictures") if getattr(self, n) < 1]
-        wrong += [n for n in ("lr", "sigma_squared", "last_rate") if getattr(self, n) <= 0]
-        shares = ("lambda_", "constant_share", "flip", "crop_padding")
-        wrong += [n for n in shares if not 0 <= getattr(self, n) <= 1]
-        wrong += [n for n in ("embedding", "weight_decay") if getattr(self, n) < 0]
-        if wrong:
-            raise UserError(f"taudl.{wrong[0]} is {getattr(self, wrong[0])!r}, which cannot be")
+    adam_betas: Betas
+    weight_decay: NonNegative
+    constant_share: Share
+    last_rate: Positive
+    flip: Share
+    crop_padding: Share
 
     def lr_at(self, t: int) -> float:
         """Learning rate of iteration t, from 0."""
-        falling = t / self.iterations - self.constant_share
-        if falling <= 0:
-            return self.lr
-        return float(self.lr * self.last_rate ** (falling / (1 - self.constant_share)))
+        return schedules.exponential_decay(
+            self.lr, t, self.iterations, self.constant_share, self.last_rate
+        )
 
 
 def discrimination(logits: list[Tensor], labels: list[Tensor], average: Average) -> Tensor:
@@ -192,34 +183,37 @@ class TrackletBatches:
         self._rng.bit_generator.state = state["rng"]
 
 
-class Training:
-    """The CNN, a classifier for each camera, Adam and the batches."""
+class Training(Parts):
+    """The CNN and a classifier for each camera.
 
-    def __init__(self, net: ReidNet, batches: TrackletBatches, o: Options, device: str) -> None:
-        self.o, self.batches, self.device = o, batches, device
-        self.net = net.to(device).to(memory_format=torch.channels_last).train()
-        heads = [linear_classifier(net.feature_dim, n) for n in batches.classes]
-        self.heads = nn.ModuleList(heads).to(device)
-        self.adam = torch.optim.Adam(
-            [*self.net.parameters(), *self.heads.parameters()],
-            lr=o.lr, betas=o.adam_betas, weight_decay=o.weight_decay, fused=True,
-        )  # fmt: skip
+    Args:
+        tracklets: of each camera, its classes.
+    """
 
-    def step(self, t: int) -> dict[str, Tensor]:
-        for group in self.adam.param_groups:
-            group["lr"] = self.o.lr_at(t)
-        losses = self.losses()
-        loss = (1 - self.o.lambda_) * losses["pctd"] + self.o.lambda_ * losses["ccta"]
-        self.adam.zero_grad(set_to_none=True)
-        loss.backward()
-        self.adam.step()
+    moving = ("net", "heads", "adam")
+
+    def __init__(
+        self, net: ReidNet, tracklets: list[int], o: Options, compute: Compute = PLAIN
+    ) -> None:
+        self.o, self.compute = o, compute
+        self.net = net.to(memory_format=torch.channels_last).train()
+        self.heads = nn.ModuleList(linear_classifier(net.feature_dim, n) for n in tracklets)
+        compute.prepare(self.net, self.heads)
+        parameters = [*self.net.parameters(), *self.heads.parameters()]
+        self.adam = Adam(parameters, o.lr, o.adam_betas, o.weight_decay)
+
+    def step(self, t: int, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Iteration t, from 0, on a batch of `TrackletBatches`."""
+        losses = self.losses(batch)
+        loss = (1 - self.o.lambda_) * losses["pctd"] + self.o.lambda_ * losses["ccta"]  # eq. (4)
+        self.compute.descend(self.adam, loss, self.o.lr_at(t))
         return losses
 
-    def losses(self) -> dict[str, Tensor]:
-        """L_PCTD and L_CCTA of the next batch."""
+    def losses(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """L_PCTD and L_CCTA of a batch."""
         o = self.o
-        images, labels = (x.to(self.device, non_blocking=True) for x in next(self.batches))
-        x = self.net.features(images.contiguous(memory_format=torch.channels_last))
+        labels = self.compute.labels(batch[1])
+        x = self.net.features(self.compute.images(batch[0]))
         cameras = len(self.heads)
         logits = [head(f) for head, f in zip(self.heads, x.chunk(cameras), strict=True)]
         pictured = [y.repeat_interleave(o.pictures) for y in labels]
@@ -230,13 +224,6 @@ class Training:
             "ccta": association(s, camera, max(1, cameras // 2), o.sigma_squared, o.distance),
         }
 
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in _MOVING}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _MOVING:
-            getattr(self, name).load_state_dict(state[name])
-
 
 def adapt(
     start: Mapping[str, Any],
@@ -245,8 +232,8 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """TAUDL on the target's tracklets (`crgan.adapt.base.Adapt`); the source is not looked at.
 
@@ -260,8 +247,11 @@ def adapt(
     torch.manual_seed(seed)
     size = target.images.shape[1:3]
     net = begin(start, size, "TAUDL", embedding=o.embedding)
-    training = Training(net, _batches(target, o, seed), o, device)
-    iterate("TAUDL", training, o.iterations, checkpoint)
+    batches = _batches(target, o, seed)
+    iterate(
+        Training(net, batches.classes, o, compute), batches,
+        Plan("TAUDL", o.iterations, o.lr_at, o.batch), checkpoint=checkpoint, compute=compute,
+    )  # fmt: skip
     return reid_file(net, [], size, start["origin"], start["notes"])
 
 

@@ -38,16 +38,18 @@ from torch.nn import functional as F
 
 from crgan.adapt.attribute_targets import AttributeTargets, attribute_targets
 from crgan.adapt.base import Target
-from crgan.adapt.iterate import iterate
 from crgan.adapt.start import begin
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Betas, Count, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import TrainBatches, class_labels, in_order
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe, Schedule
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Plan, iterate
+from crgan.train.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -63,29 +65,20 @@ class Options:
         schedule, warmup, adam_betas, weight_decay, flip, crop_padding: as in `Recipe`, of both.
     """
 
-    iterations: int
-    lr: float
-    target_iterations: int
-    target_lr: float
-    batch: int
-    hidden: tuple[int, int]
-    lambda_1: float
-    lambda_2: float
+    iterations: Count
+    lr: Positive
+    target_iterations: Count
+    target_lr: Positive
+    batch: Count
+    hidden: tuple[Count, Count]
+    lambda_1: NonNegative
+    lambda_2: NonNegative
     schedule: Schedule
-    warmup: float
-    adam_betas: tuple[float, float]
-    weight_decay: float
-    flip: float
-    crop_padding: float
-
-    def __post_init__(self) -> None:
-        wrong = [n for n in ("target_iterations",) if getattr(self, n) < 1]
-        wrong += [n for n in ("lambda_1", "lambda_2") if getattr(self, n) < 0]
-        wrong += [] if self.target_lr > 0 else ["target_lr"]
-        wrong += [] if min(self.hidden) >= 1 else ["hidden"]
-        if wrong:
-            raise UserError(f"tjaidl.{wrong[0]} is {getattr(self, wrong[0])!r}, which cannot be")
-        self.on_source()
+    warmup: Share
+    adam_betas: Betas
+    weight_decay: NonNegative
+    flip: Share
+    crop_padding: Share
 
     def on_source(self) -> Recipe:
         """How both branches learn the source."""
@@ -161,54 +154,35 @@ def shared_losses(
     }
 
 
-class _Stage(ABC):
-    """One of the two trainings: its batches, its Adam and its rate."""
+class _Stage(Parts, ABC):
+    """One of the two trainings: its Adam and its rate."""
+
+    moving = ("branches", "adam")
 
     def __init__(
-        self, branches: Branches, batches: TrainBatches, o: Options, recipe: Recipe, device: str
+        self, branches: Branches, o: Options, recipe: Recipe, compute: Compute = PLAIN
     ) -> None:
-        self.branches, self.batches, self.recipe, self.device = branches, batches, recipe, device
+        self.branches, self.recipe, self.compute = branches, recipe, compute
         self.weights = {"rec": o.lambda_1, "tran": o.lambda_2}
-        self.adam = torch.optim.Adam(
-            [p for p in branches.parameters() if p.requires_grad],
-            lr=recipe.lr, betas=recipe.adam_betas, weight_decay=recipe.weight_decay, fused=True,
-        )  # fmt: skip
+        self.adam = Adam(branches.parameters(), recipe.lr, recipe.adam_betas, recipe.weight_decay)
 
-    def step(self, t: int) -> dict[str, Tensor]:
-        for group in self.adam.param_groups:
-            group["lr"] = self.recipe.lr_at(t)
-        losses = self.losses()
+    def step(self, t: int, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Iteration t, from 0, on images and their places in the arrays of targets."""
+        losses = self.losses(self.compute.images(batch[0]), self.compute.labels(batch[1]))
         loss = torch.stack([self.weights.get(k, 1.0) * v for k, v in losses.items()]).sum()
-        self.adam.zero_grad(set_to_none=True)
-        loss.backward()
-        self.adam.step()
+        self.compute.descend(self.adam, loss, self.recipe.lr_at(t))
         return losses
 
     @abstractmethod
-    def losses(self) -> dict[str, Tensor]:
-        """Of the next batch, by name."""
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """The next pictures, and their places in the arrays of targets."""
-        images, rows = next(self.batches)
-        return images.to(self.device, memory_format=torch.channels_last), rows.to(self.device)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in _MOVING}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in _MOVING:
-            getattr(self, name).load_state_dict(state[name])
-
-
-_MOVING = ("branches", "adam", "batches")
+    def losses(self, images: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Of a batch, by name."""
 
 
 class OnSource(_Stage):
     """Both branches learn the source's identities and attributes.
 
     Args:
-        people: the source's labelled pictures; attributes: theirs.
+        people: the source's labelled images; attributes: theirs.
     """
 
     def __init__(
@@ -217,19 +191,16 @@ class OnSource(_Stage):
         people: Split,
         attributes: AttributeTargets,
         o: Options,
-        seed: np.random.SeedSequence,
-        device: str,
+        compute: Compute = PLAIN,
     ) -> None:
         branches.train()
-        recipe = o.on_source()
-        super().__init__(branches, _batches(people.images, recipe, seed), o, recipe, device)
+        super().__init__(branches, o, o.on_source(), compute)
         self.labels, self.values, self.known = (
-            torch.from_numpy(array).to(device)
+            torch.from_numpy(array).to(compute.device)
             for array in (class_labels(people.pid)[0], attributes.values, attributes.known)
         )
 
-    def losses(self) -> dict[str, Tensor]:
-        images, rows = self.batch()
+    def losses(self, images: Tensor, rows: Tensor) -> dict[str, Tensor]:
         x_id = self.branches.identity.features(images)
         l_id = F.cross_entropy(self.branches.identity.classifier(x_id), self.labels[rows])
         rest = shared_losses(self.branches, images, x_id, self.values[rows], self.known[rows])
@@ -240,21 +211,14 @@ class OnTarget(_Stage):
     """Attribute branch and IIA come to agree on the target; the identity branch is fixed."""
 
     def __init__(
-        self,
-        branches: Branches,
-        target: Target,
-        o: Options,
-        seed: np.random.SeedSequence,
-        device: str,
+        self, branches: Branches, target: Target, o: Options, compute: Compute = PLAIN
     ) -> None:
-        self.predicted = predictions(branches.attribute, target, device)
+        self.predicted = predictions(branches.attribute, target, compute.device)
         branches.train()
         branches.identity.eval().requires_grad_(False)
-        recipe = o.on_target()
-        super().__init__(branches, _batches(target.images, recipe, seed), o, recipe, device)
+        super().__init__(branches, o, o.on_target(), compute)
 
-    def losses(self) -> dict[str, Tensor]:
-        images, rows = self.batch()
+    def losses(self, images: Tensor, rows: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             x_id = self.branches.identity.features(images)
         return shared_losses(self.branches, images, x_id, self.predicted[rows])
@@ -275,8 +239,8 @@ def adapt(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """TJ-AIDL from source to target (`crgan.adapt.base.Adapt`).
 
@@ -294,20 +258,27 @@ def adapt(
     identity = begin(start, size, "TJ-AIDL", classes=len(np.unique(people.pid)))
     attribute = begin(start, size, "TJ-AIDL", classes=len(attributes.names))
     iia = InferredAttributes(identity.feature_dim, len(attributes.names), o.hidden)
-    branches = Branches(identity, attribute, iia).to(device).to(memory_format=torch.channels_last)
+    branches = Branches(identity, attribute, iia).to(memory_format=torch.channels_last)
+    compute.prepare(identity, attribute, iia)
     of_source, of_target = np.random.SeedSequence(seed).spawn(2)
     learned = checkpoint.part("learned") if checkpoint else None
     if learned and (saved := learned.load()):
         branches.load_state_dict(saved)
     else:
-        part = checkpoint.part("source") if checkpoint else None
-        training = OnSource(branches, people, attributes, o, of_source, device)
-        iterate("TJ-AIDL, source", training, o.iterations, part)
+        iterate(
+            OnSource(branches, people, attributes, o, compute),
+            _batches(people.images, o.on_source(), of_source),
+            _plan("TJ-AIDL, source", o.on_source()),
+            checkpoint=checkpoint.part("source") if checkpoint else None, compute=compute,
+        )  # fmt: skip
         if learned:
             learned.save(branches.state_dict())
-    part = checkpoint.part("target") if checkpoint else None
-    adapting = OnTarget(branches, target, o, of_target, device)
-    iterate("TJ-AIDL, target", adapting, o.target_iterations, part)
+    iterate(
+        OnTarget(branches, target, o, compute),
+        _batches(target.images, o.on_target(), of_target),
+        _plan("TJ-AIDL, target", o.on_target()),
+        checkpoint=checkpoint.part("target") if checkpoint else None, compute=compute,
+    )  # fmt: skip
     attribute.classifier = nn.Identity()  # its classes are attributes, which a re-id file has not
     note = f"branches of {identity.backbone_name} in place of TJ-AIDL's MobileNets"
     return reid_file(attribute, [], size, start["origin"], [*start["notes"], note])
@@ -322,6 +293,10 @@ def _people(source: Split) -> Split:
         return source  # the images stay a view of the store
     s, attributes = source, {name: values[rows] for name, values in source.attributes.items()}
     return Split(s.images[rows], s.pid[rows], s.camid[rows], s.rows[rows], attributes)
+
+
+def _plan(name: str, recipe: Recipe) -> Plan:
+    return Plan(name, recipe.iterations, recipe.lr_at, recipe.batch)
 
 
 def _batches(images: Any, recipe: Recipe, seed: np.random.SeedSequence) -> TrainBatches:

@@ -5,24 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crgan.common.download import fetch
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
+from crgan.data.layout import layout_of
 from crgan.data.unpack import SUFFIXES, is_archive, unpack
-
-HOW_TO_GET = {
-    "market1501": "Market-1501: from its authors' page (L. Zheng et al., ICCV 2015), as "
-    "Market-1501-v15.09.15.zip",
-    "dukemtmc": "DukeMTMC-reID: withdrawn by its authors, no longer offered; only a copy you "
-    "already hold, used under its licence",
-    "cuhk03": "CUHK03: on request from its authors (W. Li et al., CVPR 2014), as "
-    "cuhk03_release.zip holding cuhk-03.mat",
-}
-
-
-def how_to_get(layout: str) -> str:
-    """One line on where a data set comes from."""
-    return HOW_TO_GET.get(layout, "your own crops, as <site>/<camera>/*.jpg")
 
 
 def is_address(source: str | Path) -> bool:
@@ -36,21 +22,21 @@ def acquire(
     """Bring raw data to disk and return the folder (or `.mat` file) a loader starts from.
 
     Args:
-        layout: market1501, dukemtmc, cuhk03 or folder.
+        layout: its name; a file of `crgan/data/layouts`.
         source: a folder, an archive, CUHK03's `.mat`, or an http(s) address of one of these files.
         raw_dir: where downloads and unpacked archives are kept for the next time.
         sha256: hash of the file; needed for an address, checked for a local file when given.
 
     Raises:
-        UserError: nothing there, a wrong hash, an unsafe archive, or an address for DukeMTMC-reID.
+        UserError: nothing there, a wrong hash, an unsafe archive, or an address for a data set that
+            is not downloaded.
     """
     raw_dir = Path(raw_dir)
     if is_address(source):
-        if layout == "dukemtmc":
-            raise UserError(
-                f"{source}: DukeMTMC-reID is not downloaded. Its authors withdrew it in 2019 over "
-                "the privacy of the people in it; set source to a copy you already hold"
-            )
+        if reason := layout_of(layout).not_downloaded:
+            raise UserError(f"{source}: {reason}")
+        from crgan.common.download import fetch  # only here: requests takes its time to load
+
         path = fetch(str(source), sha256, raw_dir)
         sha256 = None  # verified
     else:
@@ -58,7 +44,7 @@ def acquire(
     if path.is_dir():
         return path
     if not path.is_file():
-        raise UserError(f"{path}: not there. How to get it: {how_to_get(layout)}")
+        raise UserError(f"{path}: not there. How to get it: {layout_of(layout).how_to_get}")
     digest = sha256_file(path) if sha256 or is_archive(path) else None
     if sha256 and digest != sha256.lower():
         raise UserError(f"{path}: sha256 is {digest}, expected {sha256}; copy or download it again")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from crgan.common.errors import UserError
+from crgan.data.mat5 import load_mat
 
 Table = dict[str, dict[int, int]]
 LARGEST = {"age": 4}  # young, teenager, adult, old; every other attribute has the values 1 and 2
@@ -33,10 +33,7 @@ def read_attributes(path: str | Path, variable: str) -> Table:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such attribute file")
-    try:
-        content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
-    except Exception as error:  # scipy raises many kinds on a file that is no .mat
-        raise UserError(f"{path}: not a readable .mat file ({error})") from None
+    content = load_mat(path, squeeze_me=True, struct_as_record=False)
     if variable not in content:
         names = ", ".join(name for name in content if not name.startswith("_"))
         raise UserError(f"{path}: no variable {variable!r} in it, only {names or 'nothing'}")

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crgan.common import shares
 from crgan.data.samplers import EpochSampler
-from crgan.train import distributed
 
 _MEAN_COLOUR = np.array([124, 116, 104], dtype=np.uint8)  # ImageNet's mean RGB
 _ERASE_ATTEMPTS = 10
@@ -132,7 +132,7 @@ class TrainBatches:
     Args:
         images: uint8 (N, H, W, 3), for example `Split.images`.
         labels: int64 (N,), classes from 0.
-        batch: images per batch. Of several processes (`crgan.train.distributed`) each gets a share.
+        batch: images per batch. Of several processes (`crgan.common.shares`) each gets a share.
         how: the augmentation.
         seed: order and augmentation follow from it.
     """
@@ -154,8 +154,8 @@ class TrainBatches:
         self.how = how
         self.sampler = EpochSampler(len(images), batch, order)
         self._rng = np.random.default_rng(looks)
-        self._own = distributed.share(batch)
-        self._draws = distributed.draws(self._rng, batch, self._own)
+        self._own = shares.share(batch)
+        self._draws = shares.draws(self._rng, batch, self._own)
 
     def __iter__(self) -> TrainBatches:
         return self

@@ -1,13 +1,13 @@
-"""Published counts of the data sets, and what a found copy lacks or has too much of.
+"""Counts of a data set, and what a found copy lacks or has too much of.
 
-The counts are those of the released files, counted per split and camera from the published file
-lists (CUHK03: from the new protocol's configuration file).
+Each layout has the counts of the released files, by split and camera, counted from the published
+file lists (CUHK03: from the new protocol's configuration file).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from crgan.common.errors import UserError
@@ -31,26 +31,6 @@ class SplitCount:
         return sum(self.cameras)
 
 
-PUBLISHED: dict[str, dict[str, SplitCount]] = {
-    "market1501": {
-        "train": SplitCount(751, (2017, 1709, 2707, 920, 2338, 3245)),
-        "query": SplitCount(750, (668, 530, 717, 248, 622, 583)),
-        "gallery": SplitCount(750, (3156, 2944, 3803, 1671, 3814, 4344), 3819, 2798),
-    },
-    "dukemtmc": {
-        "train": SplitCount(702, (2809, 3009, 1088, 1395, 1685, 3700, 1330, 1506)),
-        "query": SplitCount(702, (413, 383, 190, 155, 216, 369, 239, 263)),
-        "gallery": SplitCount(1110, (2704, 2798, 828, 1139, 1209, 3308, 1255, 4420)),
-    },
-    "cuhk03/all": {"train": SplitCount(1467, (6918, 7179))},
-    "cuhk03/new": {
-        "train": SplitCount(767, (3601, 3764)),
-        "query": SplitCount(700, (700, 700)),
-        "gallery": SplitCount(700, (2617, 2715)),
-    },
-}
-
-
 def count(entries: Iterable[Entry]) -> dict[str, SplitCount]:
     """Count entries by split; cameras up to the highest number seen."""
     by_split: dict[str, list[Entry]] = {}
@@ -70,7 +50,7 @@ def _count_split(entries: list[Entry]) -> SplitCount:
     )
 
 
-def differences(entries: Iterable[Entry], published: dict[str, SplitCount]) -> list[str]:
+def differences(entries: Iterable[Entry], published: Mapping[str, SplitCount]) -> list[str]:
     """Every deviation from the published counts, one line each; empty when all agree."""
     found = count(entries)
     lines = []
@@ -106,7 +86,7 @@ def overlaps(entries: Iterable[Entry]) -> list[str]:
     return lines
 
 
-def check_counts(listing: Listing, expect: str, key: str | None) -> None:
+def check_counts(listing: Listing, expect: str, published: Mapping[str, SplitCount] | None) -> None:
     """Refuse a listing that is not what it should be, saying precisely what is missing or extra.
 
     Names that were not understood are refused whatever is expected, since each may be a lost image.
@@ -114,29 +94,33 @@ def check_counts(listing: Listing, expect: str, key: str | None) -> None:
     Args:
         listing: what was found.
         expect: `published` compares with the published counts; `none` does not.
-        key: entry of `PUBLISHED` (None: a data set of one's own, without published counts).
+        published: these counts (None: a data set of one's own, without any).
 
     Raises:
         UserError: with one line per deviation.
     """
     if expect not in EXPECT:
         raise UserError(f"{listing.dataset}: expect is {expect!r}; use {' or '.join(EXPECT)}")
+    if expect == "published" and published is None:
+        raise UserError(f"{listing.dataset}: this layout has no published counts; set expect: none")
     lines = overlaps(listing.entries)
     if listing.strangers:
         shown = ", ".join(listing.strangers[:_EXAMPLES])
         more = ", ..." if len(listing.strangers) > _EXAMPLES else ""
-        lines.append(f"{len(listing.strangers):,} names not understood: {shown}{more}")
-    if expect == "published":
-        if key not in PUBLISHED:
-            raise UserError(
-                f"{listing.dataset}: this layout has no published counts; set expect: none"
-            )
-        lines += differences(listing.entries, PUBLISHED[key])
+        rule = f"; this layout reads {listing.rule}" if listing.rule else ""
+        lines.append(f"{len(listing.strangers):,} names not understood: {shown}{more}{rule}")
+    if expect == "published" and published is not None:
+        lines += differences(listing.entries, published)
     if not lines:
         return
-    what = "the published data set" if expect == "published" else "a consistent data set"
-    mend = "Copy the data set again, remove what does not belong"
-    if expect == "published":
-        mend += ", or set expect: none for a set that is different on purpose"
     listed = "\n".join(f"  {line}" for line in lines)
+    if expect == "published":
+        what = "the published data set"
+        mend = (
+            "Copy the data set again, remove what does not belong, or set expect: none for a set "
+            "that is different on purpose"
+        )
+    else:
+        what = "a consistent data set"
+        mend = "Mend or rename these files, or remove what does not belong"
     raise UserError(f"{listing.dataset}: {listing.root} is not {what}:\n{listed}\n{mend}.")

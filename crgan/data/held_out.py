@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from crgan.common.errors import UserError
-from crgan.data.entries import Entry, Listing
+from crgan.data.entries import Entry
+from crgan.data.layout import layout_of, options_from
 from crgan.data.named_folders import FOLDERS
 
 _FOLDER_OF = {split: folder for folder, split in FOLDERS.items()}
@@ -39,7 +39,7 @@ def hold_out(layout: str, raw: Path, out: Path, *, share: float, seed: int) -> d
         raise UserError(f"--share is {share}; give a share of the identities between 0 and 1")
     if out.exists():
         raise UserError(f"{out}: is there already; give another --out, or delete it")
-    listing: Listing = import_module(f"crgan.data.{layout}").load(raw)
+    listing = layout_of(layout).load(raw, options_from(layout, {}, layout), layout)
     split_of = _splits([e for e in listing.entries if e.split == "train"], share, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

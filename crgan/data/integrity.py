@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crgan.common.errors import UserError
+from crgan.data.entries import BadImage
 
 OnOdd = Literal["refuse", "convert"]
 ODD = ("greyscale", "CMYK", "16-bit", "transparency", "palette", "colour space")
@@ -28,8 +29,17 @@ _MENDS = {
     "unreadable": "give read permission, or restore the file",
     "not an image": "remove it, or replace it by a JPEG, PNG, BMP or WebP picture",
     "huge": "cut the person out; pictures here are crops of one person",
+    "no file": "remove it; only files are read, and links to them",
+    "too dark": "its values fill a part of the 16 bits (a camera of 10, 12 or 14): scale them so "
+    "that the largest becomes 255, and save it as 8-bit RGB",
     "odd": "save it as 8-bit RGB, or set on_odd: convert to have it converted",
 }
+_ORIENTATION = 0x0112  # EXIF tag
+# What brings an image of that orientation upright, as (mirrored first, quarter turns to the left).
+_UPRIGHT = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3),
+            8: (False, 1)}  # fmt: skip
+_DEEP = 64  # an image of 16 bits whose 8-bit values stay below this used 14 bits of them at most
+_HEAD = 1 << 16  # an EXIF block is the first or second of a JPEG, of 64 KB at most
 _FORMATS = ("PNG", "BMP", "WEBP", "JPEG")
 _ODD_MODES = {
     "1": "greyscale", "L": "greyscale", "LA": "greyscale", "I": "16-bit", "F": "16-bit",
@@ -57,15 +67,6 @@ class Checks:
             raise UserError(f"on_odd is {self.on_odd!r}; use refuse or convert")
 
 
-class BadImage(Exception):
-    """One picture that cannot be used: `kind` is a key of the report, `detail` what was seen."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
-
-
 @dataclass(frozen=True)
 class Fault:
     """A `BadImage` and the path it was found at."""
@@ -78,7 +79,7 @@ class Fault:
 def decode(raw: bytes | NDArray[np.generic], checks: Checks) -> NDArray[np.uint8]:
     """Decode a picture to uint8 (H, W, 3) RGB.
 
-    EXIF orientation is not applied: detectors write crops as they are to be seen.
+    An EXIF orientation is applied, so that what is stored is what viewers show.
 
     Raises:
         BadImage: anything that is not a whole, ordinary picture.
@@ -108,7 +109,8 @@ def _decode_jpeg(raw: bytes, checks: Checks) -> NDArray[np.uint8]:
         if odd == "CMYK":
             simplejpeg.decode_jpeg(raw, colorspace="CMYK")  # for its verdict; PIL knows the inks
             return _decode_other(raw, checks)
-        return simplejpeg.decode_jpeg(raw, colorspace="RGB")
+        image = simplejpeg.decode_jpeg(raw, colorspace="RGB")
+        return _upright(image, _orientation(raw)) if b"Exif" in raw[:_HEAD] else image
     except ValueError as error:
         message = _one_line(error)
         # a file that ends early lacks its end marker; anything else was damaged inside
@@ -132,11 +134,36 @@ def _decode_other(raw: bytes, checks: Checks) -> NDArray[np.uint8]:
         raise BadImage(odd, f"{image.format} of mode {image.mode}")
     try:
         image.load()
-        return _to_rgb(image)
+        result = _upright(_to_rgb(image), image.getexif().get(_ORIENTATION))
     except Exception as error:  # truncated data raise OSError, SyntaxError, struct.error, ...
         text = _one_line(error)
         short = any(word in text.lower() for word in ("truncated", "incomplete", "unexpected end"))
         raise BadImage("truncated" if short else "corrupt", text) from None
+    if odd == "16-bit":
+        _check_depth(result)
+    return result
+
+
+def _orientation(raw: bytes) -> object:
+    try:
+        return Image.open(io.BytesIO(raw), formats=("JPEG",)).getexif().get(_ORIENTATION)
+    except Exception:  # a damaged EXIF block is nobody's loss: viewers ignore it, too
+        return None
+
+
+def _upright(image: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8]:
+    """(H, W, 3) as it is to be seen; anything but 2 to 8 leaves it as it is."""
+    if not isinstance(orientation, int) or orientation not in _UPRIGHT:
+        return image
+    mirrored, turns = _UPRIGHT[orientation]
+    return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, turns))
+
+
+def _check_depth(image: NDArray[np.uint8]) -> None:
+    """Refuse a 16-bit image that used few of its bits: its high bytes would be nearly black."""
+    if image.max() < _DEEP:
+        largest = int(image.max()) * 256 + 255
+        raise BadImage("too dark", f"no value of its 16 bits above {largest:,}")
 
 
 def _oddity(raw: bytes, image: Image.Image) -> str | None:
@@ -172,6 +199,7 @@ def _check_array(array: NDArray[np.generic], checks: Checks) -> NDArray[np.uint8
         if checks.on_odd == "refuse":
             raise BadImage("16-bit", f"array of {array.dtype}")
         array = (array >> np.uint16(8)).astype(np.uint8)  # type: ignore[operator]
+        _check_depth(array.astype(np.uint8))
     if array.dtype != np.uint8:
         raise BadImage("not an image", f"array of {array.dtype}, expected uint8")
     return np.ascontiguousarray(array, dtype=np.uint8)

@@ -1,7 +1,8 @@
 """The manifest: one CSV per data set, the only thing later stages know about its images.
 
 Columns `path,pid,camid,split,sha256`, then `attr_<name>` where attributes are known. Rows stand in
-the order split (train, query, gallery), then path; row i belongs to row i of the image store.
+the order split (train, query, gallery), then path (plainly, or with numbers compared as numbers,
+as the layout has it); row i belongs to row i of the image store.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path
-from crgan.data.entries import SPLITS
+from crgan.data.entries import SPLITS, natural
 
 COLUMNS = ("path", "pid", "camid", "split", "sha256")
 _PREFIX = "attr_"
@@ -85,13 +87,19 @@ def _validate(m: Manifest) -> None:
     if len(set(m.paths)) != n:
         twice, _ = Counter(m.paths).most_common(1)[0]
         raise UserError(f"manifest: path {twice!r} stands twice; each image has one row")
-    keys = [(_RANK[s], p) for s, p in zip(m.split, m.paths, strict=True)]
-    for i, (before, after) in enumerate(itertools.pairwise(keys)):
-        if before > after:
-            raise UserError(
-                f"manifest row {i + 2} ({m.paths[i + 1]!r}): out of order; rows stand by split "
-                "(train, query, gallery), then path"
-            )
+    plain = [(_RANK[s], p) for s, p in zip(m.split, m.paths, strict=True)]
+    wrong = _first_descent(plain)
+    if wrong is not None and _first_descent([(rank, natural(p)) for rank, p in plain]) is not None:
+        raise UserError(
+            f"manifest row {wrong + 1} ({m.paths[wrong]!r}): out of order; rows stand by split "
+            "(train, query, gallery), then path"
+        )
+
+
+def _first_descent(keys: list[Any]) -> int | None:
+    """Index of the first key that is below the one before it."""
+    pairs = enumerate(itertools.pairwise(keys), start=1)
+    return next((i for i, (before, after) in pairs if before > after), None)
 
 
 def _row_fault(path: str, pid: int, camid: int, split: str, sha256: str) -> str | None:
@@ -130,6 +138,8 @@ def read_manifest(path: str | Path) -> Manifest:
             header, *rows = list(csv.reader(file, strict=True)) or [[]]
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; run prepare_data first") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); see to its rights") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a readable CSV ({error}); run prepare_data again") from None
     extra = header[len(COLUMNS) :]

@@ -1,34 +1,38 @@
-"""Generated pictures under the real file names: to try the loaders and the paper's profile.
+"""Generated images under the real file names: to try the loaders and the paper's profile.
 
     python -m crgan.data.standins --dataset market1501 --lists LISTS --out FOLDER
 
 writes a tree with the data set's own layout and names, taken from published file lists, whose
-pictures are simple drawings. Nothing can be learnt from them; counts, sizes, times and memory are
-those of the real thing. A few hundred pictures are drawn and encoded once and then reused.
+images are simple drawings. Nothing can be learnt from them; counts, sizes, times and memory are
+those of the real thing. A few hundred images are drawn and encoded once and then reused. Without
+LISTS names are invented, as many of each split and camera as are published.
 
 LISTS holds `market_train.list`, `market_query.list`, `market_test.list` (or `duke_*.list`), one
 image name a line, labels after a space ignored; for cuhk03 it is the new protocol's configuration
-file or the folder with it.
+file or the folder with it, and needed.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
-import scipy.io
 import simplejpeg
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
-from crgan.data.cuhk03 import MAT, PROTOCOL_FILE
+from crgan.common.hdf5 import writing_hdf5
+from crgan.data.counts import SplitCount
+from crgan.data.entries import DISTRACTOR_PID, JUNK_PID, Entry
+from crgan.data.layout import Layout, layout_of, names
+from crgan.data.layouts.cuhk03 import MAT, PROTOCOL_FILE
+from crgan.data.mat5 import load_mat
 
 _LISTS = {"market1501": "market", "dukemtmc": "duke"}
 _FOLDERS = {"train": "bounding_box_train", "query": "query", "test": "bounding_box_test"}
@@ -54,21 +58,68 @@ def draw(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]
 def write_tree(
     dataset: str, lists: Path, out: Path, height: int, width: int, distinct: int, seed: int
 ) -> int:
-    """Write Market-1501 or DukeMTMC-reID with `distinct` different pictures; the number of files.
+    """Write Market-1501 or DukeMTMC-reID with `distinct` different images; the number of files.
 
     Raises:
         UserError: a list is missing or `out` is not empty.
     """
-    names = {split: _read_list(lists / f"{_LISTS[dataset]}_{split}.list") for split in _FOLDERS}
+    listed = {split: _read_list(lists / f"{_LISTS[dataset]}_{split}.list") for split in _FOLDERS}
+    paths = [f"{_FOLDERS[split]}/{name}" for split, found in listed.items() for name in found]
+    _write_images(paths, out, height, width, distinct, seed)
+    return len(paths)
+
+
+def published_entries(layout: Layout, counts: Mapping[str, SplitCount]) -> list[Entry]:
+    """Invented images of a layout: as many of each split, camera and kind as `counts` says.
+
+    People of the test set follow those of the training set in number.
+    """
+    assert layout.stand_in is not None
+    entries = []
+    for split, wanted in counts.items():
+        first = 1 if split == "train" else 1 + counts["train"].ids
+        nobody = [JUNK_PID] * wanted.junk + [DISTRACTOR_PID] * wanted.distractors
+        cameras = np.repeat(np.arange(1, len(wanted.cameras) + 1), wanted.cameras).tolist()
+        for number, camid in enumerate(cameras):
+            person = first + (number - len(nobody)) % wanted.ids
+            pid = nobody[number] if number < len(nobody) else person
+            entries.append(Entry(layout.stand_in(split, pid, camid, number), pid, camid, split))
+    return entries
+
+
+def write_published(
+    layout: Layout,
+    counts: Mapping[str, SplitCount],
+    out: Path,
+    height: int,
+    width: int,
+    distinct: int,
+    seed: int,
+) -> int:
+    """Write a tree of `published_entries`, with what lists them; the number of images.
+
+    Raises:
+        UserError: `out` is not empty.
+    """
+    entries = published_entries(layout, counts)
+    _write_images([entry.path for entry in entries], out, height, width, distinct, seed)
+    lists = layout.stand_in_lists(entries) if layout.stand_in_lists else {}
+    for name, text in lists.items():
+        (out / name).write_text(text)
+    return len(entries)
+
+
+def _write_images(
+    paths: list[str], out: Path, height: int, width: int, distinct: int, seed: int
+) -> None:
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: not empty; give a new folder")
     rng = np.random.default_rng(seed)
     jpegs = [simplejpeg.encode_jpeg(draw(rng, height, width), quality=90) for _ in range(distinct)]
-    for split, folder in _FOLDERS.items():
-        (out / folder).mkdir(parents=True)
-        for i, name in enumerate(tqdm(names[split], desc=folder, unit="img")):
-            (out / folder / name).write_bytes(jpegs[i % distinct])
-    return sum(len(found) for found in names.values())
+    for folder in {str(Path(path).parent) for path in paths}:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for i, path in enumerate(tqdm(paths, desc=str(out), unit="img")):
+        (out / path).write_bytes(jpegs[i % distinct])
 
 
 def _read_list(path: Path) -> list[str]:
@@ -86,7 +137,7 @@ def write_cuhk03(lists: Path, out: Path, height: int, width: int, distinct: int,
     config = lists if lists.is_file() else lists / PROTOCOL_FILE
     if not config.is_file():
         raise UserError(f"{config}: no such protocol file")
-    names = [str(name) for name in scipy.io.loadmat(config, squeeze_me=True)["filelist"]]
+    names = [str(name) for name in load_mat(config, squeeze_me=True)["filelist"]]
     rng = np.random.default_rng(seed)
     pictures = [draw(rng, height, width) for _ in range(distinct)]
     images = (pictures[i % distinct] for i in range(len(names)))
@@ -102,7 +153,7 @@ def write_mat(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> No
         images: (`<pair>_<person>_<view>_<image>.png`, uint8 (H, W, 3) RGB); cells that no name
             fills become MATLAB's empty arrays.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_hdf5(path) as file:
         store = file.create_group("#refs#")
         empty = store.create_dataset("empty", data=np.zeros(2, dtype=np.uint64))
         empty.attrs["MATLAB_empty"] = np.uint8(1)
@@ -131,21 +182,29 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dataset", required=True, choices=[*_LISTS, "cuhk03"])
-    parser.add_argument("--lists", required=True, type=Path, help="folder of the name lists")
+    known = [name for name in names() if layout_of(name).published(layout_of(name).options())]
+    parser.add_argument("--dataset", required=True, choices=known)
+    parser.add_argument("--lists", type=Path, help="folder of the name lists; invented without")
     parser.add_argument("--out", required=True, type=Path, help="folder to write")
     parser.add_argument("--height", type=int, default=128, help="of the pictures, in pixels")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--distinct", type=int, default=300, help="pictures drawn, then reused")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    options = (args.lists, args.out, args.height, args.width, args.distinct, args.seed)
+    options = (args.out, args.height, args.width, args.distinct, args.seed)
     try:
         if args.dataset == "cuhk03":
+            if args.lists is None:
+                raise UserError("--lists is needed for cuhk03: its protocol file names the images")
             args.out.mkdir(parents=True, exist_ok=True)
-            write_cuhk03(*options)
+            write_cuhk03(args.lists, *options)
+        elif args.lists is not None:
+            if args.dataset not in _LISTS:
+                raise UserError(f"--lists is read for {', '.join(_LISTS)} and cuhk03; leave it out")
+            write_tree(args.dataset, args.lists, *options)
         else:
-            write_tree(args.dataset, *options)
+            layout = layout_of(args.dataset)
+            write_published(layout, layout.published(layout.options()) or {}, *options)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

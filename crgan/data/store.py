@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, sha256_bytes
-from crgan.data.entries import Listing, Pixels
+from crgan.data.entries import Listing, NoRegularFile, Pixels
 from crgan.data.integrity import BadImage, Checks, Fault, decode, fault_report, resize
 from crgan.data.manifest import Manifest, read_manifest
 from crgan.pipeline.progress import Bar
@@ -80,6 +80,8 @@ def _decoded(
             return sha256_bytes(raw if isinstance(raw, bytes) else raw.tobytes()), image
         except BadImage as error:
             return Fault(path, error.kind, error.detail)
+        except NoRegularFile:
+            return Fault(path, "no file", "a pipe, socket, device or folder")
         except OSError as error:
             return Fault(path, "unreadable", error.strerror or str(error))
 

@@ -1,24 +1,18 @@
 """Unpacking archives that nobody vouches for: nothing is written outside the folder.
 
-Members are written by this code, never by the archive modules' own extraction: only plain files
-and folders, under relative names, with ordinary permissions. Anything else (links, devices,
-absolute names, `..`) refuses the whole archive, since no re-id data set has a use for it.
+Only plain files and folders under relative names: anything else (links, devices, absolute names,
+`..`) refuses the whole archive, since no re-id data set has a use for it.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
 
 from tqdm import tqdm
 
@@ -30,10 +24,11 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may grow to: bytes in all, and members."""
+    """What an archive may grow to: bytes in all, members, and bytes for each byte it has itself."""
 
     total_bytes: int = 32 << 30  # the largest set here has 3 GB
     members: int = 1_000_000
+    ratio: int = 200  # JPEG files hardly shrink, lists to a tenth; archives below 1 MB may
 
 
 def is_archive(path: Path) -> bool:
@@ -49,123 +44,91 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> Path:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    check = _Check(archive, limits or Limits())
     try:
-        _unpack_into(archive, temporary, limits or Limits())
+        (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, temporary, check)
+        if not check.names:
+            raise UserError(f"{archive}: the archive is empty; copy or download it again")
         temporary.chmod(0o755)  # mkdtemp makes it private
         temporary.rename(folder)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise UserError(f"{archive}: {error.filename} stands in it as file and folder") from None
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # zlib, lzma, zipfile, tarfile and EOFError: each has its own kind
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+            raise UserError(f"{archive}: cannot be unpacked to {folder.parent} ({error})") from None
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{archive}: damaged archive ({reason}); copy or download it again"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
-def _unpack_into(archive: Path, folder: Path, limits: Limits) -> None:
-    members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
-    written = count = 0
-    try:
-        for name, file in tqdm(members(archive), desc=f"unpacking {archive.name}", unit="file"):
-            count += 1
-            if count > limits.members:
-                raise UserError(f"{archive}: more than {limits.members:,} members; refused")
-            target = folder / _safe(name, archive)
-            if file is None:
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with file, open(target, "xb") as out:
-                while block := file.read(_BLOCK):
-                    # counted as they come: what an archive says of its sizes may be a lie
-                    written += len(block)
-                    if written > limits.total_bytes:
-                        raise UserError(
-                            f"{archive}: unpacks to more than {limits.total_bytes:,} bytes; refused"
-                        )
-                    out.write(block)
-    except UserError:
-        raise
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise UserError(f"{archive}: {name!r} stands in it twice, or as file and folder") from None
-    except OSError as error:
-        if error.errno is not None:  # of the disk; damaged gzip data is an OSError without number
-            raise UserError(f"{archive}: cannot be unpacked to {folder.parent} ({error})") from None
-        raise _damaged(archive, error) from None
-    except Exception as error:  # zlib, lzma, zipfile, tarfile and EOFError: each has its own kind
-        raise _damaged(archive, error) from None
-    if count == 0:
-        raise UserError(f"{archive}: the archive is empty; copy or download it again")
+@dataclass
+class _Check:
+    """What every member must pass before it is written; counts them and their bytes.
+
+    Sizes are those the archive states: both modules write no more of a member than that.
+    """
+
+    archive: Path
+    limits: Limits
+    names: set[str] = field(default_factory=set)
+    written: int = 0
+
+    def member(self, name: str, size: int, *, folder: bool, plain: bool) -> str:
+        """The member's path below the folder; backslashes, as Windows writes them, part folders."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or "\0" in name or name[1:2] == ":":
+            raise UserError(f"{self.archive}: {name!r} would be outside its folder; refused")
+        if not plain:
+            raise UserError(f"{self.archive}: {name!r} is a link or device; refused")
+        if str(path) in self.names and not folder:
+            raise UserError(f"{self.archive}: {name!r} stands in it twice; refused")
+        self.names.add(str(path))
+        if len(self.names) > self.limits.members:
+            raise UserError(f"{self.archive}: more than {self.limits.members:,} members; refused")
+        self.written += size
+        own = max(self.archive.stat().st_size, _BLOCK)
+        most = min(self.limits.total_bytes, own * self.limits.ratio)
+        if self.written > most:
+            raise UserError(f"{self.archive}: unpacks to more than {most:,} bytes; refused")
+        return str(path)
 
 
-def _damaged(archive: Path, error: Exception) -> UserError:
-    return UserError(f"{archive}: damaged archive ({error}); copy or download it again")
-
-
-def _safe(name: str, archive: Path) -> PurePosixPath:
-    """The member's relative path, or a refusal."""
-    path = PurePosixPath(name)
-    drive = len(name) > 1 and name[1] == ":"
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or drive:
-        raise UserError(f"{archive}: member {name!r} would be written outside its folder; refused")
-    if "\0" in name:
-        raise UserError(f"{archive}: member name {name!r} holds a zero byte; refused")
-    return path
-
-
-def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _unzip(archive: Path, folder: Path, check: _Check) -> None:
     with zipfile.ZipFile(archive) as file:
-        for info in file.infolist():
+        for info in tqdm(file.infolist(), f"unpacking {archive.name}", unit="file"):
             kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _special(archive, info.filename)
+            name = info.orig_filename  # as stored: zipfile's own clean-up would hide a zero byte
+            is_folder = name.endswith(("/", "\\"))
+            plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
+            path = check.member(name, info.file_size, folder=is_folder, plain=plain)
             if info.flag_bits & 1:
                 raise UserError(f"{archive}: encrypted; unpack it by hand and set source to it")
-            # the name as stored: zipfile's own clean-up would hide a backslash or a zero byte
-            name = info.orig_filename
-            yield name, None if info.is_dir() else file.open(info)
+            info.filename = f"{path}/" if is_folder else path
+            file.extract(info, folder)
 
 
-def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with _decompressed(archive) as stream:
-        try:
-            file = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 - owns nothing
-        except tarfile.TarError as error:
-            raise UserError(f"{archive}: neither a zip nor a tar archive ({error})") from None
-        for info in file:
-            if info.isdir():
-                if info.name not in (".", "./"):
-                    yield info.name, None
-            elif info.isreg():
-                yield info.name, file.extractfile(info)
-            else:
-                raise _special(archive, info.name)
-        _check_end(archive, stream, file.offset)
-
-
-def _decompressed(archive: Path) -> BinaryIO | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
-    with open(archive, "rb") as file:
-        magic = file.read(6)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.open(archive, "rb")
-    if magic.startswith(b"BZh"):
-        return bz2.open(archive, "rb")
-    if magic.startswith(b"\xfd7zXZ"):
-        return lzma.open(archive, "rb")
-    return open(archive, "rb")
-
-
-def _check_end(archive: Path, stream: Any, offset: int) -> None:
-    """tarfile takes a broken header for the end of the archive and so loses what follows.
-
-    The true end is zero blocks and nothing else; reading them also makes the decompressor compare
-    its checksum over the whole.
-    """
-    stream.seek(offset)
-    length = 0
-    while block := stream.read(_BLOCK):
-        length += len(block)
-        if block.strip(b"\0"):
-            raise _damaged(archive, tarfile.ReadError(f"broken member header at byte {offset}"))
-    if length < tarfile.BLOCKSIZE:
-        raise _damaged(archive, tarfile.ReadError("it ends early"))
-
-
-def _special(archive: Path, name: str) -> UserError:
-    return UserError(f"{archive}: member {name!r} is a link or device, not a file; refused")
+def _untar(archive: Path, folder: Path, check: _Check) -> None:
+    with tarfile.open(archive) as file:
+        for info in tqdm(file, f"unpacking {archive.name}", unit="file"):
+            if info.name == "." and info.isdir():
+                continue
+            plain = info.isreg() or info.isdir()
+            info.name = check.member(info.name, info.size, folder=info.isdir(), plain=plain)
+            file.extract(info, folder, filter="data")
+        # tarfile takes a broken header for the end of the archive and so loses what follows. The
+        # true end is zero blocks and nothing else; reading them also has gzip compare its checksum.
+        stream, length = file.fileobj, 0
+        assert stream is not None
+        stream.seek(file.offset)
+        while block := stream.read(_BLOCK):
+            length += len(block)
+            if block.strip(b"\0"):
+                raise tarfile.ReadError(f"broken member header at byte {file.offset}")
+        if length < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends early")

@@ -2,12 +2,12 @@
 
 A method is one file `crgan/gan/<model>.py` with two functions, found by its name:
 
-    train(task, d_id, d_cam, loss, gan, *, seed, device, checkpoint, report, compute) -> Trained
+    train(task, d_id, d_cam, loss, gan, *, seed, checkpoint, watch, compute) -> Trained
     load_renderer(file, task, device) -> Renderer
 
 The CycleGAN family needs no judges and trains both directions of a pair at once (`Translation`):
 
-    train(task, options, *, seed, device, checkpoint, report, compute) -> Trained
+    train(task, options, *, seed, checkpoint, watch, compute) -> Trained
 
 Adding a method is that file and a line in the experiment matrix of `params.yaml`.
 """
@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,19 @@ from crgan.common.errors import UserError
 from crgan.data.store import Split, open_dataset
 from crgan.masks.store import MaskStore, open_masks, unpack
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
 from crgan.train.history import History
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.loop import Watch
 
-# (iteration, history so far, sample grid so far): called at every sample interval of a training
-Report = Callable[[int, History, NDArray[np.uint8]], None]
+
+class Preview(NamedTuple):
+    """What a method in training has to show: `preview()` of what it hands to the loop.
+
+    Named images (B, 3, H, W), or masks (B, 1 or 3, H, W), all in [-1, 1], without gradients.
+    """
+
+    inputs: dict[str, Tensor]  # the same each time
+    outputs: dict[str, Tensor]  # what the generators make of them now
 
 
 class Masks(Protocol):
@@ -151,12 +159,10 @@ class Trained:
     Attributes:
         file: the GAN file, a dict of tensors and plain values; `load_renderer` reads it.
         history: losses and learning rates.
-        samples: the fixed sample pairs at every interval, one picture uint8 (H, W, 3).
     """
 
     file: dict[str, Any]
     history: History
-    samples: NDArray[np.uint8]
 
 
 class Renderer(ABC):
@@ -179,7 +185,7 @@ class Renderer(ABC):
             s_rows: their places in `task.source`, int64 (B,).
             rng: decides what is random, such as the target instances; nothing else does. Its
                 arrays have a row for each of the B pictures, so that several processes can draw
-                for a batch together (`crgan.train.distributed.draws`).
+                for a batch together (`crgan.common.shares.draws`).
 
         Returns:
             X_G (B, 3, H, W) in [-1, 1], without gradients, on the device of `x_s`; and the camids
@@ -203,9 +209,8 @@ class Method(Protocol):
         gan: Mapping[str, Any],
         *,
         seed: int,
-        device: str = "cpu",
         checkpoint: Checkpoint | None = None,
-        report: Report | None = None,
+        watch: Watch | None = None,
         compute: Compute = PLAIN,
     ) -> Trained:
         """Train on a task; `loss` and `gan` are those sections of the parameters."""
@@ -227,9 +232,8 @@ class Translation(Protocol):
         options: Mapping[str, Any],
         *,
         seed: int,
-        device: str = "cpu",
         checkpoint: Checkpoint | None = None,
-        report: Report | None = None,
+        watch: Watch | None = None,
         compute: Compute = PLAIN,
     ) -> Trained:
         """Train between the task's source, domain a, and its target, domain b.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,25 +20,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Betas, Count, NonNegative, OddCount, Positive, settings_from
 from crgan.gan import losses
 from crgan.gan.base import (
     Classifier,
+    Preview,
     Renderer,
-    Report,
     Task,
     Trained,
     check_file,
 )
-from crgan.gan.pairs import PairBatches, Pairs, pictures
-from crgan.looks.samples import Samples, input_rows, output_rows, parts, sample_pairs
+from crgan.gan.pairs import PairBatches, Pairs, pictures, sample_pairs
 from crgan.nets.folding import frozen
-from crgan.nets.generator import MASK_ACTIVATIONS, RESIDUAL_ACTIVATIONS, UPSAMPLINGS, Generator
-from crgan.nets.patchgan import NORMS, PatchGAN, decisions
+from crgan.nets.generator import Generator, MaskActivation, ResidualActivation, Upsampling
+from crgan.nets.patchgan import Norm, PatchGAN, decisions
+from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.history import History
-from crgan.train.loop import iterate, plain
-from crgan.train.precision import PLAIN, Compute, descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Plan, Watch, iterate, plain
+from crgan.train.optimizers import Adam
 
 MODEL = "crgan"
 LOSSES = ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con", "loss_g")
@@ -48,10 +48,10 @@ LOSSES = ("loss_d", "loss_adv", "loss_id", "loss_cam", "loss_con", "loss_g")
 class Weights:
     """The weights of eq. (8)."""
 
-    lambda_adv: float
-    lambda_id: float
-    lambda_cam: float
-    lambda_con: float
+    lambda_adv: NonNegative
+    lambda_id: NonNegative
+    lambda_cam: NonNegative
+    lambda_con: NonNegative
 
 
 @dataclass(frozen=True)
@@ -59,51 +59,27 @@ class Options:
     """The section `gan` of the parameters, where each key has its reason."""
 
     dual_condition: bool
-    lr: float
-    g_updates_second_half: int
-    adam_betas: tuple[float, float]
-    noise_std: float
-    context_norm: str
+    lr: Positive
+    g_updates_second_half: Count
+    adam_betas: Betas
+    noise_std: NonNegative
+    context_norm: losses.ContextNorm
     context_target_masked: bool
-    activation_residual: str
-    activation_mask: str
-    mask_channels: int
+    activation_residual: ResidualActivation
+    activation_mask: MaskActivation
+    mask_channels: Literal[1, 3]
     flip: bool
-    pathway_kernel: int
-    upsampling: str
-    discriminator_norm: str
-    history_every: int
-    iterations: int
-    batch: int
-    width: int
-    levels: int
-    discriminator_width: int
-    discriminator_layers: int
-    sample_every: int
-
-    def __post_init__(self) -> None:
-        choices = {
-            "context_norm": losses.CONTEXT_NORMS,
-            "activation_residual": tuple(RESIDUAL_ACTIVATIONS),
-            "activation_mask": tuple(MASK_ACTIVATIONS),
-            "mask_channels": (1, 3),
-            "upsampling": UPSAMPLINGS,
-            "discriminator_norm": tuple(NORMS),
-        }
-        for key, known in choices.items():
-            if getattr(self, key) not in known:
-                raise UserError(f"gan.{key} is {getattr(self, key)!r}; use one of {known}")
-        counts = (
-            "g_updates_second_half", "history_every", "iterations", "batch", "width", "levels",
-            "discriminator_width", "discriminator_layers", "sample_every",
-        )  # fmt: skip
-        for key in counts:
-            if getattr(self, key) < 1:
-                raise UserError(f"gan.{key} is {getattr(self, key)}; it must be 1 at least")
-        if self.lr <= 0 or self.noise_std < 0:
-            raise UserError(f"gan.lr is {self.lr}, gan.noise_std {self.noise_std}; too low")
-        if self.pathway_kernel % 2 == 0:
-            raise UserError(f"gan.pathway_kernel is {self.pathway_kernel}; it must be odd")
+    pathway_kernel: OddCount
+    upsampling: Upsampling
+    discriminator_norm: Norm
+    history_every: Count
+    iterations: Count
+    batch: Count
+    width: Count
+    levels: Count
+    discriminator_width: Count
+    discriminator_layers: Count
+    sample_every: Count
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse pictures that the networks cannot take."""
@@ -127,23 +103,28 @@ class Options:
 
     def lr_at(self, t: int) -> float:
         """Learning rate of iteration t, from 0: constant, then linearly to 0 in the second half."""
-        return self.lr * min(1.0, 2 * (1 - t / self.iterations))
+        return schedules.linear_decay(self.lr, t, self.iterations)
 
     def g_updates(self, t: int) -> int:
         """k of Algorithm 1 in iteration t, from 0."""
         return 1 if 2 * t < self.iterations else self.g_updates_second_half
 
 
-class Training:
+class Training(Parts):
     """Algorithm 1, II: the networks and one iteration after the other.
 
     Args:
         options, weights: how.
         d_id, d_cam: pre-trained judges of identity and camera; copied, and never updated: part II
             of Algorithm 1 names D_d and G only.
-        device: where.
-        compute: in what precision and order, and over how many processes.
+        compute: what it computes on.
+
+    Attributes:
+        shown: X_S, X_T, M_S and M_T of the pairs that `preview` shows.
     """
+
+    moving = ("g", "d_d", "adam_g", "adam_d")
+    shown: tuple[Tensor, Tensor, Tensor, Tensor]
 
     def __init__(
         self,
@@ -151,22 +132,19 @@ class Training:
         weights: Weights,
         d_id: nn.Module,
         d_cam: nn.Module,
-        device: str,
         compute: Compute = PLAIN,
     ) -> None:
         o = self.options = options
-        self.weights = weights
-        self.g = Generator(**o.generator()).to(device)
+        self.weights, self.compute = weights, compute
+        self.g = Generator(**o.generator())
         self.d_d = PatchGAN(
             o.discriminator_width, o.discriminator_layers, o.noise_std, o.discriminator_norm
-        ).to(device)
-        self.d_id, self.d_cam = frozen(d_id).to(device), frozen(d_cam).to(device)
-        self.adam_g, self.adam_d = (
-            torch.optim.Adam(net.parameters(), o.lr, o.adam_betas, fused=True)
-            for net in (self.g, self.d_d)
         )
+        self.d_id, self.d_cam = frozen(d_id), frozen(d_cam)
         compute.prepare(self.g, self.d_d, self.d_id, self.d_cam)
-        self.scaler = compute.scaler()
+        self.adam_g, self.adam_d = (
+            Adam(net.parameters(), o.lr, o.adam_betas) for net in (self.g, self.d_d)
+        )
 
     def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
         """Iteration t, from 0: D_d once, then G k times, all on the one mini-batch of pairs.
@@ -174,55 +152,57 @@ class Training:
         Algorithm 1 feeds a mini-batch once an iteration, before the updates; so the second update
         of G renders the same pairs again with the generator's new weights.
         """
-        for adam in (self.adam_g, self.adam_d):
-            adam.param_groups[0]["lr"] = self.options.lr_at(t)
+        lr = self.options.lr_at(t)
         x_g = self.g(pairs.x_s, pairs.x_t, pairs.m_t)  # eq. (1), (2), (3)
         noted = {}
         if self.weights.lambda_adv:
-            noted["loss_d"] = self._update_d_d(pairs.x_t, x_g.detach())
+            noted["loss_d"] = self._update_d_d(pairs.x_t, x_g.detach(), lr)
         self.d_d.requires_grad_(False)  # its gradients are not wanted while G learns
         for update in range(self.options.g_updates(t)):
             if update > 0:
                 x_g = self.g(pairs.x_s, pairs.x_t, pairs.m_t)
-            noted |= self._update_g(x_g, pairs)
+            noted |= self._update_g(x_g, pairs, lr)
         self.d_d.requires_grad_(True)
         return noted
 
-    def _update_d_d(self, x_t: Tensor, x_g: Tensor) -> Tensor:
+    def _update_d_d(self, x_t: Tensor, x_g: Tensor, lr: float) -> Tensor:
         loss_d = losses.adversarial_d(self.d_d(x_t), self.d_d(x_g))  # L_adv, eq. (4)
-        descend(self.adam_d, loss_d, self.scaler)
+        self.compute.descend(self.adam_d, loss_d, lr)
         return loss_d
 
-    def _update_g(self, x_g: Tensor, p: Pairs) -> dict[str, Tensor]:
+    def _update_g(self, x_g: Tensor, p: Pairs, lr: float) -> dict[str, Tensor]:
         w, o = self.weights, self.options
         m_b = 1 - p.m_f
         if o.context_target_masked:
             m_b = m_b * (1 - p.m_t)
-        terms = {}
+        # L_GAN, eq. (8); a term of weight 0 is not computed
+        noted, weighted = {}, []
         if w.lambda_adv:
-            terms["adv"] = losses.adversarial_g(self.d_d(x_g))  # L_adv, eq. (4)
+            noted["loss_adv"] = l_adv = losses.adversarial_g(self.d_d(x_g))  # eq. (4)
+            weighted.append(w.lambda_adv * l_adv)
         if w.lambda_id:
-            terms["id"] = losses.identity(self.d_id(x_g), p.y_j)  # L_id, eq. (7)
+            noted["loss_id"] = l_id = losses.identity(self.d_id(x_g), p.y_j)  # eq. (7)
+            weighted.append(w.lambda_id * l_id)
         if w.lambda_cam:
-            terms["cam"] = losses.camera(self.d_cam(x_g), p.y_c)  # L_cam, eq. (5)
+            noted["loss_cam"] = l_cam = losses.camera(self.d_cam(x_g), p.y_c)  # eq. (5)
+            weighted.append(w.lambda_cam * l_cam)
         if w.lambda_con:
-            terms["con"] = losses.context(x_g, p.x_s, p.x_t, p.m_f, m_b, o.context_norm)  # eq. (6)
-        weighted = [getattr(w, f"lambda_{name}") * term for name, term in terms.items()]
-        loss_g = torch.stack(weighted).sum()  # L_GAN, eq. (8)
-        descend(self.adam_g, loss_g, self.scaler)
-        return {**{f"loss_{name}": term for name, term in terms.items()}, "loss_g": loss_g}
+            l_con = losses.context(x_g, p.x_s, p.x_t, p.m_f, m_b, o.context_norm)  # eq. (6)
+            noted["loss_con"] = l_con
+            weighted.append(w.lambda_con * l_con)
+        loss_g = torch.stack(weighted).sum()
+        self.compute.descend(self.adam_g, loss_g, lr)
+        return {**noted, "loss_g": loss_g}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that learns."""
-        return {name: getattr(self, name).state_dict() for name in self._learning()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        for name in self._learning():
-            getattr(self, name).load_state_dict(state[name])
-
-    def _learning(self) -> tuple[str, ...]:
-        return ("g", "d_d", "adam_g", "adam_d", *(("scaler",) if self.scaler else ()))
+    @torch.no_grad()
+    def preview(self) -> Preview:
+        """The parts of eq. (3) for the same pairs each time."""
+        x_s, x_t, _, m_t = self.shown
+        made = self.g.parts(x_s, x_t, m_t)
+        return Preview(
+            {"X_S": x_s, "X_T": x_t, "M": m_t * 2 - 1},
+            {"X_R": made.x_r, "X_C": made.x_c * 2 - 1, "X_G": made.x_g},
+        )
 
 
 def train(
@@ -233,9 +213,8 @@ def train(
     gan: Mapping[str, Any],
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    report: Report | None = None,
+    watch: Watch | None = None,
     compute: Compute = PLAIN,
 ) -> Trained:
     """Train the generator; see `crgan.gan.base.Method`.
@@ -253,26 +232,21 @@ def train(
         raise UserError("every loss.lambda_* is 0: there is nothing to learn")
     y_j, y_c = d_id.labels(task.source.pid), d_cam.labels(task.target.camid)
     torch.manual_seed(seed)
-    training = Training(options, weights, d_id.net, d_cam.net, device, compute)
-    x_s, x_t, _, m_t = sample_pairs(task, device)
-    samples = Samples(
-        input_rows(x_s, x_t, m_t), lambda: output_rows(parts(training.g, x_s, x_t, m_t))
-    )
+    training = Training(options, weights, d_id.net, d_cam.net, compute)
+    training.shown = sample_pairs(task, compute.device)
     history = iterate(
-        "CR-GAN",
         training,
-        PairBatches(task, y_j, y_c, options.batch, seed, device, flip=options.flip),
-        History(LOSSES, options.history_every),
-        samples,
-        options,
-        checkpoint,
-        report,
-        compute,
-    )
+        PairBatches(task, y_j, y_c, options.batch, seed, compute.device, flip=options.flip),
+        Plan(
+            "CR-GAN", options.iterations, options.lr_at, options.batch, options.history_every,
+            options.sample_every, LOSSES,
+        ),
+        checkpoint=checkpoint, watch=watch, compute=compute,
+    )  # fmt: skip
     config = {**options.generator(), "flip": options.flip}
     size = {"height": task.height, "width_px": task.width}
     file = {"kind": "gan", "model": MODEL, "config": {**config, **size}, "state": plain(training.g)}
-    return Trained(file, history, samples.sheet())
+    return Trained(file, history)
 
 
 def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN file") -> Generator:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -24,20 +24,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
-from crgan.data.batches import from_gan
+from crgan.common.settings import (
+    Betas,
+    Count,
+    Natural,
+    NonNegative,
+    OddCount,
+    Positive,
+    Share,
+    Within,
+    settings_from,
+)
+from crgan.common.shares import gathered, own_rows
 from crgan.gan import losses
-from crgan.gan.base import Renderer, Report, Task, Trained, check_file
-from crgan.gan.pairs import PairBatches, Pairs
+from crgan.gan.base import Preview, Renderer, Task, Trained, check_file
+from crgan.gan.pairs import PairBatches, Pairs, sample_pairs, sample_rows
 from crgan.gan.pool import Pool
-from crgan.looks.samples import Row, Samples, sample_pairs, sample_rows
 from crgan.nets.patchgan import PatchGAN, decisions
 from crgan.nets.resnet_generator import ResnetGenerator, initialise
+from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.distributed import gathered, own_rows
-from crgan.train.history import History
-from crgan.train.loop import iterate, plain
-from crgan.train.precision import PLAIN, Compute, descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Plan, Watch, iterate, plain
+from crgan.train.optimizers import Adam
 
 MODEL = "cyclegan"
 DIRECTIONS = ("ab", "ba")
@@ -47,42 +56,23 @@ DIRECTIONS = ("ab", "ba")
 class Options:
     """Section `cyclegan` of the parameters, where each key has its reason."""
 
-    lr: float
-    adam_betas: tuple[float, float]
-    constant_share: float
-    lambda_cycle: float
-    lambda_identity: float
-    pool: int
+    lr: Positive
+    adam_betas: Betas
+    constant_share: Share
+    lambda_cycle: NonNegative
+    lambda_identity: NonNegative
+    pool: Natural
     flip: bool
-    enlarge: float
-    history_every: int
-    iterations: int
-    batch: int
-    width: int
-    blocks: int
-    kernel: int
-    discriminator_width: int
-    discriminator_layers: int
-    sample_every: int
-
-    def __post_init__(self) -> None:
-        counts = (
-            "history_every", "iterations", "batch", "width", "blocks", "kernel",
-            "discriminator_width", "discriminator_layers", "sample_every",
-        )  # fmt: skip
-        for key in counts:
-            if getattr(self, key) < 1:
-                raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 1 at least")
-        if self.kernel % 2 == 0:
-            raise UserError(f"cyclegan.kernel is {self.kernel}; it must be odd")
-        for key in ("lambda_cycle", "lambda_identity", "pool"):
-            if getattr(self, key) < 0:
-                raise UserError(f"cyclegan.{key} is {getattr(self, key)}; it must be 0 at least")
-        if self.lr <= 0 or not 0 <= self.constant_share <= 1 or not 1 <= self.enlarge < 2:
-            raise UserError(
-                f"cyclegan.lr is {self.lr}, constant_share {self.constant_share}, enlarge "
-                f"{self.enlarge}; they must be above 0, in 0 to 1, and from 1 to below 2"
-            )
+    enlarge: Annotated[float, Within(least=1, below=2)]
+    history_every: Count
+    iterations: Count
+    batch: Count
+    width: Count
+    blocks: Count
+    kernel: OddCount
+    discriminator_width: Count
+    discriminator_layers: Count
+    sample_every: Count
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse pictures that the networks cannot take."""
@@ -96,9 +86,7 @@ class Options:
 
     def lr_at(self, t: int) -> float:
         """Learning rate of iteration t, from 0: constant, then linearly to 0."""
-        left = 1 - t / self.iterations
-        falling = 1 - self.constant_share
-        return self.lr * (min(1.0, left / falling) if falling else 1.0)
+        return schedules.linear_decay(self.lr, t, self.iterations, self.constant_share)
 
 
 @dataclass(frozen=True)
@@ -111,24 +99,30 @@ class Fakes:
     same_a: Tensor  # F(x_a)
 
 
-class Training:
+class Training(Parts):
     """The networks and one iteration after the other.
 
     A mini-batch is `Pairs`, whose source is domain a and whose target is domain b.
+
+    Attributes:
+        shown: the pairs that `preview` shows.
     """
+
+    moving: tuple[str, ...] = ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d")
+    shown: Pairs
 
     losses: tuple[str, ...] = ("loss_d", "loss_adv", "loss_cycle", "loss_identity")
     conditions = 0  # numbers in the code by which a subclass guides its generators
-    scaler: torch.amp.GradScaler | None = None
 
-    def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
+    def __init__(self, options: Options, task: Task, seed: int, compute: Compute = PLAIN) -> None:
         o = self.options = options
+        self.compute = compute
         self.g, self.f = (
-            ResnetGenerator(o.width, o.blocks, self.conditions, o.kernel).to(device)
-            for _ in DIRECTIONS
+            ResnetGenerator(o.width, o.blocks, self.conditions, o.kernel) for _ in DIRECTIONS
         )
-        self.d_b, self.d_a = (self._discriminator().to(device) for _ in DIRECTIONS)
+        self.d_b, self.d_a = (self._discriminator() for _ in DIRECTIONS)
         self.pool_b, self.pool_a = (Pool(o.pool, seed + i) for i in range(2))
+        compute.prepare(self.g, self.f, self.d_b, self.d_a)
         self.adam_g = self.adam(self.g, self.f)
         self.adam_d = self.adam(self.d_b, self.d_a)
 
@@ -142,10 +136,10 @@ class Training:
                 initialise(module)
         return d
 
-    def adam(self, *nets: nn.Module) -> torch.optim.Adam:
+    def adam(self, *nets: nn.Module) -> Adam:
         """An optimizer for some networks."""
         parameters = [p for net in nets for p in net.parameters()]
-        return torch.optim.Adam(parameters, self.options.lr, self.options.adam_betas, fused=True)
+        return Adam(parameters, self.options.lr, self.options.adam_betas)
 
     # What a subclass may change ------------------------------------------------------------------
 
@@ -169,11 +163,10 @@ class Training:
 
     def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
         """Iteration t, from 0: G and F together, then D_b and D_a, as the release does."""
-        for adam in self.adams():
-            adam.param_groups[0]["lr"] = self.options.lr_at(t)
+        lr = self.options.lr_at(t)
         fakes = self.translate(pairs)
-        noted = self._update_generators(pairs, fakes)
-        noted["loss_d"] = self._update_discriminators(pairs, fakes)
+        noted = self._update_generators(pairs, fakes, lr)
+        noted["loss_d"] = self._update_discriminators(pairs, fakes, lr)
         return {**noted, **self.more_updates(t, pairs, fakes)}
 
     def translate(self, pairs: Pairs) -> Fakes:
@@ -189,7 +182,7 @@ class Training:
         a, same_a = self.to_a(torch.cat((x_b, x_a)), pairs).chunk(2)
         return Fakes(b, a, same_b, same_a)
 
-    def _update_generators(self, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
+    def _update_generators(self, pairs: Pairs, fakes: Fakes, lr: float) -> dict[str, Tensor]:
         o = self.options
         for d in (self.d_b, self.d_a):
             d.requires_grad_(False)  # their gradients are not wanted while G and F learn
@@ -201,14 +194,13 @@ class Training:
             same = l1(fakes.same_b, pairs.x_t) + l1(fakes.same_a, pairs.x_s)
             terms["identity"] = (o.lambda_identity, same)
         terms |= self.more_terms(pairs, fakes)
-        descend(
-            self.adam_g, torch.stack([w * term for w, term in terms.values()]).sum(), self.scaler
-        )
+        loss = torch.stack([w * term for w, term in terms.values()]).sum()
+        self.compute.descend(self.adam_g, loss, lr)
         for d in (self.d_b, self.d_a):
             d.requires_grad_(True)
         return {f"loss_{name}": term for name, (_, term) in terms.items()}
 
-    def _update_discriminators(self, pairs: Pairs, fakes: Fakes) -> Tensor:
+    def _update_discriminators(self, pairs: Pairs, fakes: Fakes, lr: float) -> Tensor:
         # The history is of all processes' pictures, and each keeps the whole of it.
         old_b, old_a = (
             own_rows(pool.swap(gathered(x)))
@@ -217,41 +209,16 @@ class Training:
         real_b, fake_b = self.d_b(torch.cat((pairs.x_t, old_b))).chunk(2)
         real_a, fake_a = self.d_a(torch.cat((pairs.x_s, old_a))).chunk(2)
         loss = losses.adversarial_d(real_b, fake_b) + losses.adversarial_d(real_a, fake_a)
-        descend(self.adam_d, loss, self.scaler)
+        self.compute.descend(self.adam_d, loss, lr)
         return loss
 
-    def learning(self) -> tuple[str, ...]:
-        """Names of everything that changes while training."""
-        scaler = ("scaler",) if self.scaler else ()
-        return ("g", "f", "d_b", "d_a", "pool_b", "pool_a", "adam_g", "adam_d", *scaler)
-
-    def compute_as(self, compute: Compute) -> None:
-        """In what precision and order, and over how many processes; before the first step."""
-        parts = (getattr(self, name) for name in self.learning())
-        compute.prepare(*(part for part in parts if isinstance(part, nn.Module)))
-        self.scaler = compute.scaler()
-
-    def adams(self) -> list[torch.optim.Adam]:
-        """The optimizers, which share one learning rate."""
-        found = [getattr(self, name) for name in self.learning()]
-        return [part for part in found if isinstance(part, torch.optim.Adam)]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that changes while training."""
-        return {name: getattr(self, name).state_dict() for name in self.learning()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        for name in self.learning():
-            getattr(self, name).load_state_dict(state[name])
-
     @torch.no_grad()
-    def shown(self, pairs: Pairs) -> list[Row]:
-        """What the sample sheet shows: translations and their way back."""
-        b, a = self.to_b(pairs.x_s, pairs), self.to_a(pairs.x_t, pairs)
-        back_a, back_b = self.to_a(b, pairs), self.to_b(a, pairs)
-        rows = (("G a", b), ("FG a", back_a), ("F b", a), ("GF b", back_b))
-        return [(name, from_gan(x)) for name, x in rows]
+    def preview(self) -> Preview:
+        """Translations of the same images each time, and their way back."""
+        p = self.shown
+        b, a = self.to_b(p.x_s, p), self.to_a(p.x_t, p)
+        made = {"G a": b, "FG a": self.to_a(b, p), "F b": a, "GF b": self.to_b(a, p)}
+        return Preview({"a": p.x_s, "b": p.x_t}, made)
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
@@ -271,9 +238,8 @@ def fit(
     task: Task,
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None,
-    report: Report | None,
+    watch: Watch | None,
     compute: Compute = PLAIN,
 ) -> Trained:
     """Train a method of the family on a task whose source is domain a and whose target is b.
@@ -282,18 +248,19 @@ def fit(
     """
     options.check_size(task.height, task.width)
     torch.manual_seed(seed)
-    training = kind(options, task, seed, device)
-    training.compute_as(compute)
+    training = kind(options, task, seed, compute)
     in_a, in_b = cameras(task)
     y_a, y_b = np.searchsorted(in_a, task.source.camid), np.searchsorted(in_b, task.target.camid)
     batches = PairBatches(
-        task, y_a, y_b, options.batch, seed, device, flip=options.flip, enlarge=options.enlarge
-    )
-    shown = _shown(task, y_a, y_b, device)
-    rows = [("a", from_gan(shown.x_s)), ("b", from_gan(shown.x_t))]
-    samples = Samples(rows, lambda: training.shown(shown))
-    history = History(training.losses, options.history_every)
-    iterate(model, training, batches, history, samples, options, checkpoint, report, compute)
+        task, y_a, y_b, options.batch, seed, compute.device,
+        flip=options.flip, enlarge=options.enlarge,
+    )  # fmt: skip
+    training.shown = _shown(task, y_a, y_b, compute.device)
+    plan = Plan(
+        model, options.iterations, options.lr_at, options.batch, options.history_every,
+        options.sample_every, training.losses,
+    )  # fmt: skip
+    history = iterate(training, batches, plan, checkpoint=checkpoint, watch=watch, compute=compute)
     config = {
         "width": options.width, "blocks": options.blocks, "conditions": training.conditions,
         "kernel": options.kernel, "height": task.height, "width_px": task.width,
@@ -305,11 +272,11 @@ def fit(
         "ab": {"state": plain(training.g), "from": in_a, "to": in_b},
         "ba": {"state": plain(training.f), "from": in_b, "to": in_a},
     }
-    return Trained(file, history, samples.sheet())
+    return Trained(file, history)
 
 
 def _shown(task: Task, y_a: NDArray[np.int64], y_b: NDArray[np.int64], device: str) -> Pairs:
-    """The pairs of the sample sheet."""
+    """The pairs that are looked at."""
     rows = [sample_rows(len(split)) for split in (task.source, task.target)]
     x_a, x_b, m_a, m_b = sample_pairs(task, device)
     labels = [torch.from_numpy(y[r]).to(device) for y, r in zip((y_a, y_b), rows, strict=True)]
@@ -321,9 +288,8 @@ def train(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    report: Report | None = None,
+    watch: Watch | None = None,
     compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
@@ -333,7 +299,7 @@ def train(
     """
     return fit(
         MODEL, Training, settings_from(Options, options, "cyclegan"), task,
-        seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
+        seed=seed, checkpoint=checkpoint, watch=watch, compute=compute,
     )  # fmt: skip
 
 

@@ -6,11 +6,14 @@ eq. (8).
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CONTEXT_NORMS = ("rms", "mse")
+ContextNorm: TypeAlias = Literal["rms", "mse"]
+CONTEXT_NORMS = get_args(ContextNorm)
 
 
 def adversarial_d(real: Tensor, fake: Tensor) -> Tensor:

@@ -30,14 +30,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, settings_from
 from crgan.gan import cyclegan
-from crgan.gan.base import Renderer, Report, Task, Trained
+from crgan.gan.base import Renderer, Task, Trained
 from crgan.gan.cyclegan import Fakes, cameras, fit, load_generator
 from crgan.gan.pairs import Pairs
 from crgan.nets.camera import CameraNet
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.precision import PLAIN, Compute, descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Watch
 
 MODEL = "m2mgan"
 
@@ -46,34 +47,24 @@ MODEL = "m2mgan"
 class Options(cyclegan.Options):
     """Section `translators.m2mgan` of the parameters over `cyclegan`."""
 
-    lambda_view: float
-    view_width: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lambda_view < 0:
-            raise UserError(f"m2mgan.lambda_view is {self.lambda_view}; it must be 0 at least")
-        if self.view_width < 1:
-            raise UserError(f"m2mgan.view_width is {self.view_width}; it must be 1 at least")
+    lambda_view: NonNegative
+    view_width: Count
 
 
 class Training(cyclegan.Training):
     """CycleGAN's, guided by cameras: of x_a s, which is `pairs.y_j`, and of x_b t, `pairs.y_c`."""
 
     losses = (*cyclegan.Training.losses, "loss_view", "loss_classifier")
+    moving = (*cyclegan.Training.moving, "v_b", "v_a", "adam_v")
     options: Options
 
-    def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
+    def __init__(self, options: Options, task: Task, seed: int, compute: Compute = PLAIN) -> None:
         self.views = {end: len(c) for end, c in zip("ab", cameras(task), strict=True)}
         self.conditions = sum(self.views.values())
-        super().__init__(options, task, seed, device)
-        self.v_b, self.v_a = (
-            CameraNet(options.view_width, self.views[end]).to(device) for end in "ba"
-        )
+        super().__init__(options, task, seed, compute)
+        self.v_b, self.v_a = (CameraNet(options.view_width, self.views[end]) for end in "ba")
+        compute.prepare(self.v_b, self.v_a)
         self.adam_v = self.adam(self.v_b, self.v_a)
-
-    def learning(self) -> tuple[str, ...]:
-        return (*super().learning(), "v_b", "v_a", "adam_v")
 
     def to_b(self, x: Tensor, pairs: Pairs) -> Tensor:
         guides = guidance(pairs.y_j, self.views["a"], pairs.y_c, self.views["b"], len(x))
@@ -95,7 +86,7 @@ class Training(cyclegan.Training):
     def more_updates(self, t: int, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
         """V_b and V_a on the real pictures."""
         loss = self._views(pairs, pairs.x_t, pairs.x_s)
-        descend(self.adam_v, loss, self.scaler)
+        self.compute.descend(self.adam_v, loss, self.options.lr_at(t))
         return {"loss_classifier": loss}
 
     def _views(self, pairs: Pairs, b: Tensor, a: Tensor) -> Tensor:
@@ -124,9 +115,8 @@ def train(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    report: Report | None = None,
+    watch: Watch | None = None,
     compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
@@ -136,7 +126,7 @@ def train(
     """
     return fit(
         MODEL, Training, settings_from(Options, options, MODEL), task,
-        seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
+        seed=seed, checkpoint=checkpoint, watch=watch, compute=compute,
     )  # fmt: skip
 
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from crgan.common import shares
 from crgan.data.batches import to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan.base import Masks, Task
-from crgan.train import distributed
-from crgan.train.checkpoint import rng_state, set_rng_state
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class PairBatches:
     Args:
         task: the two domains.
         y_j: class of each source picture, int64 (n,); y_c: of each target picture, int64 (m,).
-        batch: pairs in a batch. Of several processes (`crgan.train.distributed`) each gets a share.
+        batch: pairs in a batch. Of several processes (`crgan.common.shares`) each gets a share.
         seed: order, mirroring and cropping follow from it.
         device: of the tensors.
         flip: mirror each picture, with its mask, half of the time.
@@ -76,8 +75,8 @@ class PairBatches:
         self._source = EpochSampler(len(task.source), batch, source)
         self._target = EpochSampler(len(task.target), batch, target)
         self._rng = np.random.default_rng(flips)
-        self._own = distributed.share(batch)
-        self._draws = distributed.draws(self._rng, batch, self._own)
+        self._own = shares.share(batch)
+        self._draws = shares.draws(self._rng, batch, self._own)
 
     def __next__(self) -> Pairs:
         s, t = next(self._source)[self._own], next(self._target)[self._own]
@@ -92,18 +91,18 @@ class PairBatches:
         return (x, m) if self._enlarge == 1 else enlarged_crop(x, m, self._enlarge, self._draws)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values from which `load_state_dict` goes on exactly here; torch's state as well."""
+        """Plain values from which `load_state_dict` goes on exactly here."""
         return {
             "source": self._source.state_dict(),
             "target": self._target.state_dict(),
-            "random": rng_state(self._rng),
+            "random": self._rng.bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the saved batches stood."""
         self._source.load_state_dict(state["source"])
         self._target.load_state_dict(state["target"])
-        set_rng_state(self._rng, state["random"])
+        self._rng.bit_generator.state = state["random"]
 
 
 def pictures(
@@ -140,3 +139,18 @@ def enlarged_crop(
     parts = [(slice(t, t + height), slice(s, s + width)) for t, s in zip(tops, lefts, strict=True)]
     cut = [torch.stack([b[i][:, r, c] for i, (r, c) in enumerate(parts)]) for b in (large, large_m)]
     return cut[0], cut[1]
+
+
+def sample_rows(n: int, count: int = 8) -> NDArray[np.int64]:
+    """Places taken evenly from a split of n images, int64 (count,)."""
+    return np.linspace(0, n - 1, count).astype(np.int64)
+
+
+def sample_pairs(task: Task, device: str, count: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """X_S, X_T, M_S and M_T of `count` pairs, taken evenly from both domains, so that people and
+    cameras differ."""
+    (x_s, m_s), (x_t, m_t) = (
+        pictures(split, masks, sample_rows(len(split), count))
+        for split, masks in ((task.source, task.source_masks), (task.target, task.target_masks))
+    )
+    return x_s.to(device), x_t.to(device), m_s.to(device), m_t.to(device)

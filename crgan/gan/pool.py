@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crgan.train.checkpoint import rng_state, set_rng_state
-
 
 class Pool:
     """Keeps up to `size` pictures and hands out older ones half of the time.
@@ -49,11 +47,11 @@ class Pool:
     def state_dict(self) -> dict[str, Any]:
         """The pictures and the random state."""
         kept = None if self._kept is None else self._kept[: self._count].clone()
-        return {"kept": kept, "random": rng_state(self._rng)}
+        return {"kept": kept, "random": self._rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was called."""
-        set_rng_state(self._rng, state["random"])
+        self._rng.bit_generator.state = state["random"]
         kept = state["kept"]
         self._count = 0 if kept is None else len(kept)
         self._kept = None

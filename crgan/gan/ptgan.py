@@ -26,16 +26,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import NonNegative, settings_from
 from crgan.data.store import Split
 from crgan.gan import cyclegan
-from crgan.gan.base import Masks, Renderer, Report, Task, Trained
+from crgan.gan.base import Masks, Renderer, Task, Trained
 from crgan.gan.cyclegan import Fakes, Translator, cameras, fit, load_generator
 from crgan.gan.pairs import Pairs
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN, Compute
 from crgan.train.history import History
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.loop import Watch
 
 MODEL = "ptgan"
 
@@ -44,13 +44,8 @@ MODEL = "ptgan"
 class Options(cyclegan.Options):
     """Section `translators.ptgan` of the parameters over `cyclegan`."""
 
-    lambda_1: float
+    lambda_1: NonNegative
     per_camera: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lambda_1 < 0:
-            raise UserError(f"ptgan.lambda_1 is {self.lambda_1}; it must be 0 at least")
 
 
 class Training(cyclegan.Training):
@@ -80,9 +75,8 @@ def train(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    report: Report | None = None,
+    watch: Watch | None = None,
     compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
@@ -94,18 +88,17 @@ def train(
     if not o.per_camera:
         return fit(
             MODEL, Training, o, task,
-            seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
+            seed=seed, checkpoint=checkpoint, watch=watch, compute=compute,
         )  # fmt: skip
-    return _train_cameras(o, task, seed, device, checkpoint, report, compute)
+    return _train_cameras(o, task, seed, checkpoint, watch, compute)
 
 
 def _train_cameras(
     o: Options,
     task: Task,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None,
-    report: Report | None,
+    watch: Watch | None,
     compute: Compute,
 ) -> Trained:
     """One training a camera of either domain; a finished one is not repeated after a kill."""
@@ -113,29 +106,29 @@ def _train_cameras(
     share = replace(o, iterations=max(1, o.iterations // (len(in_a) + len(in_b))))
     history = History(Training.losses, o.history_every)
     states: dict[str, list[Any]] = {"ab": [], "ba": []}
-    sheets, file = [], {}
+    file: Mapping[str, Any] = {}
     for i, (end, camid) in enumerate([("ab", c) for c in in_b] + [("ba", c) for c in in_a]):
         done = checkpoint.part(f"done{i}") if checkpoint else None
         found = done.load() if done else None
         if found is None:
             part = fit(
                 MODEL, Training, share, _towards_camera(task, end, camid), seed=seed + i,
-                device=device, checkpoint=checkpoint.part(f"{i}") if checkpoint else None,
-                report=report, compute=compute,
+                checkpoint=checkpoint.part(f"{i}") if checkpoint else None,
+                watch=watch, compute=compute,
             )  # fmt: skip
-            sheet = torch.from_numpy(part.samples)
-            found = {"file": part.file, "history": part.history.state_dict(), "sheet": sheet}
+            found = {"file": part.file, "history": part.history.state_dict()}
             if done:
-                done.save(found)
+                done.save({**found, "watch": watch.state_dict() if watch else None})
+        elif watch and found["watch"]:
+            watch.load_state_dict(found["watch"])
         file = found["file"]
         states[end].append(file[end]["state"])
         history.append(found["history"])
-        sheets.append(found["sheet"].numpy())
     ends = {
         "ab": {"states": states["ab"], "from": in_a, "to": in_b},
         "ba": {"states": states["ba"], "from": in_b, "to": in_a},
     }
-    return Trained({**file, **ends}, history, np.concatenate(sheets))
+    return Trained({**file, **ends}, history)
 
 
 def _towards_camera(task: Task, end: str, camid: int) -> Task:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, sha256_file
+from crgan.common.hdf5 import dataset, open_hdf5, writing_hdf5
+from crgan.common.io import sha256_file
+from crgan.common.settings import Count, Natural
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Renderer
@@ -34,12 +35,8 @@ class Settings:
         seed: what is random in them follows from it.
     """
 
-    copies: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.copies < 1:
-            raise UserError(f"render_set.copies is {self.copies}; it must be 1 at least")
+    copies: Count
+    seed: Natural
 
 
 def write_set(
@@ -59,7 +56,7 @@ def write_set(
     copies = settings.copies if renderer.varies else 1
     rng = np.random.default_rng(settings.seed)
     n, height, width, _ = source.images.shape
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with writing_hdf5(path, track_order=True) as file:
         file.attrs["format"] = _FORMAT
         file.attrs["manifest_sha256"] = sha256_file(Path(manifest))
         images = file.create_dataset("images", (n, copies, height, width, 3), dtype=np.uint8)
@@ -100,16 +97,21 @@ class StoredSet(Renderer):
 def _opened(path: Path, manifest: Path) -> NDArray[np.uint8]:
     """The pictures as a memory map: they stand in the file as they would in an .npy."""
     try:
-        with h5py.File(path) as file:
+        with open_hdf5(path, "a rendered set", "run render_set again") as file:
             if file.attrs["format"] != _FORMAT:
                 raise KeyError(f"format {file.attrs['format']!r}")
             belongs = file.attrs["manifest_sha256"]
-            images = file["images"]
+            images = dataset(file, "images")
             offset, shape = images.id.get_offset(), images.shape
+            if offset is None or len(shape) != 5 or images.dtype != np.uint8:
+                raise KeyError(f"images {images.dtype} {shape}")
     except FileNotFoundError:
         raise UserError(f"{path}: no such rendered set; run render_set first") from None
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: not a rendered set ({error}); run render_set again") from None
     if belongs != sha256_file(manifest):
         raise UserError(f"{path}: rendered from another state of {manifest}; run render_set again")
-    return np.memmap(path, np.uint8, "r", offset=offset, shape=shape)
+    try:
+        return np.memmap(path, np.uint8, "r", offset=offset, shape=shape)
+    except ValueError as error:  # it claims more than it has
+        raise UserError(f"{path}: damaged ({error}); run render_set again") from None

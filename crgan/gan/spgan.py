@@ -25,14 +25,15 @@ import torch
 from torch import Tensor
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, Positive, Share, settings_from
 from crgan.gan import cyclegan
-from crgan.gan.base import Report, Task, Trained
+from crgan.gan.base import Task, Trained
 from crgan.gan.cyclegan import Fakes, Translator, fit, load_generator
 from crgan.gan.pairs import Pairs
 from crgan.nets.sianet import SiaNet
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.precision import PLAIN, Compute, descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Watch
 
 MODEL = "spgan"
 
@@ -41,29 +42,19 @@ MODEL = "spgan"
 class Options(cyclegan.Options):
     """Section `translators.spgan` of the parameters over `cyclegan`."""
 
-    lambda_3: float
-    margin: float
-    siamese_from: float
-    similarity_from: float
-    siamese_width: int
-    siamese_stages: int
+    lambda_3: NonNegative
+    margin: Positive
+    siamese_from: Share
+    similarity_from: Share
+    siamese_width: Count
+    siamese_stages: Count
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.siamese_from <= self.similarity_from <= 1:
+        if self.siamese_from > self.similarity_from:
             raise UserError(
-                f"spgan.siamese_from is {self.siamese_from}, similarity_from "
-                f"{self.similarity_from}; both are shares of the iterations, in this order"
+                f"siamese_from is {self.siamese_from}, similarity_from {self.similarity_from}; "
+                "SiaNet learns first, so the second is no less"
             )
-
-        if self.lambda_3 < 0 or self.margin <= 0:
-            raise UserError(
-                f"spgan.lambda_3 is {self.lambda_3}, margin {self.margin}; they must be 0 at "
-                "least, and above 0"
-            )
-        for key in ("siamese_width", "siamese_stages"):
-            if getattr(self, key) < 1:
-                raise UserError(f"spgan.{key} is {getattr(self, key)}; it must be 1 at least")
 
     def check_size(self, height: int, width: int) -> None:
         super().check_size(height, width)
@@ -78,18 +69,15 @@ class Training(cyclegan.Training):
     """CycleGAN's with SiaNet beside it."""
 
     losses = (*cyclegan.Training.losses, "loss_similarity", "loss_siamese")
+    moving = (*cyclegan.Training.moving, "m", "adam_m")
     options: Options
 
-    def __init__(self, options: Options, task: Task, seed: int, device: str) -> None:
-        super().__init__(options, task, seed, device)
+    def __init__(self, options: Options, task: Task, seed: int, compute: Compute = PLAIN) -> None:
+        super().__init__(options, task, seed, compute)
         self.t = 0
-        self.m = SiaNet(options.siamese_width, options.siamese_stages, task.height, task.width).to(
-            device
-        )
+        self.m = SiaNet(options.siamese_width, options.siamese_stages, task.height, task.width)
+        compute.prepare(self.m)
         self.adam_m = self.adam(self.m)
-
-    def learning(self) -> tuple[str, ...]:
-        return (*super().learning(), "m", "adam_m")
 
     def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
         self.t = t
@@ -112,7 +100,7 @@ class Training(cyclegan.Training):
         if not self._reached(self.options.siamese_from):
             return {"loss_siamese": pairs.x_s.new_zeros(())}
         loss = self._contrast(pairs, fakes.b.detach(), fakes.a.detach())
-        descend(self.adam_m, loss, self.scaler)
+        self.compute.descend(self.adam_m, loss, self.options.lr_at(t))
         return {"loss_siamese": loss}
 
     def _contrast(self, pairs: Pairs, fake_b: Tensor, fake_a: Tensor) -> Tensor:
@@ -149,9 +137,8 @@ def train(
     options: Mapping[str, Any],
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    report: Report | None = None,
+    watch: Watch | None = None,
     compute: Compute = PLAIN,
 ) -> Trained:
     """Train both directions; see `crgan.gan.base.Translation`.
@@ -161,7 +148,7 @@ def train(
     """
     return fit(
         MODEL, Training, settings_from(Options, options, MODEL), task,
-        seed=seed, device=device, checkpoint=checkpoint, report=report, compute=compute,
+        seed=seed, checkpoint=checkpoint, watch=watch, compute=compute,
     )  # fmt: skip
 
 

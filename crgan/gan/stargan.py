@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -28,16 +28,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Betas, Count, NonNegative, OddCount, Positive, Share, Within
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
-from crgan.gan.base import Report, Task, Trained, check_file
-from crgan.gan.pairs import PairBatches, Pairs
-from crgan.looks.samples import Row, Samples, sample_rows
+from crgan.gan.base import Preview, Task, Trained, check_file
+from crgan.gan.pairs import PairBatches, Pairs, sample_rows
 from crgan.nets.stargan import StarDiscriminator, StarGenerator
+from crgan.train import schedules
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.history import History
-from crgan.train.loop import iterate, plain
-from crgan.train.precision import descend
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.loop import Parts, Plan, Watch, iterate, plain
+from crgan.train.optimizers import Adam
 
 MODEL = "stargan"
 _BATCH = 32  # pictures restyled at once
@@ -57,47 +58,23 @@ class Options:
         width, blocks, kernel: of G; discriminator_width, discriminator_layers: of D.
     """
 
-    iterations: int
-    batch: int
-    lr: float
-    adam_betas: tuple[float, float]
-    constant_share: float
-    n_critic: int
-    lambda_cls: float
-    lambda_rec: float
-    lambda_gp: float
+    iterations: Count
+    batch: Count
+    lr: Positive
+    adam_betas: Betas
+    constant_share: Share
+    n_critic: Count
+    lambda_cls: NonNegative
+    lambda_rec: NonNegative
+    lambda_gp: NonNegative
     flip: bool
-    enlarge: float
-    width: int
-    blocks: int
-    kernel: int
-    discriminator_width: int
-    discriminator_layers: int
-    history_every: int
-
-    def __post_init__(self) -> None:
-        counts = (
-            "iterations", "batch", "n_critic", "width", "blocks", "kernel", "discriminator_width",
-            "discriminator_layers", "history_every",
-        )  # fmt: skip
-        for key in counts:
-            if getattr(self, key) < 1:
-                raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 1 at least")
-        if self.kernel % 2 == 0:
-            raise UserError(f"{MODEL}_kernel is {self.kernel}; it must be odd")
-        for key in ("lambda_cls", "lambda_rec", "lambda_gp"):
-            if getattr(self, key) < 0:
-                raise UserError(f"{MODEL}_{key} is {getattr(self, key)}; it must be 0 at least")
-        if self.lr <= 0 or not 0 <= self.constant_share <= 1 or not 1 <= self.enlarge < 2:
-            raise UserError(
-                f"{MODEL}_lr is {self.lr}, constant_share {self.constant_share}, enlarge "
-                f"{self.enlarge}; they must be above 0, in 0 to 1, and from 1 to below 2"
-            )
-
-    @property
-    def sample_every(self) -> int:
-        """Sample pictures are drawn at the end alone."""
-        return self.iterations
+    enlarge: Annotated[float, Within(least=1, below=2)]
+    width: Count
+    blocks: Count
+    kernel: OddCount
+    discriminator_width: Count
+    discriminator_layers: Count
+    history_every: Count
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse pictures that the networks cannot take."""
@@ -110,41 +87,49 @@ class Options:
 
     def lr_at(self, t: int) -> float:
         """Learning rate of iteration t, from 0: constant, then linearly to 0."""
-        left, falling = 1 - t / self.iterations, 1 - self.constant_share
-        return self.lr * (min(1.0, left / falling) if falling else 1.0)
+        return schedules.linear_decay(self.lr, t, self.iterations, self.constant_share)
 
 
-class Training:
+class Training(Parts):
     """G, D and one iteration after the other.
 
     Of `Pairs` x_s are pictures, y_j their cameras, and y_c the cameras of other random pictures:
     where they go. So a camera is gone to as often as it takes pictures, as in the release.
+
+    Attributes:
+        shown: images that `preview` shows (B, 3, H, W); camids: of its cameras.
     """
+
+    moving = ("g", "d", "adam_g", "adam_d")
+    shown: Tensor
+    camids: NDArray[np.int64]
 
     losses = ("loss_d", "loss_gp", "loss_cls_real", "loss_adv", "loss_cls", "loss_rec")
 
-    def __init__(self, options: Options, cameras: int, size: tuple[int, int], device: str) -> None:
+    def __init__(
+        self, options: Options, cameras: int, size: tuple[int, int], compute: Compute = PLAIN
+    ) -> None:
         o = self.options = options
-        self.g = StarGenerator(o.width, o.blocks, cameras, o.kernel).to(device)
+        self.compute = compute
+        self.g = StarGenerator(o.width, o.blocks, cameras, o.kernel)
         self.d = StarDiscriminator(
             o.discriminator_width, o.discriminator_layers, cameras, *size
-        ).to(device)  # fmt: skip
+        )  # fmt: skip
+        compute.prepare(self.g, self.d)
         self.adam_g, self.adam_d = (
-            torch.optim.Adam(net.parameters(), o.lr, o.adam_betas, fused=True)
-            for net in (self.g, self.d)
+            Adam(net.parameters(), o.lr, o.adam_betas) for net in (self.g, self.d)
         )
-        self.of_g = torch.zeros(3, device=device)  # losses of G when it was last updated
+        self.of_g = torch.zeros(3, device=compute.device)  # losses of G when it was last updated
 
     def step(self, t: int, pairs: Pairs) -> dict[str, Tensor]:
         """Iteration t, from 0."""
-        for adam in (self.adam_g, self.adam_d):
-            adam.param_groups[0]["lr"] = self.options.lr_at(t)
-        noted = self._update_d(pairs)
+        lr = self.options.lr_at(t)
+        noted = self._update_d(pairs, lr)
         if (t + 1) % self.options.n_critic == 0:
-            self.of_g = self._update_g(pairs)
+            self.of_g = self._update_g(pairs, lr)
         return {**noted, **dict(zip(self.losses[3:], self.of_g, strict=True))}
 
-    def _update_d(self, pairs: Pairs) -> dict[str, Tensor]:
+    def _update_d(self, pairs: Pairs, lr: float) -> dict[str, Tensor]:
         o, x = self.options, pairs.x_s
         with torch.no_grad():
             fake = self.g(x, pairs.y_c)
@@ -153,10 +138,11 @@ class Training:
         critic = fake_src.mean() - real_src.mean()
         penalty = gradient_penalty(self.d, x, fake)
         cls = F.cross_entropy(real_cls, pairs.y_j)
-        descend(self.adam_d, critic + o.lambda_gp * penalty + o.lambda_cls * cls)
+        loss = critic + o.lambda_gp * penalty + o.lambda_cls * cls
+        self.compute.descend(self.adam_d, loss, lr)
         return {"loss_d": critic, "loss_gp": penalty, "loss_cls_real": cls}
 
-    def _update_g(self, pairs: Pairs) -> Tensor:
+    def _update_g(self, pairs: Pairs, lr: float) -> Tensor:
         o, x = self.options, pairs.x_s
         self.d.requires_grad_(False)  # its gradients are not wanted while G learns
         fake = self.g(x, pairs.y_c)
@@ -164,23 +150,28 @@ class Training:
         adv = -fake_src.mean()
         cls = F.cross_entropy(fake_cls, pairs.y_c)
         rec = (x - self.g(fake, pairs.y_j)).abs().mean()
-        descend(self.adam_g, adv + o.lambda_cls * cls + o.lambda_rec * rec)
+        self.compute.descend(self.adam_g, adv + o.lambda_cls * cls + o.lambda_rec * rec, lr)
         self.d.requires_grad_(True)
         return torch.stack((adv, cls, rec)).detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes while training."""
-        learning = {name: getattr(self, name).state_dict() for name in _LEARNING}
-        return {**learning, "of_g": self.of_g}
+        return {**super().state_dict(), "of_g": self.of_g}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
-        for name in _LEARNING:
-            getattr(self, name).load_state_dict(state[name])
+        super().load_state_dict(state)
         self.of_g = state["of_g"].to(self.of_g.device)
 
-
-_LEARNING = ("g", "d", "adam_g", "adam_d")
+    @torch.no_grad()
+    def preview(self) -> Preview:
+        """The same images each time, in the style of each camera."""
+        cameras = [torch.full((len(self.shown),), k) for k in range(len(self.camids))]
+        made = {
+            f"camera {camid}": self.g(self.shown, camera.to(self.shown.device))
+            for camid, camera in zip(self.camids, cameras, strict=True)
+        }
+        return Preview({"x": self.shown}, made)
 
 
 def gradient_penalty(d: StarDiscriminator, x: Tensor, fake: Tensor) -> Tensor:
@@ -215,9 +206,9 @@ def train(
     options: Options,
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    report: Report | None = None,
+    watch: Watch | None = None,
+    compute: Compute = PLAIN,
 ) -> Trained:
     """Learn the camera styles of a training split, of which pictures and cameras are looked at.
 
@@ -229,16 +220,20 @@ def train(
     camids, y = np.unique(pictures.camid, return_inverse=True)
     y = y.reshape(-1).astype(np.int64)
     torch.manual_seed(seed)
-    training = Training(options, len(camids), (height, width), device)
+    training = Training(options, len(camids), (height, width), compute)
     masks = _NoMasks(pictures.images)
     task = Task(pictures, pictures, masks, masks, height, width)
     batches = PairBatches(
-        task, y, y, options.batch, seed, device, flip=options.flip, enlarge=options.enlarge
-    )
-    shown = pictures.images[sample_rows(len(pictures))]
-    samples = Samples([("x", shown)], lambda: _styles(training.g, shown, camids, device))
-    history = History(training.losses, options.history_every)
-    iterate(MODEL, training, batches, history, samples, options, checkpoint, report)
+        task, y, y, options.batch, seed, compute.device,
+        flip=options.flip, enlarge=options.enlarge,
+    )  # fmt: skip
+    training.shown = to_gan(pictures.images[sample_rows(len(pictures))]).to(compute.device)
+    training.camids = camids
+    plan = Plan(
+        MODEL, options.iterations, options.lr_at, options.batch, options.history_every,
+        losses=training.losses,
+    )  # fmt: skip
+    history = iterate(training, batches, plan, checkpoint=checkpoint, watch=watch, compute=compute)
     file = {
         "kind": "gan",
         "model": MODEL,
@@ -246,14 +241,7 @@ def train(
         "camids": camids.tolist(),
         "state": plain(training.g),
     }
-    return Trained(file, history, samples.sheet())
-
-
-def _styles(
-    g: StarGenerator, shown: NDArray[np.uint8], camids: NDArray[np.int64], device: str
-) -> list[Row]:
-    x = to_gan(shown).to(device)
-    return [(f"camera {camid}", _restyle(g, x, k)) for k, camid in enumerate(camids)]
+    return Trained(file, history)
 
 
 @torch.no_grad()

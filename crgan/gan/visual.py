@@ -6,14 +6,14 @@ The rows of Tables 1 and 4. What the paper must have meant by them is in `crgan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.common.errors import UserError
+from crgan.common.settings import Natural, Pair, settings_from
 from crgan.data.batches import from_gan, to_gan
 from crgan.gan.base import Renderer, Task
 from crgan.metrics.fid import Dims, fid_between, load_inception, statistics
@@ -38,20 +38,11 @@ class Settings:
         lpips_net: alex, as section 4.1 has it.
     """
 
-    pictures: int
-    target_pictures: int
-    pairs_seed: int
+    pictures: Pair
+    target_pictures: Pair
+    pairs_seed: Natural
     fid_dims: Dims
     lpips_net: Literal["alex"]
-
-    def __post_init__(self) -> None:
-        for key in ("pictures", "target_pictures"):
-            if getattr(self, key) < 2:
-                raise UserError(f"visual.{key} is {getattr(self, key)}; FID needs 2 at least")
-        if self.fid_dims not in get_args(Dims):
-            raise UserError(f"visual.fid_dims is {self.fid_dims}; use one of {get_args(Dims)}")
-        if self.lpips_net != "alex":
-            raise UserError(f"visual.lpips_net is {self.lpips_net!r}; only alex is built")
 
 
 @dataclass(frozen=True)
@@ -68,16 +59,8 @@ class Kept:
 
 
 def settings_of(section: Mapping[str, Any]) -> Settings:
-    """Read the section strictly.
-
-    Raises:
-        UserError: a key that is unknown or missing, or a value that is none of the choices.
-    """
-    keys = [field.name for field in fields(Settings)]
-    for key in sorted(set(section) ^ set(keys)):
-        state = "is missing" if key in keys else f"is no such key; it has {', '.join(keys)}"
-        raise UserError(f"visual.{key} {state}")
-    return Settings(**section)
+    """The section `visual` of the parameters, read strictly."""
+    return settings_from(Settings, section, "visual")
 
 
 def measure(

@@ -26,7 +26,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Positive, settings_from
 from crgan.data.store import Split
 from crgan.handcrafted.base import Describe
 from crgan.handcrafted.chunks import Features, Pictures, in_chunks
@@ -52,28 +52,24 @@ class Options:
         colour_table, codebook, statistics_file: MATLAB files to use instead; "" for our own.
     """
 
-    cell: int
-    strip: int
-    words: int
-    nearest: int
-    sigma: float
-    mask_sigma: tuple[float, float]
-    samples: int
+    cell: Count
+    strip: Count
+    words: Count
+    nearest: Count
+    sigma: Positive
+    mask_sigma: tuple[Positive, Positive]
+    samples: Count
     statistics: Literal["source", "target"]
-    colour_spread: float
+    colour_spread: Positive
     colour_table: str
     codebook: str
     statistics_file: str
 
     def __post_init__(self) -> None:
-        if min(self.cell, self.strip, self.words, self.nearest) < 1:
-            raise UserError("bow.cell, strip, words and nearest are counts, 1 or more")
         if self.nearest > self.words:
-            raise UserError(f"bow.nearest is {self.nearest}, of only {self.words} words")
+            raise UserError(f"nearest is {self.nearest}, of only {self.words} words")
         if self.samples < self.words:
-            raise UserError(f"bow.samples is {self.samples}, fewer than the {self.words} words")
-        if min(self.sigma, *self.mask_sigma, self.colour_spread) <= 0:
-            raise UserError("bow.sigma, mask_sigma and colour_spread are above 0")
+            raise UserError(f"samples is {self.samples}, fewer than the {self.words} words")
 
 
 @dataclass(frozen=True)

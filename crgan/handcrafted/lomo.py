@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, Partly, Positive, Share, Within, settings_from
 from crgan.data.store import Split
 from crgan.handcrafted.base import Describe
 from crgan.handcrafted.chunks import Features, Pictures, in_chunks
@@ -40,34 +40,29 @@ class Options:
 
     Attributes:
         scales: pictures of the pyramid, each half as large as the one before.
-        block, step: side of the blocks and their distance; `block` is a multiple of `step`.
+        block, step: side of the blocks and their distance; `block` is a multiple of `step`,
+            and its pixels are counted in a byte.
         hsv_bins: bins of hue, saturation and value.
         siltp_tau: how much a neighbour must differ from the centre, as a share of it.
         siltp_radii: distances of the neighbours.
         retinex_mode, retinex_sigmas, retinex_clip: see `retinex`.
     """
 
-    scales: int
-    block: int
-    step: int
-    hsv_bins: tuple[int, int, int]
-    siltp_tau: float
-    siltp_radii: tuple[int, int]
+    scales: Count
+    block: Annotated[int, Within(least=1, most=15)]
+    step: Count
+    hsv_bins: tuple[Count, Count, Count]
+    siltp_tau: Partly
+    siltp_radii: tuple[Count, Count]
     retinex_mode: RetinexMode
-    retinex_sigmas: tuple[float, float]
-    retinex_clip: tuple[float, float]
+    retinex_sigmas: tuple[Positive, Positive]
+    retinex_clip: tuple[Share, Share]
 
     def __post_init__(self) -> None:
-        if self.step < 1 or self.block < self.step or self.block % self.step:
-            raise UserError(f"lomo.block is {self.block}: use a multiple of step {self.step}")
-        if self.block**2 > np.iinfo(np.uint8).max:
-            raise UserError(f"lomo.block is {self.block}: counts of a block are kept in a byte")
-        if min(self.scales, *self.hsv_bins, *self.siltp_radii) < 1:
-            raise UserError("lomo.scales, hsv_bins and siltp_radii are counts, 1 or more")
-        if not 0 <= self.retinex_clip[0] < self.retinex_clip[1] <= 1:
-            raise UserError(f"lomo.retinex_clip is {self.retinex_clip}; two rising shares of 1")
-        if min(self.retinex_sigmas) <= 0 or not 0 <= self.siltp_tau < 1:
-            raise UserError("lomo.retinex_sigmas are above 0, siltp_tau is from 0 to 1")
+        if self.block % self.step:
+            raise UserError(f"block is {self.block}; use a multiple of step {self.step}")
+        if self.retinex_clip[0] >= self.retinex_clip[1]:
+            raise UserError(f"retinex_clip is {self.retinex_clip}; use two rising shares of 1")
 
     @property
     def colours(self) -> int:

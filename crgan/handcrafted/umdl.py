@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Count, NonNegative, Positive, settings_from
 from crgan.data.store import Split
 from crgan.handcrafted import lomo
 from crgan.handcrafted.base import Describe
@@ -59,34 +58,21 @@ class Options(lomo.Options):
         ridge_graph, ridge_test: ridge of the codes that make the graph and describe pictures.
     """
 
-    components: int
-    pca_samples: int
-    shared: int
-    unique: int
-    residual: int
-    alpha: float
-    beta: float
-    gamma: float
-    source_weight: float
-    iterations: int
-    rounds: int
-    neighbours: int
-    weakest: float
-    ridge_graph: float
-    ridge_test: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        counts = ("components", "pca_samples", "shared", "unique", "residual", "iterations",
-                  "rounds", "neighbours")  # fmt: skip
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise UserError(f"umdl.{name} is {getattr(self, name)}; use 1 or more")
-        for name in ("gamma", "ridge_graph", "ridge_test"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"umdl.{name} is {getattr(self, name)}; a ridge is above 0")
-        if min(self.alpha, self.beta, self.source_weight, self.weakest) < 0:
-            raise UserError("umdl.alpha, beta, source_weight and weakest are 0 or more")
+    components: Count
+    pca_samples: Count
+    shared: Count
+    unique: Count
+    residual: Count
+    alpha: NonNegative
+    beta: NonNegative
+    gamma: Positive
+    source_weight: NonNegative
+    iterations: Count
+    rounds: Count
+    neighbours: Count
+    weakest: NonNegative
+    ridge_graph: Positive
+    ridge_test: Positive
 
 
 def fit(

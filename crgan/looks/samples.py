@@ -1,10 +1,11 @@
-"""Sheets of pictures to look at: X_S, X_T, M, X_R, X_C, X_G, one pair a column."""
+"""Sheets of images to look at: X_S, X_T, M, X_R, X_C, X_G, one pair a column."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -14,12 +15,19 @@ from torch import Tensor
 
 from crgan.common.io import atomic_path
 from crgan.data.batches import from_gan
-from crgan.gan.base import Task
-from crgan.gan.pairs import pictures
+from crgan.gan.base import Preview
 from crgan.nets.generator import Generator, Parts
+from crgan.train.history import History
 
 Picture = NDArray[np.uint8]
 Row = tuple[str, Picture]  # name, uint8 (n, H, W, 3)
+
+
+class Shows(Protocol):
+    """A method in training that has something to show."""
+
+    def preview(self) -> Preview: ...
+
 
 _GAP = 2  # pixels between pictures
 _MARGIN = 72  # pixels for the rows' names
@@ -81,55 +89,56 @@ def _scale(height: int) -> int:
     return max(1, round(_TALL / height))
 
 
-def sample_rows(n: int, count: int = 8) -> NDArray[np.int64]:
-    """Places taken evenly from a split of n pictures, int64 (count,)."""
-    return np.linspace(0, n - 1, count).astype(np.int64)
+class Sheet:
+    """The same images rendered again and again while generators learn: a `Watch` of the loop.
 
-
-def sample_pairs(task: Task, device: str, count: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """X_S, X_T, M_S and M_T of `count` pairs, taken evenly from both domains, so that people and
-    cameras differ."""
-    (x_s, m_s), (x_t, m_t) = (
-        pictures(split, masks, sample_rows(len(split), count))
-        for split, masks in ((task.source, task.source_masks), (task.target, task.target_masks))
-    )
-    return x_s.to(device), x_t.to(device), m_s.to(device), m_t.to(device)
-
-
-class Samples:
-    """The same pictures rendered again and again while a generator learns.
+    Several trainings may follow one another (PTGAN's of single cameras): each gets a block.
 
     Args:
-        inputs: named rows that stay the same.
-        render: named rows as the generator makes them now.
+        folder: where the last interval and the history so far lie for looking at; None for none.
     """
 
-    def __init__(self, inputs: list[Row], render: Callable[[], list[Row]]) -> None:
-        self._inputs = inputs
-        self._render = render
-        self._taken: list[list[Row]] = []
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._blocks: list[list[Row]] = []  # inputs, then what became of them in every interval
+        self._iteration = 0
 
-    def add(self, iteration: int) -> None:
-        """Render as the generator stands after `iteration`."""
-        self._taken.append([(f"{name} {iteration}", row) for name, row in self._render()])
+    def __call__(self, iteration: int, history: History, learning: Shows) -> None:
+        """Render as the generators stand after `iteration`."""
+        inputs, outputs = (
+            [(name, from_gan(x.expand(-1, 3, -1, -1))) for name, x in part.items()]
+            for part in learning.preview()
+        )
+        if not self._blocks or iteration <= self._iteration:
+            self._blocks.append(list(inputs))
+        self._iteration = iteration
+        self._blocks[-1] += [(f"{name} {iteration}", row) for name, row in outputs]
+        if self._folder:
+            history.write(self._folder / "history.csv")
+            write_png(self._folder / f"samples-{iteration:06d}.png", draw([*inputs, *outputs]))
 
-    def latest(self) -> Picture:
-        """The inputs, and what became of them in the last interval."""
-        return draw([*self._inputs, *self._taken[-1]])
+    def drawn(self) -> Picture:
+        """All blocks below each other."""
+        return np.concatenate([draw(rows) for rows in self._blocks])
 
-    def sheet(self) -> Picture:
-        """The inputs, then what became of them in every interval."""
-        return draw([*self._inputs, *(row for rows in self._taken for row in rows)])
+    def write(self, path: Path) -> None:
+        """Write the sheet. What cannot be drawn leaves a blank one, and the training counts."""
+        try:
+            sheet = self.drawn()
+        except Exception as error:
+            warnings.warn(f"{path}: no sample sheet: {error}", stacklevel=2)
+            sheet = np.full((1, 1, 3), 255, np.uint8)
+        write_png(path, sheet)
 
     def state_dict(self) -> dict[str, Any]:
         """The renderings so far."""
-        return {
-            "taken": [[(name, torch.from_numpy(p)) for name, p in rows] for rows in self._taken]
-        }
+        blocks = [[(name, torch.from_numpy(p)) for name, p in rows] for rows in self._blocks]
+        return {"blocks": blocks, "iteration": self._iteration}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was called."""
-        self._taken = [[(name, p.numpy()) for name, p in rows] for rows in state["taken"]]
+        self._blocks = [[(name, p.numpy()) for name, p in rows] for rows in state["blocks"]]
+        self._iteration = state["iteration"]
 
 
 def write_png(path: str | Path, picture: Picture) -> None:

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 
 from crgan.common.errors import UserError
+from crgan.common.hdf5 import open_hdf5
 from crgan.common.io import atomic_path, read_json
+from crgan.masks.truth import true_masks
 from crgan.synth.benchmark import MARKER
-from crgan.synth.masks import true_masks
 from crgan.synth.shoot import Mask, Picture
 
 _TILE = (128, 64)  # height, width of a picture in the sheet
 _MARGIN = 116  # pixels for the row's name
+_DEMO = ("a file of the demo", "generate the demo again")
 _CAMERA = re.compile(r"_c(\d)")
 
 
@@ -42,7 +43,7 @@ def _jpeg_rows(root: Path) -> dict[str, list[str]]:
 
 def _mat_rows(root: Path) -> dict[str, list[str]]:
     """Row name -> pseudo paths of detected pictures, by view."""
-    with h5py.File(root / "true_masks.h5") as file:
+    with open_hdf5(root / "true_masks.h5", *_DEMO) as file:
         names = sorted(name.decode() for name in file["path"][:])
     rows: dict[str, list[str]] = {}
     for name in names:
@@ -56,7 +57,7 @@ def _read(root: Path, paths: Sequence[str]) -> list[Picture]:
         pictures = [cv2.imread(str(root / path), cv2.IMREAD_COLOR) for path in paths]
         return [np.asarray(picture, np.uint8)[..., ::-1] for picture in pictures]
     found = []
-    with h5py.File(root / "cuhk-03.mat") as file:
+    with open_hdf5(root / "cuhk-03.mat", *_DEMO) as file:
         for path in paths:
             pair, person, _, slot = Path(path).stem.split("_")
             cells = file[file["detected"][0, int(pair) - 1]]

@@ -1,14 +1,15 @@
-"""What every mask backend is, and the table of those there are.
+"""What every mask backend is, and how the chosen one is loaded.
 
-To add one: a file with a class that has the members of `MaskBackend` and a function `make`, and
-its name in `NAMES`.
+To add one: a file (or package) of its own in this folder with a class that has the members of
+`MaskBackend`, and a function `make(settings, resources)`. It is loaded by name, so that the code of
+the others makes no mask stale.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 
 _Options = TypeVar("_Options")
 
@@ -72,7 +74,16 @@ class Resources:
     state_sha256: str | None = None
 
 
-NAMES = ("truth", "grabcut", "mediapipe_pose", "jppnet")
+def names() -> tuple[str, ...]:
+    """The backends there are: files and packages of this folder that have a `make`."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *here.glob("*/__init__.py")]
+    found = {f.parent.name if f.stem == "__init__" else f.stem for f in files if _has_make(f)}
+    return tuple(sorted(found))
+
+
+def _has_make(file: Path) -> bool:
+    return "\ndef make(" in file.read_text(encoding="utf-8")
 
 
 def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
@@ -84,16 +95,16 @@ def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -
     Raises:
         UserError: unknown name or setting, or absent weights.
     """
-    if name not in NAMES:
-        raise UserError(f"masks.backend is {name!r}; backends: {', '.join(NAMES)}")
-    backend: MaskBackend = import_module(f"crgan.masks.{name}").make(settings, resources)
+    if name not in names():
+        raise UserError(f"masks.backend is {name!r}; backends: {', '.join(names())}")
+    backend: MaskBackend = importlib.import_module(f"crgan.masks.{name}").make(settings, resources)
     return backend
 
 
-def options_of(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
-    """A backend's settings as its options; an unknown one is a `UserError`."""
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    if unknown := sorted(set(settings) - set(known)):
-        has = ", ".join(known) or "none"
-        raise UserError(f"masks.{name}.{unknown[0]}: no such setting; settings: {has}")
-    return kind(**settings)
+def options_from(kind: type[_Options], name: str, settings: Mapping[str, Any]) -> _Options:
+    """A backend's settings as its dataclass.
+
+    Raises:
+        UserError: an unknown setting, or what the dataclass refuses.
+    """
+    return settings_from(kind, settings, f"masks.{name}")

@@ -19,7 +19,7 @@ from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
 from crgan.data.entries import SPLITS
 from crgan.data.store import Dataset, open_dataset
-from crgan.masks.backend import NAMES, Batch, MaskBackend, Resources, make_backend
+from crgan.masks.backend import Batch, MaskBackend, Resources, make_backend, names
 from crgan.masks.store import rows_of_splits, write_masks
 from crgan.pipeline.progress import Bar
 
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     """Write the mask file that the command line asks for, with the backend's default settings."""
     parser = argparse.ArgumentParser(prog="python -m crgan.masks.extract", description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--backend", required=True, help=", ".join(NAMES))
+    parser.add_argument("--backend", required=True, help=", ".join(names()))
     parser.add_argument("--weights", type=Path, help="the backend's weights file")
     parser.add_argument("--raw", type=Path, help="the demo data set's raw folder, for truth")
     parser.add_argument("--splits", nargs="+", default=SPLITS, choices=SPLITS, help="of these only")

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.common.errors import UserError
-from crgan.masks.backend import Batch, Resources, options_of
+from crgan.common.settings import Count, Partly, Within
+from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 # Head, trunk with arms, legs: centre and half axes (x, y) as shares of the crop's width and height.
 # Drawn over real pedestrian crops; in a detector's crop the person spans 5-95 % of the height.
@@ -44,21 +44,10 @@ class GrabCutOptions:
             the undecided band, and keeps a second person's half out.
     """
 
-    iterations: int = 1
-    working_height: int = 96
-    inside: float = 0.05
-    outside: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise UserError(f"masks.grabcut.iterations is {self.iterations}; at least 1")
-        if self.working_height < 16:
-            raise UserError(f"masks.grabcut.working_height is {self.working_height}; at least 16")
-        if not 0 <= self.inside < 1 < self.outside:
-            raise UserError(
-                f"masks.grabcut: inside {self.inside}, outside {self.outside}; the outline is 1, "
-                "so 0 <= inside < 1 < outside"
-            )
+    iterations: Count = 1
+    working_height: Annotated[int, Within(least=16)] = 96
+    inside: Partly = 0.05
+    outside: Annotated[float, Within(above=1)] = 2.0
 
 
 class GrabCut:
@@ -105,6 +94,6 @@ def _start(height: int, width: int, inside: float, outside: float) -> NDArray[np
     return labels
 
 
-def make(settings: Mapping[str, Any], resources: Resources) -> GrabCut:
-    """See `crgan.masks.backend.make_backend`."""
-    return GrabCut(options_of(GrabCutOptions, "grabcut", settings), resources.threads)
+def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """See `crgan.masks.backend`."""
+    return GrabCut(options_from(GrabCutOptions, "grabcut", settings), resources.threads)

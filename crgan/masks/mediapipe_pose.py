@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ from scipy.special import expit
 
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
-from crgan.masks.backend import Batch, Resources, options_of
+from crgan.common.settings import Within
+from crgan.masks.backend import Batch, MaskBackend, Resources, options_from
 
 _SIDE = 256  # of the network's input and mask
 _MASK_OUTPUT = "Identity_2"
@@ -36,11 +37,7 @@ class PoseOptions:
             crops lie between 0.1 and 0.9), so the value hardly matters.
     """
 
-    threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise UserError(f"masks.mediapipe_pose.threshold is {self.threshold}; between 0 and 1")
+    threshold: Annotated[float, Within(above=0, below=1)] = 0.5
 
 
 class MediaPipePose:
@@ -118,9 +115,9 @@ def _resized(image: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(cv2.resize(image, (side, side), interpolation=method))
 
 
-def make(settings: Mapping[str, Any], resources: Resources) -> MediaPipePose:
-    """See `crgan.masks.backend.make_backend`."""
-    options = options_of(PoseOptions, "mediapipe_pose", settings)
+def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
+    """See `crgan.masks.backend`."""
+    options = options_from(PoseOptions, "mediapipe_pose", settings)
     if resources.weights is None:
         raise UserError(
             "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, canonical_json, sha256_bytes, sha256_file
+from crgan.common.hdf5 import dataset, open_hdf5, writing_hdf5
+from crgan.common.io import canonical_json, sha256_bytes, sha256_file
 from crgan.data.entries import SPLITS
 from crgan.data.manifest import Manifest, read_manifest
 
@@ -101,7 +102,7 @@ def write_masks(
         "images_sha256": _joint_hash(image_sha256s),
         "splits": json.dumps([split for split in SPLITS if split in splits]),
     }
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing_hdf5(path) as file:
         file.attrs.update(attributes)
         file.create_dataset("image_keys", data=_keys(image_sha256s))
         packed = file.create_dataset("masks", (count, -(-height * width // 8)), dtype=np.uint8)
@@ -205,23 +206,27 @@ def open_masks(path: str | Path, manifest_path: str | Path) -> MaskStore:
             message says which.
     """
     path = Path(path)
+    manifest = read_manifest(manifest_path)
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "a mask file", "run extract_masks again") as file:
             if file.attrs["format"] != _FORMAT:  # first: other formats have other attributes
                 raise KeyError(f"format {file.attrs['format']!r}, not {_FORMAT!r}")
             attributes = {name: file.attrs[name] for name in _ATTRIBUTES}
-            keys, packed = file["image_keys"][()], file["masks"][()]
+            height, width = int(attributes["height"]), int(attributes["width"])
             splits = tuple(json.loads(attributes["splits"]))
+            settings = json.loads(attributes["settings"])
+            keys = dataset(file, "image_keys")
+            _check_belongs(path, Path(manifest_path), manifest.sha256, attributes, keys)
+            rows = rows_of_splits(manifest, splits)
+            stored = dataset(file, "masks")
+            # before it is read: a damaged file may claim any size
+            if stored.shape != (len(rows), -(-height * width // 8)) or stored.dtype != np.uint8:
+                raise UserError(f"{path}: damaged: masks {stored.shape}; run extract_masks again")
+            packed = stored[()]
     except FileNotFoundError:
         raise UserError(f"{path}: no such mask file; run extract_masks first") from None
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: not a mask file ({error}); run extract_masks again") from None
-    height, width = int(attributes["height"]), int(attributes["width"])
-    manifest = read_manifest(manifest_path)
-    _check_belongs(path, Path(manifest_path), manifest.sha256, attributes, keys)
-    rows = rows_of_splits(manifest, splits)
-    if packed.shape != (len(rows), -(-height * width // 8)) or packed.dtype != np.uint8:
-        raise UserError(f"{path}: damaged: masks {packed.shape}; run extract_masks again")
     return MaskStore(
         path=path,
         packed=packed,
@@ -231,7 +236,7 @@ def open_masks(path: str | Path, manifest_path: str | Path) -> MaskStore:
         width=width,
         backend=str(attributes["backend"]),
         weights_sha256=str(attributes["weights_sha256"]) or None,
-        settings=json.loads(attributes["settings"]),
+        settings=settings,
     )
 
 
@@ -240,11 +245,12 @@ def _check_belongs(
     manifest_path: Path,
     hashes: Sequence[str],
     attributes: dict[str, Any],
-    keys: Packed,
+    stored: h5py.Dataset,
 ) -> None:
     mend = f"these masks do not belong to {manifest_path}; run extract_masks again"
-    if len(keys) != len(hashes):
-        raise UserError(f"{path}: masks of {len(keys)} rows for {len(hashes)}: {mend}")
+    if stored.shape != (len(hashes), _KEY_BYTES):
+        raise UserError(f"{path}: masks of {len(stored)} rows for {len(hashes)}: {mend}")
+    keys = stored[()]
     if attributes["images_sha256"] != _joint_hash(hashes):
         wrong = np.flatnonzero((keys != _keys(hashes)).any(axis=1))
         where = f"row {wrong[0] + 1} was made from another image" if len(wrong) else "other images"

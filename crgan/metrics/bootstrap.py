@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crgan.common.errors import UserError
+from crgan.common.settings import Natural, Within
 
 _CHUNK = 1 << 22  # entries of 8 bytes drawn at a time
 
@@ -33,17 +34,9 @@ class Settings:
         seed: of the draws; equal inputs give equal intervals.
     """
 
-    confidence: float
-    replicates: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise UserError(f"intervals.confidence is {self.confidence}; give a share, as 0.95")
-        if self.replicates < 100:
-            raise UserError(
-                f"intervals.replicates is {self.replicates}; fewer than 100 tell no percentile"
-            )
+    confidence: Annotated[float, Within(above=0, below=1)]
+    replicates: Annotated[int, Within(least=100)]
+    seed: Natural
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,10 @@ MASK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "hard_sigmoid": F.hardsigmoid,
 }
-UPSAMPLINGS = ("bilinear", "nearest")
+ResidualActivation: TypeAlias = Literal["tanh", "none"]
+MaskActivation: TypeAlias = Literal["sigmoid", "hard_sigmoid"]
+Upsampling: TypeAlias = Literal["bilinear", "nearest"]
+UPSAMPLINGS = get_args(Upsampling)
 
 
 class Parts(NamedTuple):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from crgan.common.shares import normal_like
 from crgan.nets.generator import InstanceNorm
 from crgan.nets.resnet_generator import PlainInstanceNorm
-from crgan.train.distributed import normal_like
 
 _WIDEST = 8  # channels stop doubling at 8 x width, as in pix2pix
 
@@ -24,6 +25,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),
 }
+Norm: TypeAlias = Literal["instance", "plain", "batch", "none"]
 # Scale and shift bring a bias of their own; CycleGAN's convolutions keep one that its norm cancels.
 _BIASED = ("none", "plain")
 

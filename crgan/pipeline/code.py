@@ -36,6 +36,7 @@ _LOOKS = "crgan/looks/"  # counts for the stages named draw_*
 
 # Stages that load a method's file by name, and where these files are.
 METHOD_FOLDER = {
+    "prepare_data": "crgan/data/layouts",
     "extract_masks": "crgan/masks",
     "train_gan": "crgan/gan",
     "train_translation": "crgan/gan",

@@ -2,14 +2,13 @@
 
 `docker/images.lock` holds the digest of every image that was built. An image says of itself, in
 `/etc/crgan`, its name and the files it was built from; so a stage knows where it runs however the
-container was started (the launcher, Snakemake's --sdm apptainer, compose, a cluster).
+container was started (Snakemake's --sdm apptainer, Compose, a cluster).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +20,25 @@ DOCKERFILE = Path("docker/Dockerfile")
 REQUIREMENTS = Path("docker/requirements")
 INSIDE = Path("/etc/crgan")
 
-RUNTIMES = ("host", "docker", "podman", "apptainer")
-SETTING = "CRGAN_RUNTIME"
-
-# The requirement files of an image, one a layer: torch is one layer under three images.
-LAYERS: dict[str, tuple[str, ...]] = {
-    "data": ("data",),
-    "report": ("report",),
-    "parsing": ("torch", "parsing"),
-    "training": ("torch", "training"),
-    "pipeline": ("torch", "training", "pipeline"),
-}
-# Stages that need less than a training, or something else; all others run in `training`.
-STAGES = {
-    "prepare_data": "data",
-    "extract_masks": "parsing",
-    "draw_datasets": "report",
-    "make_table": "report",
-    "tabulate_renderings": "report",
-    "tabulate_cmc": "report",
-    "bound_table": "report",
-    "weigh_claims": "report",
-}
+IMAGES = ("data", "training")
+# Stages that need no torch; all others run in `training`.
+WITHOUT_TORCH = frozenset(
+    {
+        "prepare_data",
+        "draw_datasets",
+        "make_table",
+        "tabulate_renderings",
+        "tabulate_all",
+        "tabulate_cmc",
+        "bound_table",
+        "weigh_claims",
+    }
+)
 
 
 def image_of(stage: str) -> str:
     """Name of the image that has what `stage` imports."""
-    return STAGES.get(stage, "training")
-
-
-def runtime() -> str:
-    """Where stages run, by $CRGAN_RUNTIME: on the host unless it says otherwise."""
-    name = os.environ.get(SETTING) or "host"
-    if name not in RUNTIMES:
-        raise UserError(f"{SETTING} is {name!r}; use {', '.join(RUNTIMES)}")
-    return name
+    return "data" if stage in WITHOUT_TORCH else "training"
 
 
 def read_lock() -> dict[str, Any]:
@@ -72,11 +55,27 @@ def read_lock() -> dict[str, Any]:
     return images
 
 
+def apptainer_file(stage: str) -> str:
+    """The file in which `snakemake --sdm apptainer` runs a stage.
+
+    Raises:
+        UserError: it was not built.
+    """
+    name = image_of(stage)
+    path = read_lock().get(name, {}).get("sif")
+    if path and (ROOT / path).is_file():
+        return str(path)
+    raise UserError(
+        f"--sdm apptainer: {LOCK} names no Apptainer file of image {name!r} that is here; "
+        f"run docker/build --sif {name}"
+    )
+
+
 def recipe_files(image: str) -> list[Path]:
     """What decides an image's content, below the project's folder; the base image apart."""
-    if image not in LAYERS:
-        raise UserError(f"{image!r} is no image; images: {', '.join(LAYERS)}")
-    return [DOCKERFILE, *(REQUIREMENTS / f"{layer}.txt" for layer in LAYERS[image])]
+    if image not in IMAGES:
+        raise UserError(f"{image!r} is no image; images: {', '.join(IMAGES)}")
+    return [DOCKERFILE, REQUIREMENTS / f"{image}.txt"]
 
 
 def recipe(image: str) -> str:
@@ -112,15 +111,6 @@ def inside() -> dict[str, str] | None:
             f"this container's image {name!r} was built from other files than {where} speaks of; "
             f"build it again: docker/build {name}"
         )
-    return {"name": name, "digest": identity(name)}
-
-
-def around(stage: str) -> dict[str, str] | None:
-    """The image `stage` would run in, seen from here: this container's, or the runtime's choice."""
-    here = inside()
-    if here or runtime() == "host":
-        return here
-    name = image_of(stage)
     return {"name": name, "digest": identity(name)}
 
 

@@ -93,7 +93,9 @@ def _wiring(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> d
 
 
 def model_of(stage: str, cell: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
-    """The method file of a cell: one of its axes, or, for masks, a parameter."""
+    """The method file of a cell: one of its axes, or, for data and masks, a parameter."""
+    if stage == "prepare_data":
+        return str(own["data"]["layout"])
     if stage == "extract_masks":
         return str(own["masks"]["backend"])
     return cell.get("model") if stage in METHOD_FOLDER else None

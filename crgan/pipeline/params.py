@@ -1,9 +1,13 @@
 """Parameters: `params.yaml` is the only configuration, and a stage sees only its slice of it.
 
+`load` reads the file, refuses what is wrong in it, and resolves what it leaves unsaid: the cells of
+the matrix from the list of methods (`crgan.pipeline.matrix`), and values that a section takes from
+the one it is laid over. What it returns can be written down and loaded again, which is how the jobs
+of a run read the parameters it began with.
+
 `SLICES` is the one table that says which keys a stage reads. The stage gets nothing else, so a key
-it forgot to list is an error; Snakemake's `params:` and DVC's `params:` come from the same table.
-A key under `profiles.{profile}` is laid over the shared section of the same name, which is how a
-profile changes scale.
+it forgot to list is an error. A key under `profiles.{profile}` is laid over the shared section of
+the same name, which is how a profile changes scale.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import copy
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,8 @@ import yaml
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, canonical_json
+from crgan.common.yaml import parse
+from crgan.pipeline.resolve import resolve
 
 DEFAULT = Path("params.yaml")
 ENVIRONMENT = "CRGAN_PARAMS"  # set by Snakemake: the parameters as they were when its run began
@@ -76,165 +82,48 @@ SLICES: dict[str, list[str]] = {
     "draw_methods": ["profile", *_IMAGE, *_RUN, "figures", "matrix.visual", "methods"],
     "draw_rank_lists": [*_IMAGE, *_RUN, "evaluate", "figures"],
     "tabulate_renderings": ["profile", "matrix.seeds", "methods"],
-    "tabulate_cmc": ["profile", "matrix.seeds", "methods"],
-    "make_table": ["profile", "matrix.seeds", "methods", "chosen"],
-    "bound_table": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
+    "tabulate_cmc": ["profile", "matrix.seeds", "methods", "beyond"],
+    "make_table": ["profile", "matrix.seeds", "methods", "beyond", "chosen"],
+    "bound_table": ["profile", "matrix.seeds", "methods", "beyond", "chosen", "intervals"],
+    "tabulate_all": ["profile", "matrix.seeds", "methods", "chosen"],
     "weigh_claims": ["profile", "matrix.seeds", "methods", "chosen", "intervals"],
 }  # fmt: skip
 
 
-def load(path: str | Path | None = None) -> dict[str, Any]:
-    """Read the parameters from `path`, else from $CRGAN_PARAMS, else from params.yaml."""
+def load(path: str | Path | None = None, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """The parameters of `path`, else of $CRGAN_PARAMS, else of params.yaml: checked and resolved.
+
+    Args:
+        settings: `a.b=value` to lay over the file, before it is resolved.
+
+    Raises:
+        UserError: naming file, key, value and mend, before anything has run.
+    """
     path = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
     try:
-        params = parse(path.read_text())
+        raw = parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such parameter file; run from the project's folder") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    check(params, str(path))
-    return params
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if settings:
+        raw = _laid_over(raw, settings)
+    origin = f"{path} with {', '.join(settings)}" if settings else str(path)
+    # What `snapshot` wrote was checked by the run that wrote it: its name is its digest.
+    return resolve(raw, origin, checked=path.parent == SNAPSHOTS and _is_snapshot(path, raw))
 
 
-# PyYAML's wheels bring libyaml, which reads eight times as fast; a build without it lacks the name.
-_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _is_snapshot(path: Path, params: Any) -> bool:
+    return isinstance(params, dict) and path.name == snapshot_path(params).name
 
 
-class _Loader(_Safe):
-    """YAML as DVC reads it (1.2): `1e-4` is a number, and only true and false are booleans."""
+def with_profile(params: Mapping[str, Any], profile: str) -> dict[str, Any]:
+    """The same parameters under another profile.
 
-
-_Loader.yaml_implicit_resolvers = {
-    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
-    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-
-
-def parse(text: str) -> Any:
-    """A YAML text, read as DVC reads it."""
-    return yaml.load(text, _Loader)
-
-
-def check(params: dict[str, Any], origin: str = "params.yaml") -> None:
-    """Refuse unknown or missing sections, profiles, methods and data sets, by name."""
-    if not isinstance(params, dict) or "profiles" not in params:
-        raise UserError(f"{origin}: no section 'profiles'; restore it from the repository")
-    if params.get("profile") not in params["profiles"]:
-        known = ", ".join(params["profiles"])
-        raise UserError(f"{origin}: profile is {params.get('profile')!r}; known profiles: {known}")
-    _check_matrix(params, origin)
-    for entry in params.get("chosen") or []:
-        for name in entry["methods"]:
-            if name not in params["methods"]:
-                raise UserError(f"{origin}: chosen has method {name!r}, which methods lacks")
-    banned = {"size", "nfiles"} & set(_all_keys(params))
-    if banned:  # DVC's run cache ignores parameters of these names (treeverse/dvc#10296)
-        raise UserError(f"{origin}: rename the key {sorted(banned)[0]!r}; DVC overlooks that name")
-
-
-def _check_matrix(params: dict[str, Any], origin: str) -> None:
-    matrix = params["matrix"]
-    known: dict[str, tuple[Any, str]] = {
-        "method": (params["methods"], "methods"),
-        "a": (matrix["datasets"], "matrix.datasets"),
-        "b": (matrix["datasets"], "matrix.datasets"),
-        "source": (matrix["sources"], "matrix.sources"),
-        "target": (matrix["targets"], "matrix.targets"),
-    }
-    for axis in ("datasets", "sources", "targets"):
-        for name in matrix[axis]:
-            if name not in params["data"] or name not in matrix["datasets"]:
-                lacking = "data" if name not in params["data"] else "matrix.datasets"
-                raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
-    groups = (
-        "gan",
-        "adapt",
-        "rendered",
-        "handcrafted",
-        "visual",
-        "judges",
-        "renderings",
-        "selected",
-    )
-    for group in (*groups, "translators"):
-        if group not in matrix:
-            raise UserError(f"{origin}: no matrix.{group}; write `{group}: []` for no cell")
-    for group, start, end in [
-        *((g, "source", "target") for g in groups),
-        ("translators", "a", "b"),
-    ]:
-        for cell in matrix[group]:
-            for key, (entries, place) in known.items():
-                if key in cell and cell[key] not in entries:
-                    raise UserError(
-                        f"{origin}: matrix.{group} has {key} {cell[key]!r}, which {place} lacks"
-                    )
-            if cell[start] == cell[end]:
-                raise UserError(f"{origin}: matrix.{group}: {cell[start]!r} is {start} and {end}")
-    _check_trained(matrix, origin)
-
-
-def _check_trained(matrix: dict[str, Any], origin: str) -> None:
-    """Each re-id cell is in one group, what shows or stores renderings has a GAN, and what adapts
-    a CNN starts from one that is there.
+    Raises:
+        UserError: no such profile.
     """
-    homes: dict[tuple[str, str, str], str] = {}
-    for group in ("gan", "adapt", "rendered", "handcrafted"):
-        for cell in matrix[group]:
-            key = cell_key(cell)
-            if homes.setdefault(key, group) != group:
-                raise UserError(
-                    f"{origin}: {' '.join(key)} stands in matrix.{homes[key]} and matrix.{group}"
-                )
-    gans = {}
-    for c in (*matrix["gan"], *matrix["translators"]):
-        start, end = c.get("source", c.get("a")), c.get("target", c.get("b"))
-        ways = [(start, end), (end, start)] if "a" in c else [(start, end)]
-        gans[f"{c['method']}/{start}-{end}"] = [(c["model"], *way) for way in ways]
-    for group in ("rendered", "visual"):
-        for cell in matrix[group]:
-            needed = (cell["model"], cell["source"], cell["target"])
-            if needed not in gans.get(cell["gan"], []):
-                raise UserError(
-                    f"{origin}: matrix.{group} has {' '.join(cell_key(cell))} with gan "
-                    f"{cell['gan']!r} of model {cell['model']!r}, which matrix.gan and "
-                    "matrix.translators lack"
-                )
-    for cell in matrix["visual"]:
-        pair = {"source": cell["source"], "target": cell["target"]}
-        if pair not in matrix["judges"]:
-            raise UserError(
-                f"{origin}: matrix.visual has {' '.join(cell_key(cell))}, and matrix.judges lacks "
-                "judges of that direction"
-            )
-    for cell in matrix["selected"]:
-        if homes.get(cell_key(cell), "handcrafted") == "handcrafted":
-            raise UserError(
-                f"{origin}: matrix.selected has {' '.join(cell_key(cell))}, which is no cell of a "
-                "re-id CNN in matrix.gan, adapt or rendered"
-            )
-    starts = {f"d_id/{source}" for source in matrix["sources"]} | {"fresh"}
-    starts |= {f"reid/{'{}/{}-{}'.format(*key)}" for key in homes if homes[key] != "handcrafted"}
-    for cell in matrix["adapt"]:
-        own = f"reid/{'{}/{}-{}'.format(*cell_key(cell))}"
-        if cell["start"] not in starts - {own}:
-            raise UserError(
-                f"{origin}: matrix.adapt has {' '.join(cell_key(cell))} with start "
-                f"{cell['start']!r}; use fresh, d_id/<source> or reid/<method>/<source>-<target>"
-            )
-
-
-def cell_key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What identifies a cell of the matrix: method, source, target."""
-    return cell["method"], cell["source"], cell["target"]
+    return resolve({**params, "profile": profile}, DEFAULT.name)
 
 
 def keys_of(stage: str, **cell: Any) -> list[str]:
@@ -266,9 +155,6 @@ def slice_of(stage: str, params: dict[str, Any], **cell: Any) -> dict[str, Any]:
             home[last] = value
     for name, value in (result.get("options") or {}).items():
         sections = [s for s in _OPTIONED if name in result.get(s, {})]
-        if not sections and any(s in result for s in _OPTIONED):
-            places = " or ".join(s for s in _OPTIONED if s in result)
-            raise UserError(f"methods.{cell['method']}.options.{name}: no such key in {places}")
         for section in sections:
             result[section][name] = value
     return result
@@ -288,21 +174,27 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(canonical(value)).encode()).hexdigest()
 
 
-def override(params: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """A copy with `a.b=value` settings applied; an unknown key is an error."""
-    params = copy.deepcopy(params)
+def _laid_over(raw: Any, settings: Sequence[str]) -> dict[str, Any]:
+    """A copy with `a.b=value` settings in it; a section that is not there is an error."""
+    raw = copy.deepcopy(raw)
     for setting in settings:
         key, separator, text = str(setting).partition("=")
-        if not separator:
-            raise UserError(f"{setting!r}: write key=value, for example loss.lambda_con=5")
-        _get(params, key)
+        if not separator or not re.fullmatch(r"[\w.-]+", key):
+            raise UserError(
+                f"{setting!r}: write key=value, for example loss.lambda_con=5; where the value has "
+                "brackets, in quotes: --config 'set=[\"seeds=[0, 1]\"]'"
+            )
         *path, last = key.split(".")
-        home = params
+        home = raw
         for part in path:
+            if part == "options" and isinstance(home, dict):  # of a method that had none
+                home.setdefault(part, {})
+            if not isinstance(home, dict) or not isinstance(home.get(part), dict):
+                known = ", ".join(map(str, home)) if isinstance(home, dict) else "no keys"
+                raise UserError(f"{setting!r}: no section {part!r}; there are {known}")
             home = home[part]
-        home[last] = parse(text)
-    check(params, "the command line")
-    return params
+        home[last] = parse(text, repr(setting))
+    return dict(raw)
 
 
 def effective(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,12 +209,13 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
             f"--config {unknown[0]}=...: unknown; write --config profile=paper, or "
             "--config 'set=[loss.lambda_con=5]' for any key of params.yaml"
         )
-    settings = config.get("set", [])
-    settings = [settings] if isinstance(settings, str) else list(settings)
+    given = config.get("set", [])
+    settings = [given] if isinstance(given, str) else given
+    if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
+        raise UserError(f"--config set={given!r}: write --config 'set=[loss.lambda_con=5]'")
     if "profile" in config:
         settings = [f"profile={config['profile']}", *settings]
-    params = load(DEFAULT)
-    return override(params, settings) if settings else params
+    return load(DEFAULT, settings)
 
 
 def snapshot_path(params: Mapping[str, Any]) -> Path:
@@ -361,9 +254,3 @@ def _get(params: dict[str, Any], key: str) -> Any:
             raise UserError(f"params.yaml: no key {key!r} (missing at {part!r})")
         value = value[part]
     return {} if value is None else value
-
-
-def _all_keys(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [str(k) for k in value] + [k for v in value.values() for k in _all_keys(v)]
-    return []

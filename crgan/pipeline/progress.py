@@ -2,7 +2,7 @@
 
 A bar is tqdm's, with two things more. While a stage runs, the bar also writes a small JSON file, at
 most once a second: stage, cell, place in the loop, losses, pictures a second, seconds left.
-`python -m crgan.report live` reads these files. Where $CRGAN_LOG asks for it, what is noted on the
+`crgan live` reads these files. Where $CRGAN_LOG asks for it, what is noted on the
 bar goes to TensorBoard or DVCLive as well. Neither touches a result: no random state, no output.
 """
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
-import importlib
 import os
 import platform
 import resource
@@ -162,23 +161,37 @@ class Run:
         if image:
             self.record["image"] = image
         self.key = key_of(self.record)
-        self.checkpoint_path = self._checkpoint_path()
-        self.checkpoint_seconds = float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
 
     @property
     def writes(self) -> bool:
-        return int(os.environ.get("RANK", "0")) == 0
+        return os.environ.get("LOCAL_RANK", "0") == "0"  # set by Lightning Fabric
 
     def judge(self) -> Judge:
         """Of other stages' outputs, by the whole parameters this run was started with."""
         return Judge(parameters.load(), hashes=Hashes())
 
-    def _checkpoint_path(self) -> Path:
+    @property
+    def checkpoint_path(self) -> Path:
+        """The resume file of this very computation (same parameters, inputs, code, seed).
+
+        Any number of processes may go on with it, so that is left out of its name.
+        """
         params = dict(self.params)
         if "processes" in params.get("run", {}):
             params["run"] = {k: v for k, v in params["run"].items() if k != "processes"}
         key = key_of({**self.record, "params": params})
         return SCRATCH / self.profile / self.record["stage"] / f"{key[:24]}.pt"
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """Between two saves."""
+        return float(os.environ.get("CRGAN_CHECKPOINT_SECONDS", "60"))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier run of this computation left something to go on with."""
+        path = self.checkpoint_path
+        return any(path.parent.glob(f"{path.stem}*{path.suffix}"))
 
     def scratch(self, name: str) -> Path:
         """A file for looking at while the stage runs (sample grids, histories so far)."""
@@ -265,16 +278,12 @@ def run_stage(
         run = Run(parser, args)
         for name in THREADS:
             os.environ[name] = str(run.threads)  # before the first import of a numeric library
-        _join(run, sys.argv[1:] if argv is None else argv)
         about = {"stage": parser.stage, "cell": run.cell, "scratch": str(run.scratch_folder())}
         name = f"{parser.stage}-{run.key[:16]}"
-        resumed = run.checkpoint_path.exists()
-        with heartbeat(run.profile, name, about, resumed) if run.writes else nullcontext():
+        with heartbeat(run.profile, name, about, run.resumed) if run.writes else nullcontext():
             body(args, run)
             if run.writes:
                 run.finish()
-        if run.processes > 1:
-            _processes().stop()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -302,33 +311,6 @@ def _keep_memory() -> None:
     if mallopt:  # as in malloc.h: M_MMAP_THRESHOLD (32 MB is the most), M_TRIM_THRESHOLD, M_TOP_PAD
         for parameter, size in ((-3, 2**25), (-1, 2**30), (-2, 2**26)):
             mallopt(parameter, size)
-
-
-def _join(run: Run, argv: list[str]) -> None:
-    """Train with the processes `torchrun` started; where it did not, and `run.processes` asks for
-    several, become `torchrun`.
-
-    The engines' command lines stay the same so, and their signals reach it. A record names the
-    number of processes, hence a number other than the parameter's is refused.
-    """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started == 1 and run.processes > 1:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        stage = ["--nproc_per_node", str(run.processes), "-m", f"stages.{run.record['stage']}"]
-        sys.stdout.flush()
-        os.execv(sys.executable, [*torchrun, *stage, *argv])
-    if started != run.processes:
-        raise UserError(
-            f"torchrun started {started} processes, but run.processes is {run.processes} for this "
-            "stage; set both to the same number (stages that do not train run in one)"
-        )
-    if started > 1:
-        _processes().start(run.device)
-
-
-def _processes() -> Any:
-    """By its name, since rooms import downwards, and `train` lies below."""
-    return importlib.import_module("crgan.train.distributed")
 
 
 def _device(wanted: str) -> str:

@@ -18,6 +18,7 @@ from crgan.reid.evaluate import Protocol, score
 from crgan.reid.model_file import build_reid
 from crgan.reid.pretrain import Start, pretrain_id
 from crgan.train.classifier import Recipe
+from crgan.train.compute import Compute
 
 WITHIN_AIM = (70.0, 90.0)  # R1, percent
 TRANSFER_AIM = (25.0, 50.0)
@@ -76,9 +77,9 @@ def calibrate(
         accuracies = []
         for seed in seeds:
             file, history = pretrain_id(
-                dataset.split("train"), start, recipe, seed=seed, device=device
+                dataset.split("train"), start, recipe, seed=seed, compute=Compute(device=device)
             )
-            accuracies.append(history[-1].accuracy)
+            accuracies.append(history.rows[-1]["accuracy"])
             net = build_reid(file, f"D_id of {source}")
             for name in targets:
                 query, gallery = data[name].split("query"), data[name].split("gallery")

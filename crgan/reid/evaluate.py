@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, get_args
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Natural, settings_from
 from crgan.data.store import Dataset, Split
 from crgan.metrics.ranking import ApDefinition, Metric, Ranking, evaluate, evaluate_distances
 from crgan.metrics.reranking import check_parameters, rerank
@@ -50,7 +50,7 @@ class Protocol:
     metric: Metric
     lmp_parts: Parts
     feature: Feature
-    ranks_kept: int = 0
+    ranks_kept: Natural = 0
     rerank: Reranking | None = None
 
 
@@ -60,26 +60,7 @@ def protocol_from(section: Mapping[str, Any]) -> Protocol:
     Raises:
         UserError: a key that is unknown or missing, or a value there is no such choice for.
     """
-    keys = [field.name for field in fields(Protocol)]
-    for key in sorted(set(section) ^ set(keys)):
-        state = "is missing" if key in keys else f"is no such key; it has {', '.join(keys)}"
-        raise UserError(f"evaluate.{key} {state}")
-    choices = {"average_precision": ApDefinition, "metric": Metric, "feature": Feature}
-    for key, choice in choices.items():
-        if section[key] not in get_args(choice):
-            known = ", ".join(get_args(choice))
-            raise UserError(f"evaluate.{key} is {section[key]!r}; use one of {known}")
-    parts = section["lmp_parts"]
-    if parts != "rows" and (not isinstance(parts, int) or parts < 1):
-        raise UserError(f"evaluate.lmp_parts is {parts!r}; use `rows` or a number of stripes")
-    kept = section["ranks_kept"]
-    if not isinstance(kept, int) or kept < 0:
-        raise UserError(f"evaluate.ranks_kept is {kept!r}; give a number of pictures, 0 for none")
-    if not isinstance(section["rerank"], Mapping):
-        raise UserError(f"evaluate.rerank is {section['rerank']!r}; it has k1, k2, lambda_value")
-    return Protocol(
-        **{**section, "rerank": settings_from(Reranking, section["rerank"], "evaluate.rerank")}
-    )
+    return settings_from(Protocol, section, "evaluate")
 
 
 @dataclass(frozen=True)

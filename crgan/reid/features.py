@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Count
 from crgan.data.batches import in_order
 from crgan.nets.folding import frozen
 from crgan.nets.fusing import fused
@@ -18,7 +19,7 @@ from crgan.nets.reid import ReidNet
 from crgan.pipeline.progress import Bar
 
 Feature: TypeAlias = Literal["pooled", "pooled_mirror"]
-Parts: TypeAlias = int | Literal["rows"]
+Parts: TypeAlias = Count | Literal["rows"]
 
 _BATCH = 32  # larger ones are no faster on a CPU, and a GPU is kept busy by ResNet50 even so
 

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crgan.common import shares
 from crgan.common.errors import UserError
-from crgan.common.settings import settings_from
+from crgan.common.settings import Inline, Partly, settings_from
 from crgan.data.batches import Augmentation, to_gan
 from crgan.data.samplers import EpochSampler
 from crgan.data.store import Split
 from crgan.gan.base import Renderer
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid, reid_file
-from crgan.train import distributed
-from crgan.train.checkpoint import Checkpoint, rng_state, set_rng_state
-from crgan.train.classifier import Recipe, Row, train
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.checkpoint import Checkpoint
+from crgan.train.classifier import Recipe, train
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.history import History
 
 BatchNorm: TypeAlias = Literal["train", "frozen"]
 
@@ -36,30 +37,20 @@ class FineTuning:
     """How D_id follows the rendered pictures.
 
     Attributes:
-        recipe: iterations, rates, loss and augmentation.
+        recipe: iterations, rates, loss and augmentation; rendered pictures are not erased.
         batch_norm: train: statistics, scale and shift follow the rendered pictures; frozen: they
             stay as pre-trained (SPGAN's habit).
         real_share: share of unrendered pictures in a batch. Alg. 1 has none.
     """
 
-    recipe: Recipe
+    recipe: Annotated[Recipe, Inline(given=(("erasing", 0.0),))]
     batch_norm: BatchNorm = "train"
-    real_share: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.batch_norm not in get_args(BatchNorm):
-            raise UserError(f"finetune.batch_norm is {self.batch_norm!r}; use train or frozen")
-        if not 0 <= self.real_share < 1:
-            raise UserError(f"finetune.real_share is {self.real_share}; use 0 to less than 1")
-        if self.recipe.erasing:
-            raise UserError("finetune.erasing: rendered pictures are not erased; leave it out")
+    real_share: Partly = 0.0
 
     @classmethod
     def from_params(cls, section: Mapping[str, Any]) -> FineTuning:
         """From the section `finetune` of the parameters; an unknown key is a `UserError`."""
-        own = {key: section[key] for key in ("batch_norm", "real_share") if key in section}
-        rest = {key: value for key, value in section.items() if key not in own}
-        return cls(settings_from(Recipe, rest, "finetune"), **own)
+        return settings_from(cls, section, "finetune")
 
 
 class RenderedBatches:
@@ -70,7 +61,7 @@ class RenderedBatches:
         labels: int64 (N,), class of each source row; rows of class -1 are never drawn.
         renderer: renders a batch, drawing target instances from the generator it is given.
         plan: batch size, augmentation and share of real pictures. Of several processes
-            (`crgan.train.distributed`) each gets its share of the rendered and of the real ones.
+            (`crgan.common.shares`) each gets its share of the rendered and of the real ones.
         seed: order, target instances and augmentation follow from it.
         device: where the renderer works.
     """
@@ -92,11 +83,11 @@ class RenderedBatches:
         batch = plan.recipe.batch
         rendered = batch - round(plan.real_share * batch)
         self._rng = np.random.default_rng(looks)
-        self._own = distributed.share(rendered, batch - rendered)
+        self._own = shares.share(rendered, batch - rendered)
         own_rendered = self._own[self._own < rendered]
         self._rendered = len(own_rendered)
-        self._targets = distributed.draws(self._rng, rendered, own_rendered)
-        self._looks = distributed.draws(self._rng, batch, self._own)
+        self._targets = shares.draws(self._rng, rendered, own_rendered)
+        self._looks = shares.draws(self._rng, batch, self._own)
         self._device = device
 
     def __next__(self) -> tuple[Tensor, Tensor]:
@@ -109,11 +100,11 @@ class RenderedBatches:
         return images, torch.from_numpy(self._labels[rows])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sampler": self._sampler.state_dict(), "random": rng_state(self._rng)}
+        return {"sampler": self._sampler.state_dict(), "random": self._rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sampler.load_state_dict(state["sampler"])
-        set_rng_state(self._rng, state["random"])
+        self._rng.bit_generator.state = state["random"]
 
 
 def mirror_and_shift(images: Tensor, how: Augmentation, rng: np.random.Generator) -> Tensor:
@@ -142,10 +133,9 @@ def finetune(
     *,
     seed: int,
     name: str,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
-) -> tuple[dict[str, Any], list[Row]]:
+) -> tuple[dict[str, Any], History]:
     """Fine-tune a pre-trained D_id on renderings of its own source.
 
     Of the target only what the renderer draws is seen: pictures, never labels.
@@ -155,7 +145,8 @@ def finetune(
         source: the split the renderer was made for.
         renderer: a trained GAN.
         plan: the recipe.
-        seed, device, checkpoint, compute: as in `training.train`.
+        seed: order, target instances and augmentation follow from it.
+        checkpoint, compute: as in `crgan.train.classifier.train`.
 
     Returns:
         A re-id file like the one it started from, and the history.
@@ -166,12 +157,12 @@ def finetune(
     net = build_reid(d_id, name)
     labels = _labels(source, d_id, name)
     torch.manual_seed(seed)
-    batches = RenderedBatches(source, labels, renderer, plan, seed, device)
+    batches = RenderedBatches(source, labels, renderer, plan, seed, compute.device)
     net.train()
     if plan.batch_norm == "frozen":
         _freeze_batch_norm(net)
     history = train(
-        net, batches, plan.recipe, device=device, checkpoint=checkpoint, description="fine-tuning",
+        net, batches, plan.recipe, checkpoint=checkpoint, description="fine-tuning",
         compute=compute,
     )  # fmt: skip
     size = (d_id["height"], d_id["width_px"])

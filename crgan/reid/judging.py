@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Count, Natural, Pair
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
 from crgan.gan.base import Classifier, Renderer, Task
@@ -31,6 +32,7 @@ from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import Start, pretrain_cam, pretrain_id
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe
+from crgan.train.compute import PLAIN, Compute
 
 _BATCH = 32
 _TARGET = 1000  # added to the target's camids, so that the cameras of both sets are told apart
@@ -48,16 +50,9 @@ class Settings:
         renderings: of each of them.
     """
 
-    seed: int
-    pictures: int
-    renderings: int
-
-    def __post_init__(self) -> None:
-        if self.pictures < 1 or self.renderings < 2:
-            raise UserError(
-                f"judges.pictures is {self.pictures}, judges.renderings {self.renderings}; at "
-                "least 1 and 2 are needed"
-            )
+    seed: Natural
+    pictures: Count
+    renderings: Pair
 
 
 def train_judges(
@@ -69,13 +64,13 @@ def train_judges(
     camera_recipe: Recipe,
     *,
     seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
+    compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """A file with both judges, trained on the training splits as D_id and D_cam are."""
     parts = [checkpoint.part(name) if checkpoint else None for name in ("id", "camera")]
     identity, _ = pretrain_id(
-        source, start, id_recipe, seed=seed, device=device, checkpoint=parts[0]
+        source, start, id_recipe, seed=seed, checkpoint=parts[0], compute=compute
     )
     both = Split(
         np.concatenate((source.images, target.images)),
@@ -84,7 +79,7 @@ def train_judges(
         np.arange(len(source) + len(target)),
     )
     camera, _ = pretrain_cam(
-        both, camera_width, camera_recipe, seed=seed, device=device, checkpoint=parts[1]
+        both, camera_width, camera_recipe, seed=seed, checkpoint=parts[1], compute=compute
     )
     return {"kind": "judges", "identity": identity, "camera": camera}
 

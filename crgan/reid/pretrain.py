@@ -17,8 +17,9 @@ from crgan.nets.camera import CameraNet
 from crgan.nets.reid import Backbone, ReidNet
 from crgan.reid.model_file import camera_file, reid_file
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.classifier import Recipe, Row, train
-from crgan.train.precision import PLAIN, Compute
+from crgan.train.classifier import Recipe, train
+from crgan.train.compute import PLAIN, Compute
+from crgan.train.history import History
 
 NO_WEIGHTS = ("none", "random")  # origins that say: start from scratch, on purpose
 _NETWORK = ("backbone", "width", "last_stride")
@@ -85,10 +86,9 @@ def pretrain_id(
     recipe: Recipe,
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
-) -> tuple[dict[str, Any], list[Row]]:
+) -> tuple[dict[str, Any], History]:
     """Train D_id on the labelled persons of the source's train split.
 
     Classes are the pids in ascending order; junk and distractors are left out.
@@ -107,7 +107,7 @@ def pretrain_id(
     net = start.build(len(pids)).train()
     batches = _batches(source, rows, source.pid, recipe, seed)
     history = train(
-        net, batches, recipe, device=device, checkpoint=checkpoint, description="D_id",
+        net, batches, recipe, checkpoint=checkpoint, description="D_id",
         compute=compute,
     )  # fmt: skip
     size = source.images.shape[1:3]
@@ -120,10 +120,9 @@ def pretrain_cam(
     recipe: Recipe,
     *,
     seed: int,
-    device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
-) -> tuple[dict[str, Any], list[Row]]:
+) -> tuple[dict[str, Any], History]:
     """Train D_cam on the cameras of the target's train split; identities are not looked at.
 
     Returns:
@@ -139,7 +138,7 @@ def pretrain_cam(
     net = CameraNet(width, len(camids)).train()
     batches = _batches(target, np.arange(len(target)), target.camid, recipe, seed)
     history = train(
-        net, batches, recipe, device=device, checkpoint=checkpoint, description="D_cam",
+        net, batches, recipe, checkpoint=checkpoint, description="D_cam",
         compute=compute,
     )  # fmt: skip
     return camera_file(net, camids.tolist()), history

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crgan.common.errors import UserError
+from crgan.common.settings import Count, Positive
 from crgan.data.store import open_dataset
 from crgan.metrics.neighbourhood import (
     camera_mixing,
@@ -27,13 +28,9 @@ class Settings:
         held_out: data sets whose query and gallery are training identities held out of training.
     """
 
-    temperature: float
-    neighbours: int
-    held_out: list
-
-    def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise UserError(f"selection.neighbours is {self.neighbours}; at least 1 is needed")
+    temperature: Positive
+    neighbours: Count
+    held_out: tuple[str, ...]
 
 
 def on_target(

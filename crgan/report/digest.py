@@ -1,6 +1,6 @@
 """All measured tables, the claims' verdicts and the orders of methods in one Markdown page.
 
-python -m crgan.report digest results --out docs/tables.md
+crgan digest results --out docs/tables.md
 
 It joins what the stages wrote for people (`table1.md` ... `claims.md`) and computes the orders; no
 number is made here.
@@ -25,7 +25,7 @@ def digest(folder: Path) -> str:
     Raises:
         UserError: a table is missing.
     """
-    made = f"python -m crgan.report digest {folder}"
+    made = f"crgan digest {folder}"
     parts = [f"# Measured tables\n\nJoined by `{made}` from what the stages wrote.\n"]
     parts += [_lowered(_read(folder / name)) for name in (*TABLES, "renderings.md")]
     parts += [

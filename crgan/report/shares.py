@@ -1,7 +1,7 @@
 """What each cell of the matrix cost, off the records beside all that was made.
 
-python -m crgan.report shares artifacts/demo results/demo
-python -m crgan.report shares artifacts/demo results/demo --by stage
+crgan shares artifacts/demo results/demo
+crgan shares artifacts/demo results/demo --by stage
 
 Seconds are those a job ran, set-up and waiting for a core included, added over seeds.
 """

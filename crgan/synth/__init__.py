@@ -1,12 +1,10 @@
 """The demo benchmark: three generated camera networks in the real data sets' layouts.
 
 generate("market1501", root, DemoConfig())   writes a data set
-true_masks(root, paths)                      its person masks
 contact_sheet([root, ...], "sheet.png")      a picture to look at
 """
 
 from crgan.synth.benchmark import MARKER, generate
 from crgan.synth.config import DATASETS, DemoConfig
-from crgan.synth.masks import true_masks
 
-__all__ = ["DATASETS", "MARKER", "DemoConfig", "generate", "true_masks"]
+__all__ = ["DATASETS", "MARKER", "DemoConfig", "generate"]

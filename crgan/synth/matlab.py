@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from crgan.common.io import Sink
+
 _HEADER_TEXT = 116  # bytes of free text at the start of every .mat file
 _USER_BLOCK = 512  # bytes MATLAB 7.3 puts before the HDF5 data
 
@@ -38,7 +40,8 @@ class Mat73Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = h5py.File(path, "w", userblock_size=_USER_BLOCK)
+        self._sink = Sink(open(path, "w+b", buffering=0))  # noqa: SIM115 - closed by __exit__
+        self._file = h5py.File(self._sink, "w", userblock_size=_USER_BLOCK)
         self._count = 0
         self._refs = self._file.create_group("#refs#")
         self.empty = self.array(np.zeros(2, np.uint64), "double")
@@ -49,6 +52,7 @@ class Mat73Writer:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._sink.close()
         header = b"MATLAB 7.3 MAT-file, written by the demo benchmark".ljust(_HEADER_TEXT)
         with open(self._path, "r+b") as file:
             file.write(header + bytes(8) + b"\x00\x02IM")

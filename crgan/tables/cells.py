@@ -1,6 +1,6 @@
 """Which cells of the experiment matrix a table shows. The one place that says so.
 
-Both engines take the inputs of `make_table` from here, and the rows come from the same printed
+The rules take the inputs of `make_table` from here, and the rows come from the same printed
 tables, so a table waits for exactly what it shows.
 """
 
@@ -32,13 +32,13 @@ def cells_of(
 
     Args:
         table: the paper's number.
-        params: all parameters; `matrix` and `methods` are read.
+        params: all parameters; `matrix`, `methods` and `beyond` are read.
         folder: the printed tables.
 
     Raises:
         UserError: an unknown table, a damaged printed table, or two methods with one label.
     """
-    printed = table_rows(table, folder)
+    printed = table_rows(table, folder, params["beyond"])
     wanted = set()
     for row in printed.rows:
         cell = cell_of(row, params["methods"])

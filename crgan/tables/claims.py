@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from crgan.common.errors import UserError
-from crgan.pipeline.params import parse
+from crgan.common.yaml import parse
 from crgan.tables.cells import MatrixCell, scored_cells
 from crgan.tables.printed import BASELINE_TABLE, DATA_ROW, FOLDER, TABLES, Row, cell_of, table_rows
 from crgan.tables.renderings import JUDGED

@@ -98,7 +98,7 @@ def markdown(printed: Printed, lines: Sequence[Bounded], profile: str, settings:
         f"Measured mean and its {100 * settings.confidence:g} % bootstrap interval over queries "
         "and seeds (docs/evidence.md). Two intervals that overlap do not say that two methods are "
         "alike: their paired difference is in results/claims.md, or from "
-        "`python -m crgan.report compare`.",
+        "`crgan compare`.",
     ]
     for source, target in dict.fromkeys((line.row.source, line.row.target) for line in lines):
         rows = [["Method", *printed.metrics, "Notes"]]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_DATASETS = {"market1501": "Market-1501", "dukemtmc": "DukeMTMC-reID", "cuhk03": "CUHK03"}
+from crgan.data.layout import label_of
+
 _PROFILES = {
     "demo": "measured on the generated demo benchmark; not comparable with the paper's numbers",
     "smoke": "a test run of a few iterations; no number here means anything",
@@ -15,8 +16,8 @@ _PICTURES = {
 
 
 def dataset_label(name: str) -> str:
-    """A data set's name; its own name where it is none of the paper's."""
-    return _DATASETS.get(name, name)
+    """A data set's name; its own name where no layout is called so."""
+    return label_of(name)
 
 
 def picture_label(name: str, profile: str) -> str:

@@ -1,6 +1,6 @@
 """How well the whole measured order of methods agrees with the printed one, table by table.
 
-python -m crgan.report orders results
+crgan orders results
 
 Behind the claims, which are pairs, stands Kendall's rank correlation of all methods of a table.
 """

@@ -8,7 +8,7 @@ belongs to which row: both from `table_rows`, so they cannot disagree.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,6 @@ BASELINE_TABLE = 2
 # The paper prints the baseline in Table 2 alone, but a reader of these needs it too.
 TABLES_WITH_ADDED_BASELINE = (5, 6, 7)
 REFERENCE_TYPE = "Reference"
-# Rows of our own, after the paper's, in every direction of the table.
-BEYOND = {
-    5: ("CR-GAN, stored set", "CR-GAN, stored set+LMP"),
-    6: (
-        "Direct Transfer+re-ranking",
-        "CR-GAN+LMP+re-ranking",
-        "CR-GAN+TAUDL+re-ranking",
-        "Cluster-Contrast",
-        "CR-GAN+Cluster-Contrast",
-    ),
-}
 BEYOND_TYPE = "Beyond the paper"
 BEYOND_NOTE = "not in the paper"
 DATA_ROW = "Source-Target data"  # measured on the two data sets themselves: no method
@@ -103,9 +92,15 @@ def printed_inputs(number: int, folder: str | Path = FOLDER) -> list[Path]:
     return [printed_path(n, folder) for n in [number, *added]]
 
 
-def table_rows(number: int, folder: str | Path = FOLDER) -> Printed:
+def table_rows(
+    number: int, folder: str | Path = FOLDER, beyond: Mapping[str, Sequence[str]] | None = None
+) -> Printed:
     """A printed table in printed order, the baseline's rows put before it where it lacks them, and
-    rows of our own (`BEYOND`) behind it.
+    rows of our own behind it, in every direction of the table.
+
+    Args:
+        beyond: section `beyond` of the parameters, {number: names}. Other forms of methods that
+            the table has come first and in its order, then methods that it lacks.
 
     Raises:
         UserError: unknown table, or a file that is missing or not a printed table.
@@ -122,9 +117,15 @@ def table_rows(number: int, folder: str | Path = FOLDER) -> Printed:
         before = [_baseline(table, known, direction) for direction in directions]
     unknown = dict.fromkeys(table.metrics)
     kind = BEYOND_TYPE if table.has_types else ""
+    shown = list(dict.fromkeys(_bare(row.method) for row in (*before, *table.rows)))
+
+    def place(name: str) -> int:
+        return shown.index(_bare(name)) if _bare(name) in shown else len(shown)
+
+    own = sorted((beyond or {}).get(str(number), ()), key=place)
     behind = [
         Row(name, *direction, unknown, BEYOND_NOTE, kind)
-        for name in BEYOND.get(number, ())
+        for name in own
         for direction in directions
     ]
     return replace(table, rows=(*before, *table.rows, *behind))
@@ -157,6 +158,11 @@ def cell_of(row: Row, methods: Mapping[str, Mapping[str, Any]]) -> Cell | None:
     if name.endswith(_LMP) and name.removesuffix(_LMP) in labels:
         return Cell(labels[name.removesuffix(_LMP)], "lmp" + reranked)
     return None
+
+
+def _bare(name: str) -> str:
+    """A printed name without what it adds to a method."""
+    return name.removesuffix(_RERANKED).removesuffix(_LMP)
 
 
 def is_visual(table: Printed) -> bool:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from crgan.common import shares
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, save_torch
-from crgan.train import distributed
-
-if TYPE_CHECKING:  # a job that is handed over to a warm process needs no numpy itself
-    import numpy as np
 
 
 class Checkpoint:
     """One file in the scratch folder, named by the identity of the computation.
 
-    Both engines delete the declared outputs of a failed job, so a checkpoint must not be one.
-    The name holds the parameters, inputs and code, so that a run is never resumed under others.
+    The workflow deletes the declared outputs of a failed job, so a checkpoint must not be one. The
+    name holds the parameters, inputs and code, so that a run is never resumed under others.
 
     Args:
         path: the checkpoint's file.
@@ -41,7 +40,7 @@ class Checkpoint:
         try:
             return load_torch(self.path)
         except UserError:
-            if distributed.writer():
+            if shares.writer():
                 self.path.rename(self.path.with_suffix(".damaged"))
             return None
 
@@ -51,7 +50,7 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the state atomically. Of several processes, which are all in it, one writes."""
-        if distributed.writer():
+        if shares.writer():
             save_torch(self.path, state)
         self._last = time.monotonic()
 
@@ -66,24 +65,17 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def rng_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Random state of torch (CPU, CUDA where used) and of one numpy generator, as plain values."""
-    import torch
-
-    state: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": rng.bit_generator.state}
+def random_state() -> dict[str, Any]:
+    """torch's random state (CPU, and CUDA where used), from which noise and dropout are drawn."""
+    state: dict[str, Any] = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
-def set_rng_state(rng: np.random.Generator, state: dict[str, Any]) -> None:
-    """Restore what `rng_state` saved."""
-    import torch
-
+def set_random_state(state: dict[str, Any]) -> None:
+    """Restore what `random_state` saved. Of several processes each draws on its own GPU what the
+    one that saved it drew on its own."""
     torch.set_rng_state(state["torch"])
-    rng.bit_generator.state = state["numpy"]
     if "cuda" in state and torch.cuda.is_available():
-        if distributed.world() > 1:  # each draws on its own GPU what process 0 drew on the first
-            torch.cuda.set_rng_state(state["cuda"][0])
-        else:
-            torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"])

@@ -17,19 +17,22 @@ Row = dict[str, float]
 
 
 class History:
-    """One row for every `every` iterations: means of the losses, the last learning rate.
+    """One row for every `every` iterations: plain means of the losses, the last learning rate.
 
     Losses stay on their device until a row is due; to read each one would make the processor wait
     for the device at every iteration.
 
     Args:
-        losses: names of the losses, the columns after `iteration` and `lr`.
+        losses: names of the losses, the columns after `iteration` and `lr`; those of the first
+            iteration, if empty.
         every: iterations in a row.
+        name: of the training, for messages.
     """
 
-    def __init__(self, losses: tuple[str, ...], every: int) -> None:
-        self.columns = ("iteration", "lr", *losses)
+    def __init__(self, losses: tuple[str, ...], every: int, name: str = "") -> None:
+        self.losses = losses
         self.every = every
+        self.name = name
         self.iteration = 0  # iterations noted so far
         self.rows: list[Row] = []
         self._names: list[str] = []
@@ -43,6 +46,7 @@ class History:
         """
         self.iteration += 1
         self._names = list(losses)
+        self.losses = self.losses or tuple(losses)
         self._pending.append(torch.stack([loss.detach() for loss in losses.values()]))
         if len(self._pending) == self.every:
             self.close(lr)
@@ -61,10 +65,11 @@ class History:
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
+            where = f"{self.name}: iteration" if self.name else "iteration"
             raise UserError(
-                f"iteration {self.iteration - len(values) + row + 1}: {self._names[column]} is "
+                f"{where} {self.iteration - len(values) + row + 1}: {self._names[column]} is "
                 f"{values[row, column].item()}; the training diverged. Lower its lr, and look at "
-                "the input pictures"
+                "the input images"
             )
         return values
 
@@ -73,6 +78,7 @@ class History:
         return {
             "iteration": self.iteration,
             "rows": list(self.rows),
+            "losses": list(self.losses),
             "names": list(self._names),
             "pending": self._finite().float() if self._pending else None,
         }
@@ -81,8 +87,17 @@ class History:
         """Go on where `state_dict` was called."""
         self.iteration = state["iteration"]
         self.rows = list(state["rows"])
+        self.losses = tuple(state["losses"])
         self._names = list(state["names"])
         self._pending = [] if state["pending"] is None else list(state["pending"])
+
+    def mean(self, name: str) -> float:
+        """Mean of a loss over all iterations so far; the last row must be closed."""
+        last, total = 0.0, 0.0
+        for row in self.rows:
+            total += row[name] * (row["iteration"] - last)
+            last = row["iteration"]
+        return total / last
 
     def append(self, other: Mapping[str, Any]) -> None:
         """Add the rows of a training that followed this one: its `state_dict`."""
@@ -93,7 +108,8 @@ class History:
         """Write the rows as CSV; a loss that is not computed has empty cells."""
         with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.columns)
+            columns = ("lr", *self.losses)
+            writer.writerow(("iteration", *columns))
             for row in self.rows:
-                cells = [format(row[c], ".6g") if c in row else "" for c in self.columns[1:]]
+                cells = [format(row[c], ".6g") if c in row else "" for c in columns]
                 writer.writerow([int(row["iteration"]), *cells])

@@ -2,7 +2,7 @@
 
 Each converter takes the bytes of one downloaded file (already checked against its recorded hash)
 and returns a state dict with torchvision's or pytorch-fid's key names. None of them runs code that
-came with the file: pickles go through `load_numpy_pickle`, torch files through `weights_only=True`.
+came with the file: pickles go through `load_numpy_pickle`, torch files through `tensors_from`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from crgan.common.errors import UserError
+from crgan.common.io import tensors_from
 
 StateDict = dict[str, torch.Tensor]
 
@@ -149,9 +150,7 @@ CONVERTERS: dict[str, Callable[[bytes], StateDict]] = {
 
 
 def _load_torch(data: bytes) -> Mapping[str, torch.Tensor]:
-    state: Mapping[str, torch.Tensor] = torch.load(
-        io.BytesIO(data), map_location="cpu", weights_only=True
-    )
+    state: Mapping[str, torch.Tensor] = tensors_from(io.BytesIO(data), "pretrained weights")
     return state
 
 

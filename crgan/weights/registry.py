@@ -20,10 +20,11 @@ from crgan.common.io import (
     sha256_bytes,
     sha256_file,
 )
-from crgan.pipeline.params import parse
+from crgan.common.project import project_file
+from crgan.common.yaml import parse
 from crgan.weights.sources import download_archive, download_url, read_member
 
-REGISTRY = Path(__file__).parents[2] / "weights.yaml"
+REGISTRY = project_file("weights.yaml")
 ROOT = Path("resources/weights")
 
 

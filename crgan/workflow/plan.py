@@ -20,9 +20,9 @@ from crgan.pipeline.code import METHOD_FOLDER
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.identity import entry_of, identity_of
 from crgan.pipeline.params import ENVIRONMENT, canonical, effective, snapshot_path
-from crgan.pipeline.places import AS_IT_IS, HOMES, place_of, scored_file, start_file
+from crgan.pipeline.places import AS_IT_IS, place_of, scored_file, start_file
 from crgan.pipeline.records import record_path
-from crgan.tables.cells import cells_of
+from crgan.tables.cells import cells_of, scored_cells
 from crgan.tables.claims import PATH as CLAIMS
 from crgan.tables.claims import cells_needed, load_claims
 from crgan.tables.printed import TABLES, printed_inputs, printed_path, ranked_tables
@@ -114,11 +114,11 @@ class Experiment:
         return text
 
     def container(self, stage: str) -> Callable[[Any], str] | None:
-        """For `container:`, the image of a stage: Apptainer's file here, or one in a registry.
+        """For `container:`, the Apptainer file of the stage's image.
 
         Looked up for the jobs of a run alone, since a run may need few of the images.
         """
-        return (lambda wildcards: _image_address(stage)) if self._apptainer else None
+        return (lambda wildcards: images.apptainer_file(stage)) if self._apptainer else None
 
     def _cell(self, stage: str, wildcards: dict[str, Any]) -> dict[str, Any]:
         """A job's axes; where a stage loads its method by name, that is one of them."""
@@ -193,7 +193,7 @@ class Experiment:
     @property
     def ranked(self) -> list[Cell]:
         """Every cell that gets re-id scores."""
-        return [cell for group in HOMES for cell in self.matrix[group]]
+        return scored_cells(self.matrix)
 
     def scores(self, pattern: str) -> Callable[[Any], list[str]]:
         """For `input:`, the re-id results that a table shows."""
@@ -249,19 +249,6 @@ def _record_of(output: str) -> dict[str, Any] | None:
     except UserError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _image_address(stage: str) -> str:
-    name = images.image_of(stage)
-    locked = images.read_lock().get(name, {})
-    if locked.get("sif") and (images.ROOT / locked["sif"]).is_file():
-        return str(locked["sif"])
-    if locked.get("reference"):
-        return f"docker://{locked['reference']}"
-    raise UserError(
-        f"--sdm apptainer: {images.LOCK} names no file or address of image {name!r}; "
-        "run docker/build --sif, or docker/build --push PREFIX"
-    )
 
 
 def job_environment(params: Mapping[str, Any], *, own_python: bool) -> str:

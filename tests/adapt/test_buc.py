@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from crgan.adapt import buc
-from crgan.adapt.buc import Plan, adapt, cluster_distances, merged
-from crgan.adapt.cluster_memory import MemoryNet
+from crgan.adapt.base import Target
+from crgan.adapt.buc import Options, adapt, cluster_distances, merged
+from crgan.adapt.cluster_memory import MemoryNet, Round
 from crgan.common.errors import UserError
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid
-from tests.cluster_targets import adapted, resumed, same, start_file
+from tests.cluster_targets import adapted, coloured_target, resumed, same, start_file
 
 OPTIONS: dict[str, Any] = {
     "rounds": 3, "merge_share": 0.25, "lambda_diversity": 0.003, "tau": 0.1,
@@ -114,14 +115,15 @@ def test_repelled_loss_and_memory_by_hand() -> None:
 def test_rounds_merge_a_share_of_the_pictures_and_begin_with_an_empty_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sizes, learn = [], buc.learn
+    sizes, run = [], Round.run
 
-    def spy(model: MemoryNet, *args: Any, **kwargs: Any) -> float:
+    def spy(self: Round, *args: Any) -> float:
+        model = self.model
         assert model.training
         assert not model.memory.any()
         sizes.append(len(model.memory))
         before = [p.clone() for p in model.parameters()]
-        loss = learn(model, *args, **kwargs)
+        loss = run(self, *args)
         moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
         # a batch norm follows the head's linear layer and takes its shift away
         names = [name for name, _ in model.named_parameters()]
@@ -129,7 +131,7 @@ def test_rounds_merge_a_share_of_the_pictures_and_begin_with_an_empty_memory(
         assert model.memory.any(1).all()  # every cluster was met
         return loss
 
-    monkeypatch.setattr(buc, "learn", spy)
+    monkeypatch.setattr(Round, "run", spy)
     file = adapted(adapt, OPTIONS, start_file(classes=0))
     assert sizes == [24, 18, 12]
     assert file["pids"] == []
@@ -149,7 +151,7 @@ def test_pretrained_weights_need_no_note() -> None:
 
 
 def test_rates() -> None:
-    plan = Plan(**{**OPTIONS, "first_epochs": 5, "epochs": 2, "batch": 10})
+    plan = Options(**{**OPTIONS, "first_epochs": 5, "epochs": 2, "batch": 10})
     assert plan.rates(0, 20) == pytest.approx([0.1] * 8 + [0.01] * 2)
     assert plan.rates(3, 21) == [0.01] * 5
 
@@ -168,11 +170,27 @@ def test_resumed_equals_uninterrupted(
     assert not same(whole, adapted(adapt, OPTIONS, start, seed=4))
 
 
+@pytest.mark.parametrize("images", [0, 1])
+def test_a_target_of_one_image_has_nothing_to_merge(images: int) -> None:
+    few = Target(coloured_target().images[:images], np.ones(images, np.int64))
+    with pytest.raises(
+        UserError, match=rf"the target has {images} training image\(s\); it needs 2"
+    ):
+        adapted(adapt, OPTIONS, start_file(classes=0), target=few)
+
+
+def test_a_target_of_two_images_is_enough() -> None:
+    two = Target(coloured_target().images[[0, -1]], np.ones(2, np.int64))
+    options = {**OPTIONS, "rounds": 2, "merge_share": 0.5, "batch": 2}
+    file = adapted(adapt, options, start_file(classes=0), target=two)
+    assert file["notes"][1] == "BUC went from 2 clusters to 1"
+
+
 def test_options_are_read_strictly() -> None:
     for change, message in (
-        ({"tau": 0.0}, r"buc: tau is 0\.0"),
+        ({"tau": 0.0}, r"buc\.tau is 0\.0"),
         ({"rounds": 5}, "buc: rounds is 5 with merge_share 0.25: no clusters would be left"),
-        ({"dropout": 1.0}, r"buc: dropout is 1\.0"),
+        ({"dropout": 1.0}, r"buc\.dropout is 1\.0"),
         ({"stop": 3}, "buc.stop: no such key"),
     ):
         with pytest.raises(UserError, match=message):

@@ -176,9 +176,9 @@ def test_resumed_equals_uninterrupted(
 
 def test_options_are_read_strictly() -> None:
     for change, message in (
-        ({"batch": 9}, "cluster_contrast.batch is 9; use a multiple of instances"),
-        ({"batch": 4}, "cluster_contrast.batch is 4"),
-        ({"eps": 1.0}, r"cluster_contrast: eps is 1\.0"),
+        ({"batch": 9}, "cluster_contrast: batch is 9; use a multiple of instances"),
+        ({"batch": 4}, "cluster_contrast: batch is 4"),
+        ({"eps": 1.0}, r"cluster_contrast\.eps is 1\.0"),
         ({"k2": 9}, "cluster_contrast: k2 is 9"),
         ({"update": "mean"}, "cluster_contrast.update is 'mean'; use one of all, hardest"),
         ({"cameras": True}, "cluster_contrast.cameras: no such key"),

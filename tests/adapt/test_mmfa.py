@@ -19,6 +19,7 @@ from crgan.common.errors import UserError
 from crgan.common.settings import settings_from
 from crgan.reid.model_file import build_reid
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.loop import Several
 from tests.adapt_fakes import PIDS, SIZE, SOLVER, Killed, KilledAfter, equal, fresh, people, target
 
 OPTIONS: dict[str, Any] = {
@@ -29,18 +30,18 @@ OPTIONS: dict[str, Any] = {
 WIDTHS = (1.0, 5.0, 10.0)
 
 
-def setting(**changes: Any) -> mmfa.Training:
+def setting(**changes: Any) -> tuple[mmfa.Training, Several]:
     source = people()
     who = People(source)
     torch.manual_seed(0)
     o = settings_from(Options, {**OPTIONS, **changes}, "mmfa")
     net = begin(fresh(), SIZE, "MMFA", classes=who.classes, pooling=o.pooling)
-    return mmfa.Training(o, net, source, who, target(), 0, "cpu")
+    return mmfa.Training(o, net, source, who), mmfa.batches_of(o, who, target(), 0)
 
 
 def adapted(checkpoint: Checkpoint | None = None, **changes: Any) -> dict[str, Any]:
     return mmfa.adapt(
-        fresh(), people(), target(), {**OPTIONS, **changes}, seed=3, device="cpu",
+        fresh(), people(), target(), {**OPTIONS, **changes}, seed=3,
         checkpoint=checkpoint,
     )  # fmt: skip
 
@@ -110,10 +111,10 @@ def test_attribute_loss_leaves_unknown_values_out() -> None:
 
 
 def test_everything_learns_and_the_sum_is_weighted() -> None:
-    training = setting()
+    training, batches = setting()
     parts = {"net": training.net, "attributes": training.attributes}
     before = {n: [p.detach().clone() for p in part.parameters()] for n, part in parts.items()}
-    assert list(training.step(0)) == ["id", "attr", "aal", "mdal"]
+    assert list(training.step(0, next(batches))) == ["id", "attr", "aal", "mdal"]
     for name, part in parts.items():
         for old, p in zip(before[name], part.parameters(), strict=True):
             assert not torch.equal(old, p), name
@@ -124,16 +125,16 @@ def test_alignment_reaches_the_backbone(weight: str) -> None:
     off = {"lambda_attr": 0.0, "lambda_aal": 0.0, "lambda_mdal": 0.0}
     states = []
     for value in (0.0, 1.0):
-        training = setting(**{**off, weight: value})
+        training, batches = setting(**{**off, weight: value})
         torch.nn.init.normal_(training.attributes.weight)  # type: ignore[arg-type]
-        training.step(0)
+        training.step(0, next(batches))
         states.append(training.net.state_dict()["backbone.0.weight"])
     assert not torch.equal(*states)
 
 
 def test_it_learns_people_and_attributes() -> None:
-    training = setting(batch=12, iterations=60, step_at=1.0)
-    seen = [training.step(t) for t in range(60)]
+    training, batches = setting(batch=12, iterations=60, step_at=1.0)
+    seen = [training.step(t, next(batches)) for t in range(60)]
     assert seen[-1]["id"] < 0.5 * seen[0]["id"]
     assert seen[-1]["attr"] < 0.8 * seen[0]["attr"]
 
@@ -157,15 +158,15 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
 
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match="this source has none"):
-        mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0, device="cpu")
+        mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"learned pictures of 64x32"):
-        mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0, device="cpu")
+        mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"mmfa.epochs"):
         adapted(epochs=3)
     with pytest.raises(UserError, match="momentum is 2"):
         adapted(momentum=2.0)
-    with pytest.raises(UserError, match="MMFA: id is nan in iteration"):
+    with pytest.raises(UserError, match=r"MMFA: iteration \d+: id is nan"):
         adapted(lr=1e30)
     nobody = replace(people(), pid=np.full(18, -2))
     with pytest.raises(UserError, match="no labelled person"):
-        mmfa.adapt(fresh(), nobody, target(), OPTIONS, seed=0, device="cpu")
+        mmfa.adapt(fresh(), nobody, target(), OPTIONS, seed=0)

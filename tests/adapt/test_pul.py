@@ -112,8 +112,8 @@ def test_resumed_equals_uninterrupted(
 
 def test_options_are_read_strictly() -> None:
     for change, message in (
-        ({"lambda_similarity": 1.0}, r"pul: lambda_similarity is 1\.0"),
-        ({"rounds": 0}, "pul: rounds is 0"),
+        ({"lambda_similarity": 1.0}, r"pul\.lambda_similarity is 1\.0"),
+        ({"rounds": 0}, r"pul\.rounds is 0"),
         ({"restart": "best"}, "pul.restart is 'best'; use one of initial, previous"),
         ({"k": 3}, "pul.k: no such key"),
     ):

@@ -136,17 +136,18 @@ def test_rate_is_constant_and_then_falls() -> None:
     assert o.lr_at(100) == pytest.approx(1e-4)
 
 
-def training(**changes: Any) -> Training:
+def training(**changes: Any) -> tuple[Training, TrackletBatches]:
     o = Options(**{**OPTIONS, **changes})
     torch.manual_seed(0)
     batches = TrackletBatches(target(), 2, o.pictures, Augmentation(), seed=0)
-    return Training(ReidNet("small", 4, 0, embedding=o.embedding), batches, o, "cpu")
+    net = ReidNet("small", 4, 0, embedding=o.embedding)
+    return Training(net, batches.classes, o), batches
 
 
 @pytest.mark.parametrize("alone", ["pctd", "ccta"])
 def test_gradients_reach_what_each_loss_teaches(alone: str) -> None:
-    learning = training()
-    learning.losses()[alone].backward()
+    learning, batches = training()
+    learning.losses(next(batches))[alone].backward()
     for name, weight in learning.net.named_parameters():
         # what a batch norm takes away again teaches nothing: the bias of the layer before it
         if name != "embedding.0.bias":
@@ -159,8 +160,8 @@ def moved(weight: torch.Tensor) -> bool:
 
 
 def test_tracklets_of_a_camera_are_learned() -> None:
-    learning = training(lr=0.02, weight_decay=0.0, lambda_=0.0, constant_share=1.0)
-    pctd = [learning.step(0)["pctd"].item() for _ in range(60)]
+    learning, batches = training(lr=0.02, weight_decay=0.0, lambda_=0.0, constant_share=1.0)
+    pctd = [learning.step(0, next(batches))["pctd"].item() for _ in range(60)]
     assert pctd[0] == pytest.approx(log(4), abs=0.3)
     assert np.mean(pctd[-5:]) < pctd[0] / 3
 
@@ -168,7 +169,7 @@ def test_tracklets_of_a_camera_are_learned() -> None:
 def test_the_start_gives_its_backbone_and_nothing_of_the_source() -> None:
     start = fresh()
     still = {**OPTIONS, "lr": 1e-12, "weight_decay": 0.0}
-    file = adapt(start, NOBODY, target(), still, seed=0, device="cpu")
+    file = adapt(start, NOBODY, target(), still, seed=0)
     assert (file["pids"], file["embedding"], file["notes"]) == ([], 8, ["a note"])
     before, after = build_reid(start, "start"), build_reid(file, "file")
     for (name, old), new in zip(
@@ -183,36 +184,38 @@ class Stopped(Exception):
 
 
 def test_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = adapt(fresh(), NOBODY, target(), OPTIONS, seed=5, device="cpu")
+    whole = adapt(fresh(), NOBODY, target(), OPTIONS, seed=5)
     checkpoint = Checkpoint(tmp_path / "state.pt", every=0)
     step = Training.step
 
-    def stops(self: Training, t: int) -> dict[str, torch.Tensor]:
+    def stops(self: Training, t: int, batch: Any) -> dict[str, torch.Tensor]:
         if t == 4:
             raise Stopped
-        return step(self, t)
+        return step(self, t, batch)
 
     monkeypatch.setattr(Training, "step", stops)
     with pytest.raises(Stopped):
-        adapt(fresh(), NOBODY, target(), OPTIONS, seed=5, device="cpu", checkpoint=checkpoint)
+        adapt(fresh(), NOBODY, target(), OPTIONS, seed=5, checkpoint=checkpoint)
     monkeypatch.setattr(Training, "step", step)
     torch.manual_seed(99)
-    resumed = adapt(fresh(), NOBODY, target(), OPTIONS, seed=5, device="cpu", checkpoint=checkpoint)
+    resumed = adapt(fresh(), NOBODY, target(), OPTIONS, seed=5, checkpoint=checkpoint)
     for name, tensor in whole["state"].items():
         assert torch.equal(tensor, resumed["state"][name]), name
 
 
 def test_what_cannot_be_is_told() -> None:
     with pytest.raises(UserError, match=r"taudl\.lambda_ is 1.5"):
-        adapt(fresh(), NOBODY, target(), {**OPTIONS, "lambda_": 1.5}, seed=0, device="cpu")
+        adapt(fresh(), NOBODY, target(), {**OPTIONS, "lambda_": 1.5}, seed=0)
     with pytest.raises(UserError, match=r"taudl\.epochs: no such key"):
-        adapt(fresh(), NOBODY, target(), {**OPTIONS, "epochs": 1}, seed=0, device="cpu")
+        adapt(fresh(), NOBODY, target(), {**OPTIONS, "epochs": 1}, seed=0)
     alone = target_of("taudl", people(cameras=1), seed=0)
     with pytest.raises(UserError, match="between cameras; this target has 1"):
-        adapt(fresh(), NOBODY, alone, OPTIONS, seed=0, device="cpu")
+        adapt(fresh(), NOBODY, alone, OPTIONS, seed=0)
     small = Target(target().images[:, ::2], target().camid, target().tracklet)
     with pytest.raises(UserError, match="TAUDL's start learned pictures of 32x16, these are 16x16"):
-        adapt(fresh(), NOBODY, small, OPTIONS, seed=0, device="cpu")
+        adapt(fresh(), NOBODY, small, OPTIONS, seed=0)
     broken = {**OPTIONS, "lr": 1e30}
-    with pytest.raises(UserError, match=r"TAUDL: (pctd|ccta) is .* the training diverged"):
-        adapt(fresh(), NOBODY, target(), broken, seed=0, device="cpu")
+    with pytest.raises(
+        UserError, match=r"TAUDL: iteration \d+: (pctd|ccta) is .* the training diverged"
+    ):
+        adapt(fresh(), NOBODY, target(), broken, seed=0)

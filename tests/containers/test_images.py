@@ -1,7 +1,8 @@
-"""The lock file of images: what enters records, what makes them stale, what recipes hold."""
+"""Container images: what enters records, what makes them stale, what recipes hold."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -12,16 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from crgan.common.errors import UserError
 from crgan.common.io import read_json
-from crgan.containers import build, requirements
 from crgan.pipeline import containers as images
 from crgan.pipeline import params as parameters
-from crgan.pipeline.recipes import FOLDER, recipes
 from crgan.pipeline.records import Judge, record_path
 from crgan.pipeline.stage import StageParser, run_stage
-from crgan.pipeline.workflow import Experiment, job_environment
 from tests import stub_project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +32,6 @@ OUT = "results/demo/cells/crgan/market1501-dukemtmc/seed0.json"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder to change the lock file of, on the host."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(images.SETTING, raising=False)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     shutil.copytree(ROOT / "docker", "docker")
     monkeypatch.setattr(images, "ROOT", tmp_path)
@@ -96,15 +94,15 @@ def test_a_changed_image_makes_what_it_made_stale(project: Path) -> None:
 
 
 def test_an_image_in_no_lock_file_is_known_by_its_recipe(project: Path) -> None:
-    enter(project, "pipeline")
+    enter(project, "training")
     digest = evaluate()["image"]["digest"]
-    assert digest == f"recipe:{images.recipe('pipeline')}"
+    assert digest == f"recipe:{images.recipe('training')}"
     assert why_stale() is None
 
 
 def test_a_container_of_another_recipe_is_refused(project: Path) -> None:
     enter(project, "training")
-    for path in (images.REQUIREMENTS / "torch.txt", images.DOCKERFILE):
+    for path in (images.REQUIREMENTS / "training.txt", images.DOCKERFILE):
         with (project / path).open("a") as file:
             file.write("# changed\n")
         with pytest.raises(UserError, match="build it again: docker/build training"):
@@ -113,34 +111,14 @@ def test_a_container_of_another_recipe_is_refused(project: Path) -> None:
     assert images.inside() is not None
 
 
-def test_dvc_sees_the_image_of_each_stage_where_stages_run_in_containers(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = parameters.load()
-    on_host = recipes(params)
-    lock(project, "training", "sha256:aaaa")
-    assert recipes(params) == on_host
-    monkeypatch.setenv(images.SETTING, "podman")
-    there = recipes(params)
-    evaluate = json.loads(on_host[FOLDER / "evaluate.json"])
-    image = {"name": "training", "digest": "sha256:aaaa"}
-    assert json.loads(there[FOLDER / "evaluate.json"]) == {**evaluate, "image": image}
-    prepared = json.loads(there[FOLDER / "prepare_data" / "market1501.json"])
-    assert prepared["image"]["name"] == "data"
-    monkeypatch.setenv(images.SETTING, "apptainer")  # the same images by another runtime
-    assert recipes(params) == there
-
-
-def test_snakemake_takes_the_file_or_the_address_of_each_image(project: Path) -> None:
-    assert Experiment({}).container("evaluate") is None
-    image = Experiment({}, apptainer=True).container("evaluate")
-    assert image is not None
-    with pytest.raises(UserError, match="docker/build --sif"):
-        image({})
-    lock(project, "training", "sha256:a", reference="host/crgan/training@sha256:b", sif="a.sif")
-    assert image({}) == "docker://host/crgan/training@sha256:b"
+def test_snakemake_takes_the_file_of_each_image(project: Path) -> None:
+    with pytest.raises(UserError, match="docker/build --sif training"):
+        images.apptainer_file("evaluate")
+    lock(project, "training", "sha256:a", sif="a.sif")
+    with pytest.raises(UserError, match="docker/build --sif training"):
+        images.apptainer_file("evaluate")  # locked, and not on this machine
     (project / "a.sif").write_text("")
-    assert image({}) == "a.sif"
+    assert images.apptainer_file("evaluate") == "a.sif"
 
 
 def test_a_run_asks_only_for_the_images_of_its_jobs(tmp_path: Path) -> None:
@@ -158,25 +136,13 @@ def test_a_run_asks_only_for_the_images_of_its_jobs(tmp_path: Path) -> None:
     path = f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     assert "prepare_data" in stub_project.run(copy, *words, manifest, PATH=path)
     refused = stub_project.run(copy, *words, masks, check=False, PATH=path)
-    assert "names no file or address of image 'parsing'" in refused
-
-
-def test_snakemakes_jobs_find_the_shim_only_in_a_container_runtime(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = parameters.load()
-    assert "shims" not in job_environment(params, own_python=True)
-    monkeypatch.setenv(images.SETTING, "docker")
-    assert f"PATH={project}/docker/shims:" in job_environment(params, own_python=True)
-    assert "shims" not in job_environment(params, own_python=False)
+    assert "no Apptainer file of image 'training'" in refused
 
 
 def test_the_lock_file_says_what_each_image_was_built_from() -> None:
-    fields = {"digest", "base", "base_digest", "recipe", "dockerfile_sha256",
-              "requirements_lock_sha256", "engine"}  # fmt: skip
     for name, entry in images.read_lock().items():
-        assert name in images.LAYERS
-        assert fields <= set(entry)
+        assert name in images.IMAGES
+        assert {"digest", "base", "recipe", "engine"} <= set(entry)
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", entry["digest"])
 
 
@@ -186,72 +152,103 @@ def test_a_damaged_lock_file_is_named(project: Path) -> None:
         images.read_lock()
 
 
-def test_requirement_files_are_fresh() -> None:
-    """Derived from the stages' imports and requirements.lock."""
-    for layer, text in requirements.texts().items():
-        path = ROOT / images.REQUIREMENTS / f"{layer}.txt"
-        assert path.read_text() == text, "run python -m crgan.containers.requirements"
+def pins(path: Path) -> dict[str, str]:
+    """{package: version} for the machine of the images."""
+    found = {}
+    for line in path.read_text().splitlines():
+        wanted = Requirement(line)
+        if wanted.marker is None or wanted.marker.evaluate():
+            found[wanted.name] = str(wanted.specifier)
+    return found
 
 
-def test_torch_lies_under_the_images_that_need_it_and_in_no_other() -> None:
-    pinned = {layer: text.splitlines() for layer, text in requirements.texts().items()}
-    holders = {layer for layer, lines in pinned.items() for line in lines if "torch==" in line}
-    assert holders == {"torch"}
-    assert "torch" not in images.LAYERS["data"] + images.LAYERS["report"]
-    for layers in images.LAYERS.values():  # no package twice in an image
-        lines = [line for layer in layers for line in pinned[layer] if "==" in line]
-        assert len(lines) == len(set(lines))
+@pytest.mark.parametrize("image", images.IMAGES)
+def test_images_hold_the_versions_of_the_lock(image: str) -> None:
+    locked = pins(ROOT / "requirements.lock")
+    wrong = {
+        name: version
+        for name, version in pins(ROOT / images.REQUIREMENTS / f"{image}.txt").items()
+        if locked[name] != version
+    }
+    assert not wrong, "run make lock"
 
 
-def stages_under(image: str) -> str:
-    """The Dockerfile's text of an image, from its base to its own stage."""
-    stages = re.findall(r"^FROM (\S+) AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S)
-    found = {name: (below, body.replace("\\\n", " ")) for below, name, body in stages}
-    text, name = "", image
-    while name in found:
-        name, body = found[name]
-        text = body + text
-    return text
+def third_party(stage: str) -> set[str]:
+    """What a stage's file imports, and what it imports of ours imports, as top-level modules.
+
+    Not of `common` and `pipeline`, which touch torch on behalf of stages that import it themselves.
+    """
+    queue, seen, found = [f"stages.{stage}"], set[str](), set[str]()
+    while queue:
+        module = queue.pop()
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        if module in seen or not path.is_file():
+            continue
+        seen.add(module)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{a.name}" for a in node.names)]
+            else:
+                continue
+            queue += [n for n in names if n.startswith("crgan.")]
+            if not module.startswith(("crgan.common", "crgan.pipeline")):
+                found |= {name.partition(".")[0] for name in names}
+    return found - set(sys.stdlib_module_names) - {"crgan"}
 
 
-def test_the_dockerfile_builds_every_image_from_its_recipe() -> None:
-    for image, layers in images.LAYERS.items():
-        text = stages_under(image)
-        copied = re.findall(r"^COPY (docker/\S+) /etc/crgan/$", text, re.M)
-        assert sorted(copied) == sorted(path.as_posix() for path in images.recipe_files(image))
-        assert re.findall(r" install-layer (\S+)$", text, re.M) == list(layers)
-        assert re.findall(r" python /tmp/health.py (\S+)$", text, re.M) == [image]
-        assert re.findall(r"^USER (\S+)$", text, re.M) == ["1000"]
-        assert f'image.title="crgan/{image}"' in text
-    assert re.search(r"@sha256:[0-9a-f]{64}$", build.default_base())
+@pytest.mark.parametrize("stage", sorted(images.WITHOUT_TORCH))
+def test_the_image_without_torch_has_what_its_stages_import(stage: str) -> None:
+    names = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+    imported = third_party(stage)
+    assert imported, "the stage's file was not read"
+    packages = pins(ROOT / images.REQUIREMENTS / "data.txt")
+    assert {names.get(module, module) for module in imported} <= set(packages)
 
 
-def test_compose_names_the_same_base_and_a_target_there_is() -> None:
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["pipeline"]
-    assert service["build"]["args"]["BASE_IMAGE"].endswith(f":-{build.default_base()}}}")
-    assert service["build"]["target"] in images.LAYERS
+def stage_of_dockerfile(image: str) -> str:
+    return re.findall(rf"^FROM base AS {image}\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S)[0]
+
+
+@pytest.mark.parametrize("image", images.IMAGES)
+def test_the_dockerfile_builds_every_image_from_its_recipe(image: str) -> None:
+    text = stage_of_dockerfile(image)
+    copied = re.findall(r"^COPY (docker/\S+) /etc/crgan/$", text, re.M)
+    assert sorted(copied) == sorted(path.as_posix() for path in images.recipe_files(image))
+    assert f" install-layer {image}\n" in text
+    assert f" python /tmp/health.py {image} " in text
+    assert re.findall(r"^USER (\S+)$", text, re.M) == ["1000"]
+
+
+def services() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "compose.yaml").read_text())["services"])
+
+
+def test_compose_names_the_base_of_the_dockerfile() -> None:
+    base = re.findall(r"^ARG BASE_IMAGE=(\S+@sha256:[0-9a-f]{64})$", DOCKERFILE, re.M)[0]
+    build = services()["pipeline"]["build"]
+    assert build["args"]["BASE_IMAGE"].endswith(f":-{base}}}")
+    assert build["target"] in images.IMAGES
+
+
+def test_a_compose_container_may_do_as_little_as_it_needs() -> None:
+    service = services()["pipeline"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
     assert service["network_mode"].endswith(":-none}")
+    assert service["volumes"][0] == ".:/project:ro"
+    assert services()["dvc"]["extends"] == "pipeline"
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    for volume in service["volumes"][1:]:  # nothing of git's can be written
+        folder, inside = volume.split(":")
+        assert inside == f"/project/{folder.removeprefix('./')}"
+        name = folder.removeprefix("./")
+        assert name in ignored or f"{name}/*" in ignored
 
 
-def test_build_commands() -> None:
-    command = build.build_command("data", "podman", "a/base@sha256:b")
-    assert command[:4] == ["podman", "build", "--timestamp", "0"]
-    assert {"BASE_IMAGE=a/base@sha256:b", "crgan/data"} <= set(command)
-    assert "--timestamp" not in build.build_command("data", "docker", "a/base")
-
-
-def test_another_digest_forgets_what_was_derived_from_the_old(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(build, "ROOT", project)
-    shutil.copy(ROOT / "requirements.lock", project)
-    monkeypatch.setattr(build, "_run", lambda command, hint: None)
-    made = {"crgan/data": "sha256:a", "base": "sha256:b"}
-    monkeypatch.setattr(build, "_identity", lambda engine, name: made[name])
-    for digest, kept in (("sha256:a", None), ("sha256:a", "x.sif"), ("sha256:c", None)):
-        made["crgan/data"] = digest
-        entry = build.build("data", "podman", "base")
-        assert entry.get("sif") == kept
-        build.record("data", {**entry, "sif": "x.sif"})
-    assert entry["base_digest"] == "sha256:b"
-    assert images.read_lock()["data"]["digest"] == "sha256:c"
+def test_apptainer_shares_nothing_but_the_project() -> None:
+    profile = yaml.safe_load((ROOT / "workflow/profiles/default/config.yaml").read_text())
+    options = profile["apptainer-args"].split()
+    assert {"--containall", "--no-privs"} <= set(options)

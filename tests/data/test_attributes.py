@@ -10,8 +10,8 @@ import pytest
 import scipy.io
 
 from crgan.common.errors import UserError
-from crgan.data import market1501
 from crgan.data.attributes import anomalies, read_attributes
+from crgan.data.layouts import market1501
 from tests.data_trees import MARKET, write_tree
 
 
@@ -122,10 +122,11 @@ def test_market_finds_its_attribute_file(tmp_path: Path, place: str) -> None:
         part(("0001",), hat=[1]),
         "market_attribute",
     )
-    given = path if place == "x.mat" else None
-    assert market1501.load(root, given).attributes == {"hat": {2: 1, 7: 2, 1: 1}}
+    options = market1501.Options(str(path) if place == "x.mat" else None)
+    assert market1501.load(root, options).attributes == {"hat": {2: 1, 7: 2, 1: 1}}
 
 
 def test_given_attribute_file_must_exist(tmp_path: Path) -> None:
+    absent = market1501.Options(str(tmp_path / "none.mat"))
     with pytest.raises(UserError, match="no such attribute file"):
-        market1501.load(write_tree(tmp_path, MARKET), tmp_path / "none.mat")
+        market1501.load(write_tree(tmp_path, MARKET), absent)

@@ -10,8 +10,9 @@ import pytest
 import scipy.io
 
 from crgan.common.errors import UserError
-from crgan.data import cuhk03, dukemtmc, folder, market1501
 from crgan.data.entries import Listing
+from crgan.data.layout import options_from
+from crgan.data.layouts import cuhk03, dukemtmc, folder, market1501
 from tests.data_trees import CUHK03, DUKE, MARKET, jpeg, picture, write_cuhk03, write_tree
 
 
@@ -36,6 +37,7 @@ def test_market_names_junk_and_distractors(tmp_path: Path) -> None:
 def test_duke_names(tmp_path: Path) -> None:
     assert rows(dukemtmc.load(write_tree(tmp_path, DUKE))) == [
         ("0001_c2_f0046182.jpg", 1, 2, "train"),
+        ("0001_c3_f0046190.jpg", 1, 3, "train"),
         ("0008_c8_f0046302.jpg", 8, 8, "train"),
         ("0005_c2_f0046985.jpg", 5, 2, "query"),
         ("0005_c5_f0051781.jpg", 5, 5, "gallery"),
@@ -64,7 +66,7 @@ def test_strangers_are_kept_not_lost(tmp_path: Path) -> None:
     (root / "query" / "0003_c1s1_000001_00.png").write_bytes(jpeg())
     (root / "bounding_box_train" / "0002_c1s1_000451_04.jpg").mkdir()
     assert market1501.load(root).strangers == (
-        "bounding_box_train/0002_c1s1_000451_04.jpg",
+        "bounding_box_train/0002_c1s1_000451_04.jpg (a folder)",
         "query/0003_c1_f0046182.jpg",
         "query/0003_c1s1_000001_00.png",
     )
@@ -93,7 +95,7 @@ def test_camera_folders(tmp_path: Path) -> None:
     write_tree(tmp_path, {"hall": ["b.JPG", "a.png"], "door": ["x.jpeg"]})
     (tmp_path / "notes.txt").write_text("beside the cameras: none of ours")
     (tmp_path / "hall" / "clip.mp4").write_bytes(b"x")
-    listing = folder.load(tmp_path, "mysite")
+    listing = folder.load(tmp_path)
     assert [(e.path, e.pid, e.camid, e.split) for e in listing.entries] == [
         ("door/x.jpeg", -2, 1, "train"),
         ("hall/a.png", -2, 2, "train"),
@@ -104,15 +106,15 @@ def test_camera_folders(tmp_path: Path) -> None:
 
 def test_camera_folder_faults(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no folder"):
-        folder.load(tmp_path / "nowhere", "mysite")
+        folder.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no camera folder"):
-        folder.load(tmp_path, "mysite")
+        folder.load(tmp_path)
     (tmp_path / "hall").mkdir()
     with pytest.raises(UserError, match="hall holds no image"):
-        folder.load(tmp_path, "mysite")
+        folder.load(tmp_path)
     (tmp_path / "loose.jpg").write_bytes(jpeg())
     with pytest.raises(UserError, match=r"1 images lie in .* itself \(loose.jpg"):
-        folder.load(tmp_path, "mysite")
+        folder.load(tmp_path)
 
 
 def test_cuhk03_all_images_train(tmp_path: Path) -> None:
@@ -154,17 +156,17 @@ def test_cuhk03_new_protocol_counts_from_one(tmp_path: Path) -> None:
         ("1_001_2_06.png", 1, 2, "gallery"),
         ("1_002_2_10.png", 2, 2, "gallery"),
     ]
-    assert rows(cuhk03.load(tmp_path, "new")) == expected
+    assert rows(cuhk03.load(tmp_path, cuhk03.Options("new"))) == expected
     other = write_config(tmp_path / "elsewhere.mat")
-    assert rows(cuhk03.load(tmp_path, "new", other)) == expected
+    assert rows(cuhk03.load(tmp_path, cuhk03.Options("new", str(other)))) == expected
 
 
 def test_cuhk03_protocol_file_faults(tmp_path: Path) -> None:
     write_cuhk03(tmp_path)
-    with pytest.raises(UserError, match="protocol is 'old'; use all or new"):
-        cuhk03.load(tmp_path, "old")
+    with pytest.raises(UserError, match=r"data\.c\.protocol is 'old'; use one of all, new"):
+        options_from("cuhk03", {"protocol": "old"}, "data.c")
     with pytest.raises(UserError, match="protocol 'new' needs this file"):
-        cuhk03.load(tmp_path, "new")
+        cuhk03.load(tmp_path, cuhk03.Options("new"))
     config = tmp_path / "config.mat"
     for changes, message in [
         ({"train_idx": np.array([[0]])}, "train_idx holds 0, out of range or used twice"),
@@ -175,14 +177,14 @@ def test_cuhk03_protocol_file_faults(tmp_path: Path) -> None:
     ]:
         write_config(config, **changes)
         with pytest.raises(UserError, match=message):
-            cuhk03.load(tmp_path, "new", config)
+            cuhk03.load(tmp_path, cuhk03.Options("new", str(config)))
     config.write_bytes(b"no mat file")
     with pytest.raises(UserError, match=r"not a readable \.mat"):
-        cuhk03.load(tmp_path, "new", config)
+        cuhk03.load(tmp_path, cuhk03.Options("new", str(config)))
     write_config(config)
     write_cuhk03(tmp_path, [*CUHK03[1:], "2_002_1_01.png"])
     with pytest.raises(UserError, match=r"1 of its images .* 1 of the .mat's .*1_001_1_01.png"):
-        cuhk03.load(tmp_path, "new", config)
+        cuhk03.load(tmp_path, cuhk03.Options("new", str(config)))
 
 
 def test_cuhk03_raw_file_faults(tmp_path: Path) -> None:

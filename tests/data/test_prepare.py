@@ -26,8 +26,8 @@ TINY = {"train_ids": 2, "test_ids": 2, "cuhk03_ids": 5, "cuhk03_test_ids": 2}
 TINY |= {"junk_images": 1, "distractor_images": 1, "distractor_ids": 1, "images_per_camera": 2}
 
 
-def recipe(layout: str, source: Path | str, **options: Any) -> Recipe:
-    return Recipe(layout=layout, source=str(source), **({"expect": "none"} | options))
+def recipe(layout: str, source: Path | str, **values: Any) -> Recipe:
+    return Recipe.of("m", {"layout": layout, "source": str(source), "expect": "none"} | values)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -93,12 +93,12 @@ def test_an_archive_is_unpacked_once_and_read(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for folder, names in DUKE.items():
-            for i, name in enumerate(names):
-                file.writestr(f"DukeMTMC-reID/{folder}/{name}", jpeg(i))
+            for name in names:
+                file.writestr(f"DukeMTMC-reID/{folder}/{name}", jpeg(len(file.namelist())))
     archive = tmp_path / "DukeMTMC-reID.zip"
     archive.write_bytes(buffer.getvalue())
     manifest = prepare("d", recipe("dukemtmc", archive), tmp_path / "out", tmp_path / "raw", SIZE)
-    assert manifest.pid.tolist() == [1, 8, 5, 5, 3000]
+    assert manifest.pid.tolist() == [1, 1, 8, 5, 5, 3000]
     assert len(list((tmp_path / "raw").iterdir())) == 1
 
 
@@ -156,7 +156,7 @@ def test_recipes_are_strict() -> None:
         Recipe.of("m", {"layout": "market1501", "source": "x", "expects": "none"})
     with pytest.raises(UserError, match=r"data\.m\.source is not set"):
         Recipe.of("m", {"layout": "market1501"})
-    with pytest.raises(UserError, match="layout is 'market'; use one of market1501"):
+    with pytest.raises(UserError, match="layout is 'market'; use one of cuhk03, cuhk03_np"):
         Recipe.of("m", {"layout": "market", "source": "x"})
 
 
@@ -189,11 +189,11 @@ def test_standins_write_the_listed_names(tmp_path: Path) -> None:
         (lists / f"market_{split}.list").write_text("\n".join(lines) + "\n")
     out = tmp_path / "out"
     arguments = ["--dataset", "market1501", "--lists", str(lists), "--out", str(out)]
-    standins([*arguments, "--height", "20", "--width", "10", "--distinct", "2"])
+    standins([*arguments, "--height", "20", "--width", "10", "--distinct", "5"])
     found = {f: sorted(p.name for p in (out / f).iterdir()) for f in MARKET}
     assert found == {folder: sorted(names) for folder, names in MARKET.items()}
     manifest = prepare("m", recipe("market1501", out), tmp_path / "p", tmp_path / "raw", SIZE)
-    assert len(set(manifest.sha256)) == 2
+    assert len(set(manifest.sha256)) == 5
     with pytest.raises(SystemExit) as caught:  # never over what is there
         standins(arguments)
     assert caught.value.code == 2

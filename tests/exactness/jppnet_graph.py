@@ -1,12 +1,12 @@
 """JPPNet's released evaluation in TensorFlow, with random weights; the reference of `jppnet_tf`.
 
-Runs in an environment with TensorFlow and tf-slim (requirements-tf.txt) and imports nothing of this
+Runs in an environment with TensorFlow and tf-slim (`make check-jppnet`) and imports nothing of this
 project. It writes a checkpoint as a training run of the authors' would leave it (V2, momentum
 included) and what the graph makes of one random picture. With `--authors FOLDER`, a checkout of
 github.com/Engineering-Course/LIP_JPPNet, the network is built by the authors' own files instead of
 by the functions here; its width is then 64.
 
-    .venv-tf/bin/python tests/exactness/jppnet_graph.py --out DIR --width 8 --side 384 --size 128 64
+    .venv-tensorflow/bin/python tests/exactness/jppnet_graph.py --out DIR --width 8
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """JPPNet against TensorFlow: `make check-jppnet`, or
 
-    python -m tests.exactness.jppnet_tf [--tensorflow .venv-tf/bin/python] [--authors CHECKOUT]
+    python -m tests.exactness.jppnet_tf [--tensorflow PYTHON] [--authors CHECKOUT]
 
 Each case has TensorFlow build the released graph with random weights and batch-norm statistics,
 save its checkpoint and evaluate a picture (`jppnet_graph.py`, a process of its own); the checkpoint
-goes through our reader and converter into our network, and all maps are compared. Then one thing
+is read by TensorFlow and converted into our network, and all maps are compared. Then one thing
 after the other is made wrong (epsilon, padding, resizing, ...), and each has to be noticed.
 """
 
@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from crgan.masks.jppnet import inference, network
+from crgan.masks.jppnet import convert, inference, network
 from crgan.masks.jppnet.convert import convert_file, tensorflow_name
 from crgan.masks.jppnet.inference import JPPNetOptions, load_file, parsing_scores
 
 LIMIT = 1e-4  # on each value; the maps' values are of the order of one
 GRAPH = Path(__file__).with_name("jppnet_graph.py")
+READER = Path(convert.__file__).with_name("read_checkpoint.py")
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,11 @@ def run_tensorflow(case: Case, python: Path, authors: Path | None, out: Path) ->
     ]  # fmt: skip
     command += ["--momentum"] if case.momentum else []
     command += ["--authors", str(authors)] if case.authors else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"TensorFlow failed:\n{done.stderr[-3000:]}")
+    read = [str(python), str(READER), str(out / "JPPNet-s2"), str(out / "tensors.npz")]
+    for words in (command, read):
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"TensorFlow failed:\n{done.stderr[-3000:]}")
 
 
 def ours(case: Case, net: network.JPPNet, picture: np.ndarray) -> dict[str, np.ndarray]:
@@ -86,7 +89,7 @@ def compare(name: str, case: Case, folder: Path) -> bool:
     """Convert, evaluate, print; whether all is within the limit."""
     reference = np.load(folder / "reference.npz")
     out = folder / "jppnet.pth"
-    record = convert_file(folder / "JPPNet-s2", out)
+    record = convert_file(folder / "tensors.npz", out)
     net, _ = load_file(out)
     theirs = {n for n in reference["names"].tolist() if not n.endswith("/Momentum")}
     if theirs != {tensorflow_name(key) for key in net.state_dict()}:
@@ -143,7 +146,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("--tensorflow", type=Path, default=Path(".venv-tf/bin/python"))
+    parser.add_argument("--tensorflow", type=Path, default=Path(".venv-tensorflow/bin/python"))
     parser.add_argument("--authors", type=Path, help="checkout of Engineering-Course/LIP_JPPNet")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

@@ -133,7 +133,7 @@ def test_view_loss_teaches_the_generators_and_not_the_classifiers() -> None:
     nets = ("g", "f", "v_b", "v_a")
     before = {name: weights_of(getattr(training, name)) for name in nets}
     buffers = {k: v.clone() for k, v in training.v_b.named_buffers()}
-    training._update_generators(pairs, training.translate(pairs))
+    training._update_generators(pairs, training.translate(pairs), 1e-3)
     assert still(before["g"], training.g) == still(before["f"], training.f) == []
     for v, name in ((training.v_b, "v_b"), (training.v_a, "v_a")):
         assert same(before[name], v)

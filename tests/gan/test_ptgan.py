@@ -17,6 +17,7 @@ from crgan.gan import cyclegan, ptgan
 from crgan.gan.base import Task, Trained, load_translation, towards
 from crgan.gan.pairs import PairBatches, Pairs, enlarged_crop
 from crgan.gan.ptgan import CameraTranslators, Training, load_renderer, person_loss, train
+from crgan.looks.samples import Sheet
 from crgan.train.checkpoint import Checkpoint
 from tests.gan_fakes import HEIGHT, WIDTH, task
 from tests.translation_fakes import OPTIONS, Killing, Stop, check_resumed, files, setting
@@ -221,11 +222,11 @@ class KillingPart(Checkpoint):
 
 
 def test_per_camera_training_goes_on_where_it_was(
-    per_camera: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = KillingPart(tmp_path / "checkpoint.pt", 0)
     with pytest.raises(Stop):
-        run_per_camera(checkpoint=checkpoint)
+        run_per_camera(checkpoint=checkpoint, watch=Sheet())
     steps: list[int] = []
     step = Training.step
 
@@ -234,16 +235,17 @@ def test_per_camera_training_goes_on_where_it_was(
         return step(self, t, pairs)
 
     monkeypatch.setattr(Training, "step", counting)
-    resumed = run_per_camera(checkpoint=Checkpoint(tmp_path / "checkpoint.pt", every=1e9))
+    again = Checkpoint(tmp_path / "checkpoint.pt", every=1e9)
+    resumed = files(run_per_camera, tmp_path / "resumed", again)
     assert steps == [1, 0, 1]  # the rest of the third training, and the fourth
-    assert files(resumed, tmp_path / "resumed") == files(per_camera, tmp_path / "whole")
+    assert resumed == files(run_per_camera, tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"lambda_1": -1.0}, r"ptgan\.lambda_1 is -1"),
-        ({"per_camera": 1}, r"ptgan\.per_camera is 1, expected bool"),
+        ({"per_camera": 1}, r"ptgan\.per_camera is 1; it must be true or false"),
         ({"margin": 2.0}, r"ptgan\.margin: no such key"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The stages train_gan and render from the command line, on files."""
+"""The stage train_gan and `crgan render` from the command line, on files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from crgan import cli
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, read_json, save_torch, sha256_bytes, sha256_file
 from crgan.data.entries import SPLITS
@@ -24,7 +25,7 @@ from crgan.pipeline import params as parameters
 from crgan.pipeline.records import record_path
 from crgan.pipeline.stage import run_stage
 from crgan.reid.model_file import camera_file, reid_file
-from stages import render, train_gan
+from stages import train_gan
 
 ROOT = Path(__file__).parents[2]
 STORE, TRAIN = (64, 32), (32, 16)
@@ -98,9 +99,9 @@ def do_train(folder: str, *more: str, method: str = "crgan") -> list[bytes]:
 
 
 def do_render(*more: str) -> None:
-    render.render(
-        render.arguments().parse_args(["--gan", "a/gan.pt", "--out", "out", *domains(), *more])
-    )
+    words = ["render", "--gan", "a/gan.pt", "--out", "out", *domains(), *more]
+    args = cli.parser().parse_args(words)
+    args.run(args)
 
 
 def test_train_gan_writes_model_history_and_samples(project: Path) -> None:

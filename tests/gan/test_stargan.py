@@ -103,7 +103,7 @@ def batch(o: Options) -> Pairs:
 def test_a_step_notes_the_losses_as_written() -> None:
     torch.manual_seed(0)
     o = options(n_critic=1, lambda_gp=0.0, lr=1e-9)  # so small that nothing moves
-    training, pairs = Training(o, 3, (32, 16), "cpu"), batch(o)
+    training, pairs = Training(o, 3, (32, 16)), batch(o)
     with torch.no_grad():
         fake = training.g(pairs.x_s, pairs.y_c)
         src, cls = training.d(pairs.x_s)
@@ -125,7 +125,7 @@ def test_a_step_notes_the_losses_as_written() -> None:
 def test_d_learns_each_time_and_g_every_n_critic_th() -> None:
     torch.manual_seed(0)
     o = options(n_critic=3, iterations=20)
-    training, pairs = Training(o, 3, (32, 16), "cpu"), batch(o)
+    training, pairs = Training(o, 3, (32, 16)), batch(o)
     for t in range(6):
         old = {n: [p.detach().clone() for p in getattr(training, n).parameters()] for n in "gd"}
         training.step(t, pairs)
@@ -175,15 +175,14 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
     again = train(pictures(), options(), seed=3, checkpoint=Checkpoint(path, every=0))
     assert equal(whole.file, again.file)
     assert whole.history.rows == again.history.rows
-    assert np.array_equal(whole.samples, again.samples)
 
 
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match=r"32x16: both must be multiples of 32"):
         train(pictures(), options(discriminator_layers=5), seed=0)
-    with pytest.raises(UserError, match="stargan_n_critic is 0"):
+    with pytest.raises(UserError, match=r"stargan\.n_critic is 0"):
         options(n_critic=0)
-    with pytest.raises(UserError, match="stargan_kernel is 2; it must be odd"):
+    with pytest.raises(UserError, match=r"stargan\.kernel is 2; it must be odd"):
         options(kernel=2)
     with pytest.raises(UserError, match="expected"):
         Styles({"kind": "gan", "model": "spgan"})

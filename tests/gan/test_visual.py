@@ -92,7 +92,7 @@ def test_the_target_itself_has_no_distance(task: Task) -> None:
         ({"pictures": 1}, r"visual\.pictures is 1"),
         ({"fid_dims": 128}, r"visual\.fid_dims is 128"),
         ({"lpips_net": "vgg"}, r"visual\.lpips_net is 'vgg'"),
-        ({"size": 3}, r"visual\.size is no such key"),
+        ({"size": 3}, r"visual\.size: no such key"),
     ],
 )
 def test_settings_are_read_strictly(change: dict[str, Any], message: str) -> None:

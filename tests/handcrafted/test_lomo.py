@@ -159,9 +159,9 @@ def test_a_picture_of_one_colour_is_described() -> None:
     ("changes", "message"),
     [
         ({"block": 12}, "multiple of step"),
-        ({"block": 20, "step": 10}, "byte"),
+        ({"block": 20, "step": 10}, r"lomo\.block is 20; it must be 15 at most"),
         ({"retinex_clip": [0.9, 0.1]}, "rising"),
-        ({"scales": 0}, "1 or more"),
+        ({"scales": 0}, "it must be 1 at least"),
         ({"retinex_mode": "none"}, "use one of channels|use one of colour_preserving"),
         ({"colour": 1}, "no such key"),
     ],

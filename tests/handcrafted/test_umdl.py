@@ -238,8 +238,8 @@ def test_fit_is_repeatable_and_describes() -> None:
     ("changes", "message"),
     [
         ({"shared": 0}, "umdl.shared is 0"),
-        ({"gamma": 0.0}, "a ridge is above 0"),
-        ({"alpha": -1.0}, "0 or more"),
+        ({"gamma": 0.0}, "it must be above 0"),
+        ({"alpha": -1.0}, "it must be 0 at least"),
         ({"words": 3}, "no such key"),
         ({"scales": 4}, "at scale 3 of 4"),
     ],

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
-from crgan.looks.samples import (
-    Samples,
-    draw,
-    input_rows,
-    output_rows,
-    parts,
-    sample_pairs,
-    write_png,
-)
+from crgan.gan.base import Preview
+from crgan.gan.pairs import sample_pairs
+from crgan.looks.samples import Sheet, draw, input_rows, output_rows, parts, write_png
 from crgan.nets.generator import Generator
+from crgan.train.history import History
 from tests.gan_fakes import HEIGHT, WIDTH, task
 
 
@@ -26,9 +22,22 @@ def generator() -> Generator:
     return Generator(width=4, levels=2)
 
 
-def samples_of(g: Generator, count: int = 8) -> Samples:
-    x_s, x_t, _, m_t = sample_pairs(task(), "cpu", count)
-    return Samples(input_rows(x_s, x_t, m_t), lambda: output_rows(parts(g, x_s, x_t, m_t)))
+class Learning:
+    """What a generator makes of the same pairs."""
+
+    def __init__(self, g: Generator, count: int) -> None:
+        self.g, self.pairs = g, sample_pairs(task(), "cpu", count)
+
+    def preview(self) -> Preview:
+        x_s, x_t, _, m_t = self.pairs
+        made = parts(self.g, x_s, x_t, m_t)
+        return Preview(
+            {"X_S": x_s, "X_T": x_t, "M": m_t * 2 - 1},
+            {"X_R": made.x_r, "X_C": made.x_c * 2 - 1, "X_G": made.x_g},
+        )
+
+
+HISTORY = History(("loss_g",), 1)
 
 
 def test_draw_enlarges_and_places() -> None:
@@ -58,16 +67,17 @@ def test_rows_show_inputs_and_parts() -> None:
     assert not made.x_g.requires_grad
 
 
-def test_samples_show_the_same_pairs_at_every_interval() -> None:
+def test_a_sheet_shows_the_same_pairs_at_every_interval(tmp_path: Path) -> None:
     g = generator()
-    samples = samples_of(g, count=3)
-    samples.add(10)
-    first = samples.latest()
+    learning, watch = Learning(g, count=3), Sheet(tmp_path)
+    watch(10, HISTORY, learning)
+    first = cv2.cvtColor(cv2.imread(str(tmp_path / "samples-000010.png")), cv2.COLOR_BGR2RGB)
     with torch.no_grad():
         g.head.bias[3] = -60.0  # X_G becomes X_S
-    samples.add(20)
-    sheet = samples.sheet()
+    watch(20, HISTORY, learning)
+    sheet = watch.drawn()
     row = HEIGHT * 8 + 2
+    assert (tmp_path / "history.csv").read_text() == "iteration,lr,loss_g\n"
     assert sheet.shape[0] == 9 * row + 2
     assert np.array_equal(sheet[: 3 * row], first[: 3 * row])  # X_S, X_T, M stand once
     # 64 pixels wide each, after the margin with the rows' names
@@ -76,14 +86,29 @@ def test_samples_show_the_same_pairs_at_every_interval() -> None:
     assert np.array_equal(x_s, x_g)
 
 
-def test_samples_go_on_from_their_state() -> None:
-    g = generator()
-    whole, broken = samples_of(g), samples_of(g)
-    whole.add(1)
+def test_a_sheet_goes_on_from_its_state() -> None:
+    learning, whole, broken = Learning(generator(), count=2), Sheet(), Sheet()
+    whole(1, HISTORY, learning)
     broken.load_state_dict(whole.state_dict())
-    for samples in (whole, broken):
-        samples.add(2)
-    assert np.array_equal(whole.sheet(), broken.sheet())
+    for sheet in (whole, broken):
+        sheet(2, HISTORY, learning)
+    assert np.array_equal(whole.drawn(), broken.drawn())
+
+
+def test_trainings_that_follow_one_another_have_blocks_of_their_own() -> None:
+    learning, alone, both = Learning(generator(), count=2), Sheet(), Sheet()
+    for iteration in (1, 2):
+        alone(iteration, HISTORY, learning)
+    for _ in range(2):
+        for iteration in (1, 2):
+            both(iteration, HISTORY, learning)
+    assert np.array_equal(both.drawn(), np.concatenate([alone.drawn()] * 2))
+
+
+def test_a_sheet_that_cannot_be_drawn_is_blank_and_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"a\.png: no sample sheet"):
+        Sheet().write(tmp_path / "a.png")
+    assert cv2.imread(str(tmp_path / "a.png")).shape == (1, 1, 3)
 
 
 def test_png_has_the_colours(tmp_path: Path) -> None:

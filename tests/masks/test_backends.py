@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from crgan.common.errors import UserError
-from crgan.masks.backend import NAMES, Batch, Resources, make_backend
+from crgan.masks.backend import Batch, Resources, make_backend, names
 from crgan.masks.grabcut import GrabCut, GrabCutOptions
 from crgan.masks.iou import intersection_over_union
+from crgan.pipeline.code import _closure
 from crgan.weights.registry import ROOT, missing, weights_path
 
 PROJECT = Path(__file__).parents[2]
@@ -82,8 +83,8 @@ def test_grabcut_takes_a_crop_of_one_colour() -> None:
     [
         ({"iterations": 0}, "iterations is 0"),
         ({"working_height": 8}, "working_height is 8"),
-        ({"outside": 0.9}, "outside 0.9"),
-        ({"rounds": 3}, r"masks\.grabcut\.rounds: no such setting; settings: iterations"),
+        ({"outside": 0.9}, "outside is 0.9; it must be above 1"),
+        ({"rounds": 3}, r"masks\.grabcut\.rounds: no such key; the keys here: iterations"),
     ],
 )
 def test_grabcut_refuses_settings(settings: dict[str, float], message: str) -> None:
@@ -98,9 +99,15 @@ def test_settings_reach_the_backend_and_its_record() -> None:
 
 
 def test_an_unknown_backend_is_said() -> None:
-    assert NAMES == ("truth", "grabcut", "mediapipe_pose", "jppnet")
-    with pytest.raises(UserError, match=r"'sam'; backends: truth, grabcut, mediapipe_pose, jppnet"):
+    assert names() == ("grabcut", "jppnet", "mediapipe_pose", "truth")
+    with pytest.raises(UserError, match=r"'sam'; backends: grabcut, jppnet, mediapipe_pose, truth"):
         make_backend("sam", {}, Resources())
+
+
+def test_the_renderers_code_is_none_of_a_masks() -> None:
+    closure = _closure("crgan/masks/truth.py")
+    assert "crgan/masks/backend.py" in closure
+    assert not [name for name in closure if name.startswith("crgan/synth")]
 
 
 def test_mediapipe_without_weights_says_what_to_bring(tmp_path: Path) -> None:
@@ -140,7 +147,8 @@ def test_mediapipe_masks_follow_the_person() -> None:
 
 def test_truth_gives_the_demos_masks_at_the_stores_size(tmp_path: Path) -> None:
     """Rendered pictures of many sizes: their masks come out at the store's, in the same order."""
-    from crgan.synth import DemoConfig, generate, true_masks
+    from crgan.masks.truth import true_masks
+    from crgan.synth import DemoConfig, generate
 
     root = tmp_path / "dukemtmc"
     few = DemoConfig(

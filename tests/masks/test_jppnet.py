@@ -268,7 +268,7 @@ def test_labels_repeat_and_masks_do_not_depend_on_company() -> None:
         ({"side": 8}, "side is 8"),
         ({"scales": []}, r"scales is \[\]"),
         ({"scales": [0.1]}, "16 pixels"),
-        ({"flip": True}, r"masks\.jppnet\.flip: no such setting"),
+        ({"flip": True}, r"masks\.jppnet\.flip: no such key"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
@@ -288,7 +288,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     del less["fc3_parsing.parsing_human4.bias"]
     for state in ({"a": torch.zeros(1)}, {"conv1.weight": torch.zeros(())}, less):
         save_torch(tmp_path / "other.pth", state)
-        with pytest.raises(UserError, match=r"other\.pth: not JPPNet's weights .*jppnet\.convert"):
+        with pytest.raises(UserError, match=r"other\.pth: not JPPNet's weights .*make jppnet"):
             make_backend("jppnet", {}, Resources(weights=tmp_path / "other.pth"))
 
 

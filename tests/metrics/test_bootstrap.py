@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.metrics.bootstrap import Interval, Settings, interval
 
 SETTINGS = Settings(confidence=0.95, replicates=4000, seed=0)
@@ -119,6 +120,6 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
         with pytest.raises(ValueError, match="finite values by seed and query"):
             interval(values, SETTINGS)
     with pytest.raises(UserError, match="confidence"):
-        Settings(1.0, 1000, 0)
+        settings_from(Settings, {"confidence": 1.0, "replicates": 1000, "seed": 0}, "intervals")
     with pytest.raises(UserError, match="replicates"):
-        Settings(0.95, 10, 0)
+        settings_from(Settings, {"confidence": 0.95, "replicates": 10, "seed": 0}, "intervals")

@@ -198,9 +198,9 @@ def test_protocols_are_read_strictly() -> None:
         ({"lmp_parts": 0}, "evaluate.lmp_parts is 0"),
         ({"lmp_parts": "two"}, "evaluate.lmp_parts is 'two'"),
         ({"feature": "fc"}, "evaluate.feature is 'fc'"),
-        ({"rerank": True}, "evaluate.rerank is True; it has k1"),
+        ({"rerank": True}, "evaluate.rerank is True; it must be a section"),
         ({"ranks_kept": -1}, "evaluate.ranks_kept is -1"),
-        ({"rank": True}, "evaluate.rank is no such key"),
+        ({"rank": True}, r"evaluate\.rank: no such key"),
         ({"rerank": {"k1": 20, "k2": 6}}, r"evaluate\.rerank\.lambda_value is missing"),
         ({"rerank": {"k1": 5, "k2": 6, "lambda_value": 0.3}}, r"evaluate\.rerank: k2 is 6"),
     ):

@@ -126,7 +126,7 @@ def test_fine_tuning_learns_from_renderings_alone() -> None:
     split, d_id = source(), start()
     plan = FineTuning(Recipe(iterations=40, batch=8, lr=5e-3, flip=0.5, crop_padding=0.1))
     file, history = finetune(d_id, split, Painter(), plan, seed=0, name="d_id.pt")
-    assert history[-1].accuracy == 100
+    assert history.rows[-1]["accuracy"] == 100
     assert {k: v for k, v in file.items() if k != "state"} == {
         k: v for k, v in d_id.items() if k != "state"
     }
@@ -178,7 +178,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
         run(KilledAtFourth(path, every=0))
     torch.manual_seed(99)
     resumed, again = run(Checkpoint(path, every=0))
-    assert history == again
+    assert history.rows == again.rows
     assert all(torch.equal(whole["state"][k], resumed["state"][k]) for k in whole["state"])
 
 

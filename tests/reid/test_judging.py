@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crgan.common.errors import UserError
+from crgan.common.settings import settings_from
 from crgan.data.store import Split
 from crgan.gan.base import Renderer, Task
 from crgan.metrics.lpips_distance import LpipsNet, load_lpips
@@ -54,7 +55,7 @@ def task() -> Task:
 def trained(task: Task, seed: int = 0) -> dict[str, Any]:
     recipe = Recipe(60, 12, 0.01)
     start = Start("small", 4)
-    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=seed, device="cpu")
+    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,9 @@ class Painter(Renderer):
 
 
 def settings(**changes: int) -> Settings:
-    return Settings(**{"seed": 3, "pictures": 18, "renderings": 3, **changes})
+    return settings_from(
+        Settings, {"seed": 3, "pictures": 18, "renderings": 3, **changes}, "judges"
+    )
 
 
 def test_shares_by_hand() -> None:
@@ -165,7 +168,7 @@ def test_judging_repeats(task: Task, judges: Judges, lpips: LpipsNet) -> None:
 def briefly_trained(task: Task) -> dict[str, Any]:
     recipe = Recipe(2, 4, 0.01)
     start = Start("small", 4)
-    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=0, device="cpu")
+    return train_judges(task.source, task.target, start, recipe, 4, recipe, seed=0)
 
 
 def test_judges_never_see_an_identity_of_the_target(task: Task) -> None:
@@ -192,5 +195,5 @@ def test_another_file() -> None:
 
 @pytest.mark.parametrize("bad", [{"pictures": 0}, {"renderings": 1}])
 def test_bad_settings(bad: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="at least 1 and 2"):
+    with pytest.raises(UserError, match=r"it must be [12] at least"):
         settings(**bad)

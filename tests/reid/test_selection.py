@@ -14,7 +14,7 @@ import yaml
 from crgan.common.errors import UserError
 from crgan.common.io import read_json
 from crgan.data.held_out import hold_out
-from crgan.data.market1501 import load
+from crgan.data.layouts.market1501 import load
 from crgan.metrics.neighbourhood import camera_mixing, reciprocity, soft_neighbourhood_density
 from crgan.report.experiments import dvc_show, experiments, report
 from tests import evidence_project as project

@@ -174,7 +174,7 @@ def test_a_killed_stage_goes_on_where_it_was(
 
     def save_and_die(self: Checkpoint, state: dict[str, Any]) -> None:
         save(self, state)
-        saves.append(state["progress"]["step"])
+        saves.append(state["history"]["iteration"])
         if len(saves) == 2:
             raise KeyboardInterrupt
 

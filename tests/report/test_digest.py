@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crgan.report.__main__ import main
+from crgan.cli import main
 from crgan.report.digest import TABLES
 
 CLAIMS = """# The paper's claims, weighed

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from crgan.pipeline.workflow import interval_arguments
 
+from crgan.cli import main
 from crgan.common.errors import UserError
 from crgan.common.io import load_arrays, read_json, write_json
 from crgan.pipeline import params as parameters
-from crgan.report.__main__ import main
 from crgan.report.trace import find_cell, lineage, seeds_of, walk
 from crgan.tables.paired import mcnemar
 from crgan.tables.queries import Queries, rates

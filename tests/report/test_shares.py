@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from crgan.cli import main
 from crgan.common.errors import UserError
 from crgan.common.io import write_json
-from crgan.report.__main__ import main
 from crgan.report.shares import by_cell, by_stage, report, shares
 
 

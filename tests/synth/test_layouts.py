@@ -13,9 +13,10 @@ import pytest
 import scipy.io
 
 from crgan.common.errors import UserError
-from crgan.data import cuhk03, dukemtmc, market1501
+from crgan.data.layouts import cuhk03, dukemtmc, market1501
 from crgan.looks.synth import contact_sheet
-from crgan.synth import DATASETS, MARKER, DemoConfig, benchmark, generate, true_masks
+from crgan.masks.truth import true_masks
+from crgan.synth import DATASETS, MARKER, DemoConfig, benchmark, generate
 
 TINY = DemoConfig(
     height=64,
@@ -153,7 +154,7 @@ def test_cuhk03_cells_are_as_matlab_writes_them(demo: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["all", "new"])
 def test_cuhk03_is_read_by_both_protocols(demo: Path, protocol: str) -> None:
-    listing = cuhk03.load(demo / "cuhk03", protocol)
+    listing = cuhk03.load(demo / "cuhk03", cuhk03.Options(protocol))
     pids = {s: {e.pid for e in listing.entries if e.split == s} for s in ("train", "query")}
     tested = TINY.cuhk03_test_ids if protocol == "new" else 0
     assert len(pids["query"]) == tested

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from crgan.cli import main
 from crgan.common.errors import UserError
-from crgan.report.__main__ import main
 from crgan.tables.orders import orders, report_orders
 
 HEAD = "profile,method,source,target,R1,R1_std,R1_paper,mAP,mAP_std,mAP_paper,note\n"

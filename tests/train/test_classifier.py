@@ -16,9 +16,10 @@ from crgan.data.batches import to_gan
 from crgan.data.store import Split
 from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import Start, id_recipe, pretrain_cam, pretrain_id, start_from
-from crgan.train import classifier as training
+from crgan.train import loop
 from crgan.train.checkpoint import Checkpoint
-from crgan.train.classifier import Recipe, Row, write_history
+from crgan.train.classifier import Recipe
+from crgan.train.history import History
 
 RECIPE = Recipe(
     iterations=12, batch=8, lr=2e-3, warmup=0.1, weight_decay=5e-4, label_smoothing=0.1,
@@ -72,8 +73,8 @@ def test_d_id_learns_its_people_and_no_junk() -> None:
     file, history = pretrain_id(source, START, recipe, seed=0)
     assert file["pids"] == [4, 7, 9, 31]
     assert (file["height"], file["width_px"], file["origin"]) == (32, 16, "none")
-    assert history[-1].iteration == 60
-    assert history[-1].accuracy == 100
+    assert history.rows[-1]["iteration"] == 60
+    assert history.rows[-1]["accuracy"] == 100
     net = build_reid(file, "file")
     known = source.pid > 0
     guessed = np.array(file["pids"])[net(to_gan(source.images[known])).argmax(1).numpy()]
@@ -85,7 +86,7 @@ def test_d_cam_learns_cameras_of_unlabelled_pictures() -> None:
     recipe = Recipe(iterations=60, batch=12, lr=1e-2)
     file, history = pretrain_cam(target, 4, recipe, seed=0)
     assert file["camids"] == [3, 5, 9]
-    assert history[-1].accuracy == 100
+    assert history.rows[-1]["accuracy"] == 100
     net = build_camera(file, "file")
     guessed = np.array(file["camids"])[net(to_gan(target.images)).argmax(1).numpy()]
     assert (guessed == target.camid).all()
@@ -95,7 +96,7 @@ def test_one_camera_is_enough() -> None:
     target = coloured([-2] * 8, [1] * 8)
     file, history = pretrain_cam(target, 4, Recipe(iterations=2, batch=4, lr=1e-3), seed=0)
     assert file["camids"] == [1]
-    assert history[-1].loss == 0
+    assert history.rows[-1]["loss"] == 0
 
 
 @pytest.mark.parametrize("saves", [1, 7, 11])
@@ -109,7 +110,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
         people(), START, RECIPE, seed=3, checkpoint=Checkpoint(path, every=0)
     )
     assert equal(whole, resumed)
-    assert history == again
+    assert history.rows == again.rows
 
 
 def test_resumed_d_cam_equals_uninterrupted(tmp_path: Path) -> None:
@@ -119,14 +120,14 @@ def test_resumed_d_cam_equals_uninterrupted(tmp_path: Path) -> None:
         pretrain_cam(people(), 4, RECIPE, seed=3, checkpoint=KilledAfter(path, 5))
     resumed, again = pretrain_cam(people(), 4, RECIPE, seed=3, checkpoint=Checkpoint(path))
     assert equal(whole, resumed)
-    assert history == again
+    assert history.rows == again.rows
 
 
 def test_a_seed_fixes_the_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         file, history = pretrain_id(people(), START, RECIPE, seed=seed)
         save_torch(tmp_path / f"{name}.pt", file)
-        write_history(tmp_path / f"{name}.csv", history)
+        history.write(tmp_path / f"{name}.csv")
     for end in ("pt", "csv"):
         a, b, c = ((tmp_path / f"{name}.{end}").read_bytes() for name in "abc")
         assert a == b
@@ -185,22 +186,27 @@ def test_schedules() -> None:
 
 
 def test_history_means_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_HISTORY_ROWS", 4)
+    monkeypatch.setattr(loop, "_ROWS", 4)
     recipe = Recipe(iterations=10, batch=8, lr=1e-3)
     _, coarse = pretrain_cam(people(), 4, recipe, seed=0)
-    monkeypatch.setattr(training, "_HISTORY_ROWS", 10)
+    monkeypatch.setattr(loop, "_ROWS", 10)
     _, fine = pretrain_cam(people(), 4, recipe, seed=0)
-    assert [row.iteration for row in coarse] == [2, 4, 6, 8, 10]
-    for row, pair in zip(coarse, zip(fine[::2], fine[1::2], strict=True), strict=True):
-        assert row.loss == pytest.approx(sum(r.loss for r in pair) / 2)
-        assert row.accuracy == pytest.approx(sum(r.accuracy for r in pair) / 2)
-    write_history(tmp_path / "h.csv", [Row(2, 1.5, 0.001, 62.5)])
+    assert [row["iteration"] for row in coarse.rows] == [2, 4, 6, 8, 10]
+    pairs = zip(fine.rows[::2], fine.rows[1::2], strict=True)
+    for row, pair in zip(coarse.rows, pairs, strict=True):
+        for name in ("loss", "accuracy"):
+            assert row[name] == pytest.approx(sum(r[name] for r in pair) / 2)
+    assert coarse.mean("loss") == pytest.approx(fine.mean("loss"))
+    history = History((), 2)
+    for loss, accuracy in ((1.0, 50.0), (2.0, 75.0)):
+        history.add(0.001, {"loss": torch.tensor(loss), "accuracy": torch.tensor(accuracy)})
+    history.write(tmp_path / "h.csv")
     text = (tmp_path / "h.csv").read_text()
-    assert text == "iteration,loss,lr,accuracy\n2,1.50000,0.001,62.50\n"
+    assert text == "iteration,lr,loss,accuracy\n2,0.001,1.5,62.5\n"
 
 
 def test_divergence_is_told_not_saved() -> None:
-    with pytest.raises(UserError, match=r"D_id: the loss is (nan|inf).*lower its lr"):
+    with pytest.raises(UserError, match=r"D_id: iteration \d+: loss is (nan|inf).*Lower its lr"):
         pretrain_id(people(), START, Recipe(iterations=20, batch=8, lr=1e30), seed=0)
 
 
@@ -218,11 +224,11 @@ def test_recipes_are_read_strictly() -> None:
     assert id_recipe(cnn, good).flip == 0.25
     for change, message in (
         ({"momentum": 1}, r"s\.momentum: no such key"),
-        ({"lr": 0}, "s: lr is 0"),
-        ({"lr": "1e-3"}, r"s\.lr is '1e-3', expected float"),
-        ({"flip": 1.5}, "s: flip is 1.5"),
+        ({"lr": 0}, r"s\.lr is 0"),
+        ({"lr": "1e-3"}, r"s\.lr is '1e-3'; it must be a number"),
+        ({"flip": 1.5}, r"s\.flip is 1\.5; it must be 1 at most"),
         ({"schedule": "cosine"}, r"s\.schedule is 'cosine'; use one of linear_half"),
-        ({"batch": 0}, "s: batch is 0"),
+        ({"batch": 0}, r"s\.batch is 0"),
     ):
         with pytest.raises(UserError, match=message):
             settings_from(Recipe, {**good, **change}, "s")

@@ -20,14 +20,16 @@ import torch
 import yaml
 from torch import Tensor
 
+from crgan.common import shares
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, read_json
 from crgan.data.batches import Augmentation, TrainBatches
 from crgan.gan.pairs import PairBatches
 from crgan.pipeline import params as parameters
 from crgan.pipeline import stage
-from crgan.train import distributed
+from crgan.train import loop
 from crgan.train.checkpoint import Checkpoint
+from crgan.train.compute import PLAIN
 from tests import distributed_worker as worker
 from tests.gan import test_stages as test_gan_stages
 from tests.gan.test_stages import OUTPUTS, do_train, domains
@@ -36,17 +38,17 @@ from tests.gan_fakes import task
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = {"float32": 1e-4, "float64": 2e-11}
 project = test_gan_stages.project  # two small domains, D_id and D_cam in a folder: a fixture
-TRAININGS = ("gan", "d_id", "finetune")
-VARIANTS = ("gan, batch norm", "m2mgan", "finetune, half real")
+TRAININGS = ("gan", "classifier", "finetune")
+VARIANTS = ("cyclegan", "finetune, half real")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where one process has stopped and two have trained, gone on and stopped."""
     path = tmp_path_factory.mktemp("two")
-    for name, train in (("gan", worker.gan), ("d_id", worker.d_id)):
+    for name, train in worker.RESUMED.items():
         with pytest.raises(worker.Stopped):
-            train(worker.Stopping(path / f"{name}-by-one.pt", 0))  # type: ignore[operator]
+            train(PLAIN, worker.Stopping(path / f"{name}-by-one.pt", 0))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = [
         subprocess.Popen(
             command, cwd=ROOT, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={**os.environ, **shared, "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]  # fmt: skip
@@ -72,9 +74,9 @@ def by_two(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def by_one() -> dict[str, Any]:
-    found = {"float32": worker.trainings()}
+    found = {"float32": worker.trainings(PLAIN)}
     with worker.doubles():
-        found["float64"] = worker.trainings() | worker.variants()
+        found["float64"] = worker.trainings(PLAIN) | worker.variants(PLAIN)
     return found
 
 
@@ -103,13 +105,11 @@ def test_two_processes_do_what_one_does(
         assert row == pytest.approx(other, rel=TOLERANCE[number])
 
 
-def test_local_batch_norm_is_another_training(
-    by_one: dict[str, Any], by_two: dict[str, Any]
-) -> None:
-    assert apart(by_one["float32"]["d_id"], by_two["local"]) > 1e-2
+def test_local_batch_norm_is_another_training(by_two: dict[str, Any]) -> None:
+    assert apart(worker.d_id(PLAIN), by_two["local"]) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["gan", "d_id"])
+@pytest.mark.parametrize("name", list(worker.RESUMED))
 def test_one_goes_on_where_two_stopped_and_the_other_way_round(
     name: str, folder: Path, by_one: dict[str, Any], by_two: dict[str, Any]
 ) -> None:
@@ -117,10 +117,7 @@ def test_one_goes_on_where_two_stopped_and_the_other_way_round(
     assert apart(whole, by_two["resumed"][name]) < TOLERANCE["float32"]
     path = folder / f"{name}-by-two.pt"
     assert path.is_file()
-    if name == "gan":
-        resumed = worker._of_gan(worker.gan(Checkpoint(path, 1e9)))
-    else:
-        resumed = worker._of_reid(*worker.d_id(Checkpoint(path, 1e9)))
+    resumed = worker.RESUMED[name](PLAIN, Checkpoint(path, 1e9))
     assert apart(whole, resumed) < TOLERANCE["float32"]
     for row, other in zip(whole["losses"], resumed["losses"], strict=True):
         assert row == pytest.approx(other, rel=1e-5)
@@ -134,7 +131,8 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Take the place of process `rank` of `world`."""
 
     def take(rank: int, world: int) -> None:
-        monkeypatch.setattr(distributed, "_place", distributed._Place(rank, world))
+        monkeypatch.setattr(shares, "rank", lambda: rank)
+        monkeypatch.setattr(shares, "world", lambda: world)
 
     return take
 
@@ -143,13 +141,13 @@ def test_shares_are_the_whole_batch_once(place: Any) -> None:
     found = []
     for rank in range(4):
         place(rank, 4)
-        found.append(distributed.share(8, 4).tolist())
+        found.append(shares.share(8, 4).tolist())
     assert found == [[0, 1, 8], [2, 3, 9], [4, 5, 10], [6, 7, 11]]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(place: Any) -> None:
     place(0, 2)
-    with pytest.raises(UserError, match="5 pictures of a batch cannot be shared equally by 2"):
+    with pytest.raises(UserError, match="5 images of a batch cannot be shared equally by 2"):
         PairBatches(task(), np.zeros(9, int), np.zeros(10, int), 5, 0, "cpu", flip=True)
 
 
@@ -174,19 +172,19 @@ def test_processes_see_one_process_pictures(place: Any) -> None:
 def test_noise_is_that_of_the_whole_batch(place: Any) -> None:
     x = torch.zeros(6, 3, 8, 4)
     torch.manual_seed(0)
-    whole, parts = distributed.normal_like(x.to(memory_format=torch.channels_last)), []
+    whole, parts = shares.normal_like(x.to(memory_format=torch.channels_last)), []
     for rank in range(2):
         place(rank, 2)
         torch.manual_seed(0)
-        parts.append(distributed.normal_like(x[3 * rank : 3 * rank + 3]))
+        parts.append(shares.normal_like(x[3 * rank : 3 * rank + 3]))
     assert torch.equal(torch.cat(parts), whole)
 
 
 def test_numbers_for_another_number_of_pictures_are_a_defect(place: Any) -> None:
     place(1, 2)
-    rng = distributed.draws(np.random.default_rng(0), 8, distributed.share(8))
+    rng = shares.draws(np.random.default_rng(0), 8, shares.share(8))
     assert rng.random(4).tolist() == np.random.default_rng(0).random(8)[4:].tolist()
-    with pytest.raises(ValueError, match="numbers for 8 pictures, this process has 4"):
+    with pytest.raises(ValueError, match="numbers for 8 images, this process has 4"):
         rng.random(8)
 
 
@@ -244,36 +242,35 @@ def test_a_checkpoint_is_of_any_number_of_processes(project: Path) -> None:
     for processes in (1, 2):
         several(processes, project / "params.yaml")
         params = parameters.load()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stage, "_join", lambda run, argv: None)
-            seen: list[stage.Run] = []
+        seen: list[stage.Run] = []
 
-            def body(args: Any, run: stage.Run, seen: list[stage.Run] = seen) -> None:
-                seen.append(run)
-                Path("out").write_text("out")
+        def body(args: Any, run: stage.Run, seen: list[stage.Run] = seen) -> None:
+            seen.append(run)
+            Path("out").write_text("out")
 
-            made = stage.StageParser("train_gan", None)
-            for flag in ("--method", "--seed"):
-                made.cell(flag)
-            made.output("--out")
-            stage.run_stage(made, body, ["--method=crgan", "--seed=0", "--out=out"])
+        made = stage.StageParser("train_gan", None)
+        for flag in ("--method", "--seed"):
+            made.cell(flag)
+        made.output("--out")
+        stage.run_stage(made, body, ["--method=crgan", "--seed=0", "--out=out"])
         assert params["run"]["processes"] == processes
-        names.append((seen[0].checkpoint().path, seen[0].key))
+        names.append((seen[0].checkpoint_path, seen[0].key))
     assert names[0][0] == names[1][0]
     assert names[0][1] != names[1][1]
 
 
-@pytest.mark.parametrize(("started", "wanted"), [(2, 1), (2, 4)])
+@pytest.mark.parametrize("wanted", [1, 4])
 def test_a_number_that_the_record_would_not_name_is_refused(
-    started: int, wanted: int, project: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    wanted: int, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     several(wanted, project / "params.yaml")
-    monkeypatch.setenv("WORLD_SIZE", str(started))
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(SystemExit):
         do_train("one")
-    assert f"torchrun started 2 processes, but run.processes is {wanted}" in capsys.readouterr().err
+    assert f"2 processes were started from outside, but run.processes is {wanted}" in (
+        capsys.readouterr().err
+    )
     assert not Path("one").exists()
 
 
@@ -281,6 +278,6 @@ def test_checkpoints_of_different_iterations_are_refused(
     place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(0, 2)
-    monkeypatch.setattr(distributed, "gathered", lambda here: torch.cat((here, here + 30)))
+    monkeypatch.setattr(shares, "gathered", lambda here: torch.cat((here, here + 30)))
     with pytest.raises(UserError, match=r"resume at iterations 20, 50: all must see one \.scratch"):
-        distributed.check_same_iteration(20, "cpu")
+        loop._check_same_iteration(20, PLAIN)

@@ -10,6 +10,7 @@ if PROJECT not in sys.path:
 
 from snakemake.exceptions import WorkflowError
 
+from crgan.pipeline.terminal import show_progress
 from crgan.common.errors import UserError
 from crgan.pipeline.params import snapshot
 from crgan.workflow.adopt import before_run, note_made
@@ -28,6 +29,7 @@ try:
             logger.warning(message)
         if real:
             snapshot(exp.params)
+            show_progress(logger)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -14,8 +14,16 @@ rule masks:
 
 rule pretrained:
     input:
-        expand(rules.pretrain_id.output, source=exp.matrix["sources"], seed=exp.matrix["seeds"]),
-        expand(rules.pretrain_cam.output, target=exp.matrix["targets"], seed=exp.matrix["seeds"]),
+        expand(
+            rules.pretrain_id.output,
+            source=exp.matrix["sources"],
+            seed=exp.matrix["seeds"],
+        ),
+        expand(
+            rules.pretrain_cam.output,
+            target=exp.matrix["targets"],
+            seed=exp.matrix["seeds"],
+        ),
         expand(rules.fresh_cnn.output, seed=exp.matrix["seeds"]),
         [f"{ART}/judges/{PAIR}.pt".format(**cell) for cell in exp.matrix["judges"]],
 
@@ -62,6 +70,12 @@ rule tables:
 rule figures:
     input:
         rules.draw_datasets.output.out,
-        [f"results/figures/figure6-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
-        [f"results/figures/figure7-{PAIR}.png".format(**c) for c in exp.matrix["renderings"]],
+        [
+            f"results/figures/figure6-{PAIR}.png".format(**c)
+            for c in exp.matrix["renderings"]
+        ],
+        [
+            f"results/figures/figure7-{PAIR}.png".format(**c)
+            for c in exp.matrix["renderings"]
+        ],
         exp.cells(f"{RES}/ranks/{CELL}.png", "visual"),

@@ -105,6 +105,31 @@ rule tabulate_renderings:
         "python -m stages.tabulate_renderings {params.arguments} > {log} 2>&1"
 
 
+rule tabulate_all:
+    input:
+        cells=exp.cells(f"{RES}/cells/{CELL}.json", exp.ranked),
+    output:
+        out=report(
+            "results/all.csv",
+            category="Tables",
+            labels={"table": "all measured cells"},
+            caption="../report/all.rst",
+        ),
+        readable="results/all.md",
+        record="results/all.prov.json",
+    log:
+        "logs/results/all.log",
+    conda:
+        "../envs/crgan.yaml"
+    container:
+        exp.container("tabulate_all")
+    params:
+        slice=exp.slice("tabulate_all"),
+        arguments=exp.arguments("tabulate_all"),
+    shell:
+        "python -m stages.tabulate_all {params.arguments} > {log} 2>&1"
+
+
 rule weigh_claims:
     input:
         claims=exp.claims,

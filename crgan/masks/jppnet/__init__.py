@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.masks.backend import MaskBackend, Resources, options_of
+from crgan.masks.backend import MaskBackend, Resources, options_from
 
 
 def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
-    """See `crgan.masks.backend.make_backend`."""
+    """See `crgan.masks.backend`."""
     from crgan.masks.jppnet.inference import JPPNetMasks, JPPNetOptions, load_file, load_network
 
-    options = options_of(JPPNetOptions, "jppnet", settings)
+    options = options_from(JPPNetOptions, "jppnet", settings)
     if resources.state:
         network, sha256 = load_network(resources.state, "weights"), resources.state_sha256
     elif resources.weights is not None:

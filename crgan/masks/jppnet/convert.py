@@ -1,29 +1,32 @@
-"""Make our weights file from the authors' checkpoint `JPPNet-s2`, without TensorFlow.
+"""Make our weights file from the tensors of the authors' checkpoint `JPPNet-s2`.
 
-    python -m crgan.masks.jppnet.convert DOWNLOADED/JPPNet-s2 --out resources/weights/jppnet.pth
+    make jppnet CHECKPOINT=DOWNLOADED/JPPNet-s2        both steps: TensorFlow reads, this converts
+    python -m crgan.masks.jppnet.convert TENSORS.npz --out resources/weights/jppnet.pth
 
 The authors (github.com/Engineering-Course/LIP_JPPNet) offer the checkpoint on Google Drive only:
-a folder with `model.ckpt-*.index` and `model.ckpt-*.data-00000-of-00001`, or a .zip of it. Every
-tensor in it is accounted for: it becomes one of ours, or is the training's momentum of one that
-does, or the conversion stops. Beside the file stands `jppnet.pth.json` with its SHA-256, by which
-`weights.yaml` knows the file, and those of the checkpoint's files.
+a folder with `model.ckpt-*.index` and `model.ckpt-*.data-00000-of-00001`, which
+`read_checkpoint.py` makes an .npz of. Every tensor in it is accounted for: it becomes one of ours,
+or is the training's momentum of one that does, or the conversion stops. Beside the file stands
+`jppnet.pth.json` with its SHA-256, by which `weights.yaml` knows the file, and those of the
+checkpoint's files.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from crgan.common.errors import UserError
-from crgan.common.io import save_torch, sha256_file, write_json
-from crgan.masks.jppnet.bundle import Bundle, opened
+from crgan.common.io import load_arrays, save_torch, sha256_file, write_json
 from crgan.masks.jppnet.network import JPPNet
 from crgan.weights.formats import StateDict, tensors_sha256
 from crgan.weights.registry import ROOT, record_beside
@@ -37,6 +40,7 @@ _NORM = {
 }
 _BACKBONE = {"weight": "weights", "bias": "biases"}
 _HEAD = {"weight": "w", "bias": "b"}
+_FILE = "sha256/"  # name of the array that holds the hash of a file
 _SHOWN = 5  # names in a message
 
 
@@ -72,14 +76,19 @@ def tensorflow_shape(shape: Iterable[int]) -> tuple[int, ...]:
     return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape
 
 
-def convert(bundle: Bundle, ignore: Iterable[str] = ()) -> Converted:
-    """JPPNet's state dict from a checkpoint, whose conv1 tells the width.
+def convert(
+    entries: Mapping[str, NDArray[Any]], ignore: Iterable[str] = (), origin: str = "checkpoint"
+) -> Converted:
+    """JPPNet's state dict from a checkpoint's tensors by name; conv1 tells the width.
+
+    Args:
+        ignore: names of tensors to leave out.
+        origin: what messages call the checkpoint.
 
     Raises:
         UserError: a tensor that is missing, has another shape, is damaged or not finite, or has no
             place here; nothing is guessed.
     """
-    origin, entries = bundle.files[0], bundle.entries
     ignored = tuple(sorted(ignore))
     if "conv1/weights" not in entries or len(entries["conv1/weights"].shape) != 4:
         raise UserError(f"{origin}: has no conv1/weights; not a checkpoint of JPPNet")
@@ -104,22 +113,27 @@ def convert(bundle: Bundle, ignore: Iterable[str] = ()) -> Converted:
         {n for n in (*names, *momentum) if entries[n].shape != shapes[n.removesuffix(_MOMENTUM)]},
     )
     state = {
-        key: _tensor(bundle, name) for name, key in tqdm(names.items(), "tensors", leave=False)
+        key: _tensor(origin, name, entries[name])
+        for name, key in tqdm(names.items(), "tensors", leave=False)
     }
     return Converted(state, momentum, ignored)
 
 
 def convert_file(source: Path, out: Path, ignore: Iterable[str] = ()) -> dict[str, object]:
-    """Write `out` and its record from the checkpoint at `source`; returns the record.
+    """Write `out` and its record from an .npz of `read_checkpoint.py`; returns the record.
 
     Raises:
         UserError: the checkpoint's reason; nothing is written then.
     """
     if out.suffix != ".pth":
         raise UserError(f"{out}: name the file .pth, as weights.yaml does")
-    with opened(source) as bundle:
-        converted = convert(bundle, ignore)
-        origins = {file.name: sha256_file(file) for file in bundle.files}
+    arrays = load_arrays(source)
+    origins = {
+        name.removeprefix(_FILE): str(arrays.pop(name))
+        for name in list(arrays)
+        if name.startswith(_FILE)
+    }
+    converted = convert(arrays, ignore, str(source))
     save_torch(out, converted.state)
     record = {
         "sha256": sha256_file(out),
@@ -133,16 +147,17 @@ def convert_file(source: Path, out: Path, ignore: Iterable[str] = ()) -> dict[st
     return record
 
 
-def _tensor(bundle: Bundle, name: str) -> torch.Tensor:
-    values = bundle.read(name)
+def _tensor(origin: str, name: str, values: NDArray[Any]) -> torch.Tensor:
+    if values.dtype != np.float32:
+        raise UserError(f"{origin}: {name} is {values.dtype}, not float32")
     if not np.isfinite(values).all() or (name.endswith("/moving_variance") and values.min() < 0):
-        raise UserError(f"{bundle.files[0]}: {name} holds values no trained network has")
+        raise UserError(f"{origin}: {name} holds values no trained network has")
     if values.ndim == 4:
         values = values.transpose(3, 2, 0, 1)
     return torch.from_numpy(np.array(values, dtype=np.float32, order="C"))
 
 
-def _refuse(origin: Path, what: str, names: Iterable[str]) -> None:
+def _refuse(origin: str, what: str, names: Iterable[str]) -> None:
     found = sorted(names)
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -156,12 +171,12 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="folder, .index file, or .zip of the folder")
+    parser.add_argument("tensors", type=Path, help=".npz of read_checkpoint.py")
     parser.add_argument("--out", type=Path, default=ROOT / "jppnet.pth")
     parser.add_argument("--ignore", metavar="NAME", nargs="*", default=[], help="tensors to ignore")
     args = parser.parse_args(argv)
     try:
-        record = convert_file(args.checkpoint, args.out, args.ignore)
+        record = convert_file(args.tensors, args.out, args.ignore)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, sha256_file
+from crgan.common.settings import Positive, Within
 from crgan.masks.backend import Batch
 from crgan.masks.jppnet.network import CLASSES, JPPNet
 
@@ -45,18 +46,13 @@ class JPPNetOptions:
         mirror: whether the mirror image is averaged in; doubles the cost.
     """
 
-    side: int = 384
-    scales: tuple[float, ...] = (1.0, 0.75, 1.25)
+    side: Annotated[int, Within(least=16)] = 384
+    scales: tuple[Positive, ...] = (1.0, 0.75, 1.25)
     mirror: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scales", tuple(self.scales))  # a list in YAML
-        if self.side < 16:
-            raise UserError(f"masks.jppnet.side is {self.side}; at least 16")
         if not self.scales or not all(16 <= self.side * s <= 4 * self.side for s in self.scales):
-            raise UserError(
-                f"masks.jppnet.scales is {list(self.scales)}; each up to 4, and 16 pixels or more"
-            )
+            raise UserError(f"scales is {list(self.scales)}; each up to 4, and 16 pixels or more")
 
 
 class JPPNetMasks:
@@ -162,7 +158,7 @@ def load_network(state: Mapping[str, Tensor], origin: str) -> JPPNet:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{origin}: not JPPNet's weights ({reason}); make the file with "
-            "`python -m crgan.masks.jppnet.convert`"
+            "`make jppnet CHECKPOINT=FOLDER`"
         ) from None
     return network.requires_grad_(False)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.pipeline.params import override
+from crgan.pipeline.params import with_profile
 from crgan.pipeline.records import MADE, all_records
 
 Record = Mapping[str, Any]
@@ -121,7 +121,7 @@ def open_project(root: Path, params: dict[str, Any], profile: str | None) -> Pro
     """
     default = params["profile"]
     wanted = profile or default
-    return Project(root, override(params, [f"profile={wanted}"]), wanted, default)
+    return Project(root, with_profile(params, wanted), wanted, default)
 
 
 def read_rows(path: Path) -> list[dict[str, str]] | None:

@@ -1,0 +1,1 @@
+"""For people with cameras of their own: adapt, export and search."""

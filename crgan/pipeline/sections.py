@@ -1,0 +1,310 @@
+"""Which dataclass declares which section of the parameters, and the check of all of them.
+
+The table `SECTIONS` and the folders of the methods are all there is: a method's file has a
+dataclass `Options`, and a key that it declares is a key of its section. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from crgan.common.errors import UserError
+from crgan.common.settings import Count, Natural, Size, keys_of, settings_from
+from crgan.pipeline.declared import declared, resolved, source_of
+from crgan.pipeline.places import AS_IT_IS
+
+SECTIONS = {
+    "run": ("crgan.train.compute", "Compute"),
+    "loss": ("crgan.gan.crgan", "Weights"),
+    "gan": ("crgan.gan.crgan", "Options"),
+    "render_set": ("crgan.gan.rendered_set", "Settings"),
+    "cnn": ("crgan.train.classifier", "Recipe"),
+    "pretrain_cam": ("crgan.train.classifier", "Recipe"),
+    "finetune": ("crgan.reid.finetune", "FineTuning"),
+    "evaluate": ("crgan.reid.evaluate", "Protocol"),
+    "visual": ("crgan.gan.visual", "Settings"),
+    "judges": ("crgan.reid.judging", "Settings"),
+    "selection": ("crgan.reid.selection", "Settings"),
+    "intervals": ("crgan.metrics.bootstrap", "Settings"),
+}
+MASKS = {
+    "grabcut": ("crgan.masks.grabcut", "GrabCutOptions"),
+    "mediapipe_pose": ("crgan.masks.mediapipe_pose", "PoseOptions"),
+    "jppnet": ("crgan.masks.jppnet.inference", "JPPNetOptions"),
+}
+# Where the files of the models of a section are.
+FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
+GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adapt", "handcrafted": "handcrafted"}
+RECIPE = ("schedule", "warmup", "adam_betas", "weight_decay", "label_smoothing", "flip",
+          "crop_padding")  # fmt: skip
+"""Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own pictures."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Keys of a profile's `run`: device, and CPU threads of one job."""
+
+    device: Literal["cpu", "cuda", "auto"]
+    threads: Count
+
+
+@dataclass(frozen=True)
+class Image:
+    """Section `image` of a profile: height and width as stored and as the networks see them."""
+
+    store: Size
+    train: Size
+
+
+@dataclass(frozen=True)
+class Network:
+    """Keys of `cnn` that are not its training's."""
+
+    backbone: str
+    width: Count
+    last_stride: Literal[1, 2]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Section `figures`: what Figures 5 to 7 show."""
+
+    people: Natural
+    renderings: Natural
+    contexts: Natural
+    ranks: Natural
+    seed: Natural
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Section `weights` of a profile: a name of weights.yaml, a file, `none` or `random`."""
+
+    backbone: str
+    parsing: str
+    lpips: str
+    inception: str
+
+
+def options_of(section: str, model: str, origin: str = "params.yaml") -> type:
+    """The dataclass of a model's section (`translators`, `adaptation` or `handcrafted`).
+
+    Raises:
+        UserError: no such model.
+    """
+    module = f"crgan.{FOLDERS[section]}.{model}"
+    if not source_of(module).is_file():
+        where = source_of(module).relative_to(source_of("").parent)
+        raise UserError(f"{origin}: {section}.{model}: there is no {where}; write it, or rename it")
+    return declared(module, "Options") or _Empty
+
+
+@dataclass(frozen=True)
+class _Empty:
+    """Of a model that has no parameters."""
+
+
+class _Layers:
+    """Sections laid over one another; knows where each key comes from.
+
+    Args:
+        parts: (name of a section, its values), the first at the bottom.
+    """
+
+    def __init__(self, origin: str, parts: list[tuple[str, Any]]) -> None:
+        self.origin, self.parts = origin, []
+        for name, values in parts:
+            if values is None or not isinstance(values, Mapping):
+                raise UserError(f"{origin}: {name} is {values!r}; it must be keys and values")
+            self.parts.append((name, values))
+        self.values: dict[str, Any] = {k: v for _, part in self.parts for k, v in part.items()}
+
+    def place(self, key: str) -> str:
+        homes = [name for name, part in self.parts if key in part] or [self.parts[0][0]]
+        return f"{self.origin}: {homes[-1]}.{key}" if key else f"{self.origin}: {homes[0]}"
+
+    def take(self, *keys: str) -> dict[str, Any]:
+        return {key: self.values.pop(key) for key in keys if key in self.values}
+
+    def check(self, cls: type, values: Mapping[str, Any] | None = None) -> None:
+        seen = self.values if values is None else values
+        resolved(lambda: settings_from(cls, seen, self.place))
+
+
+def check_sections(params: Mapping[str, Any], origin: str) -> None:
+    """Refuse a key that no dataclass declares and a value that one refuses, naming its place.
+
+    Args:
+        params: resolved (`crgan.pipeline.params`); those of its profile are checked.
+    """
+    profile = f"profiles.{params['profile']}"
+    own = params["profiles"][params["profile"]]
+
+    def layers(name: str, *more: tuple[str, Any]) -> _Layers:
+        both = ((name, params.get(name)), (f"{profile}.{name}", own.get(name)))
+        found = [(place, values) for place, values in both if values is not None]
+        return _Layers(origin, [*found, *more] or [(name, None)])
+
+    _check_networks(layers)
+    for name in ("loss", "gan", "render_set", "finetune", "evaluate", "visual", "judges",
+                 "selection", "intervals"):  # fmt: skip
+        layers(name).check(_declared(*SECTIONS[name]))
+    for name, cls in (("image", Image), ("figures", Figures), ("weights", Roles)):
+        layers(name).check(cls)
+    _check_machine(layers("run"))
+    _check_masks(layers("masks"))
+    _check_data(params, own, profile, origin)
+    for section in FOLDERS:
+        below = layers("cyclegan").parts if section == "translators" else []
+        for model in params.get(section) or {}:
+            _check_model(section, model, params, own, profile, below, origin)
+    for name, method in params["methods"].items():
+        if method["options"] or any(cell["method"] == name for cell in params["matrix"]["gan"]):
+            _check_options(name, method["options"], params, layers, origin)
+
+
+def check_models(params: Mapping[str, Any], origin: str) -> None:
+    """Refuse a method without a file of science."""
+    for group, folder in GROUPS.items():
+        for cell in params["matrix"][group]:
+            path = source_of(f"crgan.{folder}.{cell['model']}")
+            if cell["model"] != AS_IT_IS and not path.is_file():
+                raise UserError(
+                    f"{origin}: methods.{cell['method']}: there is no crgan/{folder}/{path.name}; "
+                    "write it, or say by `model` whose file it is"
+                )
+
+
+def _declared(module: str, name: str) -> type:
+    found = declared(module, name)
+    if found is None:
+        raise UserError(f"{source_of(module)}: no dataclass {name}")
+    return found
+
+
+def _check_machine(run: _Layers) -> None:
+    run.check(Machine, run.take(*(f.name for f in fields(Machine))))
+    run.check(_declared(*SECTIONS["run"]))
+
+
+def _check_networks(layers: Any) -> None:
+    recipe = _declared(*SECTIONS["cnn"])
+    cnn = layers("cnn", *layers("pretrain_id").parts)
+    cnn.check(Network, cnn.take(*(f.name for f in fields(Network))))
+    cnn.check(recipe)
+    camera = layers("pretrain_cam")
+    width = camera.take("width")
+    camera.check(_Width, width)
+    camera.check(recipe)
+
+
+@dataclass(frozen=True)
+class _Width:
+    width: Count
+
+
+def _check_masks(masks: _Layers) -> None:
+    sections = {name: masks.values.pop(name) for name in MASKS if name in masks.values}
+    masks.check(_Masks)
+    for name, section in sections.items():
+        cls = _declared(*MASKS[name])
+        resolved(lambda c=cls, s=section, n=name: settings_from(c, s, masks.place(n)))  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _Masks:
+    splits: tuple[Literal["train", "query", "gallery"], ...]
+    backend: Literal["truth", "grabcut", "mediapipe_pose", "jppnet"]
+
+    def __post_init__(self) -> None:
+        if "train" not in self.splits or len(set(self.splits)) < len(self.splits):
+            raise UserError(f"splits is {list(self.splits)}; name each once, and train among them")
+
+
+def _check_data(
+    params: Mapping[str, Any], own: Mapping[str, Any], profile: str, origin: str
+) -> None:
+    # By its name, and really imported: a layout is found by its file and has options of its own.
+    recipe = importlib.import_module("crgan.data.prepare").Recipe
+    for name in own["data"]:
+        if name not in params["data"]:
+            raise UserError(f"{origin}: {profile}.data.{name}: section data has no {name}")
+        parts = [(f"data.{name}", params["data"][name]),
+                 (f"{profile}.data.{name}", own["data"][name])]  # fmt: skip
+        both = _Layers(origin, parts)
+        try:
+            recipe.of(name, both.values)
+        except UserError as error:
+            raise UserError(f"{origin}: {error}") from None
+        demo = both.values.get("demo", {})
+        resolved(lambda d=demo, b=both: settings_from(  # type: ignore[misc]
+            _declared("crgan.synth.config", "DemoConfig"), d, b.place("demo")))  # fmt: skip
+
+
+def _check_model(
+    section: str, model: str, params: Mapping[str, Any], own: Mapping[str, Any], profile: str,
+    below: list[tuple[str, Any]], origin: str,
+) -> None:  # fmt: skip
+    cls = options_of(section, model, origin)
+    above = (own.get(section) or {}).get(model, {})
+    parts = [*below, (f"{section}.{model}", params[section][model]),
+             (f"{profile}.{section}.{model}", above)]  # fmt: skip
+    both = _Layers(origin, parts)
+    if section == "handcrafted":
+        both.check(_Worked, both.take("image"))
+    both.check(cls)
+
+
+@dataclass(frozen=True)
+class _Worked:
+    """The size a hand-crafted system works at."""
+
+    image: Size
+
+
+def _check_options(
+    name: str, options: Mapping[str, Any], params: Mapping[str, Any], layers: Any, origin: str
+) -> None:
+    """A method's options replace keys of its sections, which must know them and take the values."""
+    homes = list(_homes(name, params, layers, origin))
+    for key in options:
+        if not any(key in keys_of_declared(cls) for cls, _ in homes):
+            places = " or ".join(found.parts[0][0] for _, found in homes) or "its sections"
+            raise UserError(f"{origin}: methods.{name}.options.{key}: no such key in {places}")
+    for cls, found in homes:
+        mine = {k: v for k, v in options.items() if k in keys_of_declared(cls)}
+        parts = [*found.parts, (f"methods.{name}.options", mine)]
+        _Layers(origin, parts).check(cls)
+
+
+def keys_of_declared(cls: type) -> Mapping[str, Any]:
+    """The keys of a declared dataclass (`crgan.common.settings.keys_of`)."""
+    return resolved(lambda: keys_of(cls))
+
+
+def _homes(
+    name: str, params: Mapping[str, Any], layers: Any, origin: str
+) -> Iterator[tuple[type, _Layers]]:
+    matrix = params["matrix"]
+    own, profile = params["profiles"][params["profile"]], f"profiles.{params['profile']}"
+    groups = {"gan": None, "translators": "translators", "adapt": "adaptation",
+              "handcrafted": "handcrafted"}  # fmt: skip
+    for group, section in groups.items():
+        models = {cell["model"] for cell in matrix[group] if cell["method"] == name}
+        for model in sorted(models):
+            if section is None:
+                yield _declared(f"crgan.gan.{model}", "Weights"), layers("loss")
+                yield _declared(f"crgan.gan.{model}", "Options"), layers("gan")
+                continue
+            below = layers("cyclegan").parts if section == "translators" else []
+            values = {k: v for k, v in params[section][model].items() if k != "image"}
+            above = {k: v for k, v in own[section][model].items() if k != "image"}
+            parts = [
+                *below,
+                (f"{section}.{model}", values),
+                (f"{profile}.{section}.{model}", above),
+            ]
+            yield options_of(section, model, origin), _Layers(origin, parts)
