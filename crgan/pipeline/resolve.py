@@ -32,9 +32,9 @@ from crgan.pipeline.sections import (
 
 SHARED = (*SECTIONS, "pretrain_id", "cyclegan", *FOLDERS, "masks", "figures", "data")
 SCALED = (*SHARED, "image", "weights")
-WRITTEN = ("profile", "seeds", "pairs", "methods", *SHARED, "chosen", "profiles")
-RESOLVED = ("profile", "matrix", "methods", "beyond", *SHARED, "chosen", "profiles")
-PROTOCOL = ("loss", "render_set", "evaluate", "selection", "intervals", "figures")
+WRITTEN = ("profile", "seeds", "pairs", "methods", *SHARED, "chosen", "records", "profiles")
+RESOLVED = ("profile", "matrix", "methods", "beyond", *SHARED, "chosen", "records", "profiles")
+PROTOCOL = ("records", "loss", "render_set", "evaluate", "selection", "intervals", "figures")
 """Sections that no profile may change."""
 
 

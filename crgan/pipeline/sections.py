@@ -80,6 +80,13 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Records:
+    """Section `records`: what a provenance record is held against beside its identity."""
+
+    strict_versions: bool = False
+
+
+@dataclass(frozen=True)
 class Roles:
     """Section `weights` of a profile: a name of weights.yaml, a file, `none` or `random`."""
 
@@ -152,7 +159,12 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
     for name in ("loss", "gan", "render_set", "finetune", "evaluate", "visual", "judges",
                  "selection", "intervals"):  # fmt: skip
         layers(name).check(_declared(*SECTIONS[name]))
-    for name, cls in (("image", Image), ("figures", Figures), ("weights", Roles)):
+    for name, cls in (
+        ("image", Image),
+        ("figures", Figures),
+        ("weights", Roles),
+        ("records", Records),
+    ):
         layers(name).check(cls)
     _check_machine(layers("run"))
     _check_masks(layers("masks"))
