@@ -6,13 +6,12 @@ dataclass `Options`, and a key that it declares is a key of its section. Nothing
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from crgan.common.errors import UserError
-from crgan.common.settings import Count, Natural, Size, keys_of, settings_from
+from crgan.common.settings import Count, Natural, Size, keys_of, settings_from, values_from
 from crgan.pipeline.declared import declared, resolved, source_of
 from crgan.pipeline.places import AS_IT_IS
 
@@ -239,21 +238,31 @@ class _Masks:
 def _check_data(
     params: Mapping[str, Any], own: Mapping[str, Any], profile: str, origin: str
 ) -> None:
-    # By its name, and really imported: a layout is found by its file and has options of its own.
-    recipe = importlib.import_module("crgan.data.prepare").Recipe
+    recipe = _declared("crgan.data.prepare", "Recipe")
     for name in own["data"]:
         if name not in params["data"]:
             raise UserError(f"{origin}: {profile}.data.{name}: section data has no {name}")
         parts = [(f"data.{name}", params["data"][name]),
                  (f"{profile}.data.{name}", own["data"][name])]  # fmt: skip
         both = _Layers(origin, parts)
-        try:
-            recipe.of(name, both.values)
-        except UserError as error:
-            raise UserError(f"{origin}: {error}") from None
+        layout = both.values.get("layout")
+        module = f"crgan.data.layouts.{layout}"
+        if not isinstance(layout, str) or not source_of(module).is_file():
+            raise UserError(
+                f"{both.place('layout')} is {layout!r}; use one of {', '.join(_layouts())}"
+            )
+        options = declared(module, "Options") or _Empty  # keys beside those of every data set
+        both.check(options, both.take(*keys_of_declared(options)))
+        resolved(lambda b=both: values_from(  # type: ignore[misc]
+            recipe, b.values, b.place, ("options",)))  # fmt: skip
         demo = both.values.get("demo", {})
         resolved(lambda d=demo, b=both: settings_from(  # type: ignore[misc]
             _declared("crgan.synth.config", "DemoConfig"), d, b.place("demo")))  # fmt: skip
+
+
+def _layouts() -> list[str]:
+    folder = source_of("crgan.data.layouts").with_suffix("")
+    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
 
 
 def _check_model(
