@@ -37,7 +37,9 @@ def show_progress(logger: logging.Logger, stream: TextIO | None = None) -> None:
             handler, logging.FileHandler
         ):
             logger.removeHandler(handler)
-            logger.addHandler(Progress(stream or handler.stream))
+            progress = Progress(stream or handler.stream)
+            progress.filters = handler.filters  # what --quiet and --verbose ask for
+            logger.addHandler(progress)
 
 
 class Progress(logging.Handler):
