@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 _CHATTER = re.compile(
-    r"(Looking in|Obtaining|Requirement already|Using cached|Preparing|Building|Getting requirements"
+    r"(Looking in|Obtaining|Requirement already|Using cached|Preparing|Building|Getting req"
     r"|Installing b|Checking if build|Created |Stored in|Attempting uninstall|Found existing"
     r"|Uninstalling|Successfully (built|uninstalled|installed))"
 )

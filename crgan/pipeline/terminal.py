@@ -24,7 +24,8 @@ _EVERY = 20.0  # seconds between two lines in a file
 _TAIL = 8  # lines of a failed job's log
 # Snakemake's own remarks that say nothing of this run.
 _CHATTER = (
-    "Assuming unrestricted shared filesystem", "Building DAG of jobs", "Conda environments:",
+    "Activating singularity image", "Assuming unrestricted shared filesystem",
+    "Building DAG of jobs", "Conda environments:",
     "Elapsed time:", "Execute ", "Provided cores:", "Provided resources:", "Select jobs to execute",
     "Rules claiming more threads", "Singularity containers:", "Using shell:", "host:", "None",
 )  # fmt: skip
@@ -37,7 +38,9 @@ def show_progress(logger: logging.Logger, stream: TextIO | None = None) -> None:
             handler, logging.FileHandler
         ):
             logger.removeHandler(handler)
-            logger.addHandler(Progress(stream or handler.stream))
+            progress = Progress(stream or handler.stream)
+            progress.filters = handler.filters  # what --quiet and --verbose ask for
+            logger.addHandler(progress)
 
 
 class Progress(logging.Handler):
