@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -203,6 +204,15 @@ def test_one_command_from_a_folder_to_a_model(tmp_path: Path) -> None:
     assert adapt(root, out, method="direct", profile="smoke", cores=1) == made
     assert {path: path.read_bytes() for path in before} == before
     assert not [p for p in (out / WORK).rglob("*.pt") if p.stat().st_mtime > started]
+
+    # as after a kill: what was made stands, and Snakemake does not know it
+    work = out / WORK
+    records = {path: path.read_bytes() for path in work.rglob("*.prov.json")}
+    shutil.rmtree(work / ".snakemake")
+    (work / ".scratch" / "made.json").unlink()
+    adapt(root, out, method="direct", profile="smoke", cores=1)
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path: path.read_bytes() for path in records} == records  # nothing was made again
 
     write_crop(root / "yard" / "later" / "new.jpg", crops(1, 77)[0])
     adapt(root, out, method="direct", profile="smoke", cores=1)
