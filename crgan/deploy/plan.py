@@ -135,7 +135,7 @@ def plan(
 def _line(line: Mapping[str, Any], is_shown: bool) -> dict[str, Any]:
     """A method's line for the one direction there is; criteria are for those that are compared."""
     kept = {k: v for k, v in line.items() if k not in ("beyond", "visual", "select")}
-    return {**kept, "on": [SITE], **({"select": [SITE]} if is_shown else {})}
+    return {**kept, "pairs": [SITE], **({"select": [SITE]} if is_shown else {})}
 
 
 def _source(
