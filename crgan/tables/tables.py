@@ -93,7 +93,7 @@ def build(
 
 
 def with_versions(table: Table, mixed: Mapping[str, Sequence[str]]) -> Table:
-    """The table with a note in each measured line, where several versions of a library went into it.
+    """The table with a note in each measured line, where versions of a library differ.
 
     Args:
         mixed: {library: versions} (`crgan.pipeline.records.mixed_versions`).
