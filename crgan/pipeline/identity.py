@@ -61,7 +61,7 @@ def identity_of(
     result: dict[str, Any] = {
         "stage": stage,
         "params": own,
-        "code_sha256": code_digest(code_of(stage, model_of(stage, axes, own))),
+        "code_sha256": code_digest(code_behind(stage, axes, own)),
     }
     wiring = _wiring(stage, params["matrix"], axes) or known.get("wiring")
     if wiring:
@@ -90,6 +90,14 @@ def entry_of(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> 
 def _wiring(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, str]:
     entry = entry_of(stage, matrix, cell)
     return {name: entry[name] for name in _WIRES if name in entry}
+
+
+def code_behind(stage: str, cell: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """The source files that count for a cell, by its parameters too."""
+    files = code_of(stage, model_of(stage, cell, own))
+    if stage == "prepare_data" and own["data"].get("source") != GENERATED:
+        return [name for name in files if not name.startswith("crgan/synth/")]
+    return files
 
 
 def model_of(stage: str, cell: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
