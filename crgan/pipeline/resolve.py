@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crgan.common.errors import UserError
+from crgan.common.paths import expanded, is_address
 from crgan.common.settings import settings_from
 from crgan.pipeline.declared import declared
 from crgan.pipeline.matrix import (
@@ -34,6 +35,7 @@ SHARED = (*SECTIONS, "pretrain_id", "cyclegan", *FOLDERS, "masks", "figures", "d
 SCALED = (*SHARED, "image", "weights")
 WRITTEN = ("profile", "seeds", "pairs", "methods", *SHARED, "chosen", "records", "profiles")
 RESOLVED = ("profile", "matrix", "methods", "beyond", *SHARED, "chosen", "records", "profiles")
+_UNSAID = re.compile(r"\A~|(\A|/)\$")
 PROTOCOL = ("records", "loss", "render_set", "evaluate", "selection", "intervals", "figures")
 """Sections that no profile may change."""
 
@@ -61,8 +63,8 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
 
     Sections take what they do not say: methods on features, and the fine-tuning, of `cnn`'s recipe
     what their dataclass declares; a hand-crafted system that extends another's dataclass, of that
-    one; a profile, of the shared sections (where a slice is taken). A `~` or `$NAME` at the
-    beginning of a text is the folder it means.
+    one; a profile, of the shared sections (where a slice is taken). A `~` that begins a text, or a
+    `$NAME` in a path, is the folder it means.
 
     Args:
         origin: the file, for messages.
@@ -229,10 +231,10 @@ def _folders(value: Any, origin: str, key: str) -> Any:
         return {k: _folders(v, origin, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
     if isinstance(value, list):
         return [_folders(entry, origin, key) for entry in value]
-    if not isinstance(value, str) or not value.startswith(("~", "$")):
+    if not isinstance(value, str) or is_address(value) or not _UNSAID.search(value):
         return value
-    found = os.path.expandvars(os.path.expanduser(value))
-    if found.startswith(("~", "$")):
+    found = expanded(value)
+    if _UNSAID.search(found):
         raise UserError(f"{origin}: {key} is {value!r}, and there is no such folder or variable")
     return found
 

@@ -132,6 +132,7 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("chosen.x", {"methods": ["none"], "what": "a", "how": "b"}, "method 'none'"),
         ("masks.size", 3, r"masks\.size"),
         ("profiles.paper.data.cuhk03.source", "$NOWHERE/x", "no such folder or variable"),
+        ("profiles.paper.weights.backbone", "/disk/$NOWHERE/x", "no such folder or variable"),
     ],
 )  # fmt: skip
 def test_what_no_method_takes_is_refused_by_name(
@@ -152,12 +153,15 @@ def test_a_home_folder_and_a_variable_are_what_they_mean(
 ) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("DISK", "/disk")
+    monkeypatch.setenv("WHO", "me")
     raw = changed(raw, "profiles.paper.data.market1501.source", "~/market")
     raw = changed(raw, "profiles.paper.weights.backbone", "$DISK/own.pt")
+    raw = changed(raw, "profiles.paper.weights.parsing", "/mnt/$WHO/own.pt")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     paper = parameters.load(tmp_path / "params.yaml")["profiles"]["paper"]
     assert paper["data"]["market1501"]["source"] == "/home/somebody/market"
     assert paper["weights"]["backbone"] == "/disk/own.pt"
+    assert paper["weights"]["parsing"] == "/mnt/me/own.pt"
 
 
 def test_sections_take_what_they_do_not_say(raw: dict[str, Any], tmp_path: Path) -> None:
