@@ -12,6 +12,7 @@ import numpy as np
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, unwritable
 from crgan.common.paths import expanded, is_address
+from crgan.common.settings import Count
 from crgan.data.acquire import acquire
 from crgan.data.counts import check_counts
 from crgan.data.entries import Listing
@@ -43,9 +44,9 @@ class Recipe:
     layout: str
     source: str
     sha256: str | None = None
-    expect: str | None = None
+    expect: Literal["published", "none"] | None = None
     on_odd: Literal["refuse", "convert"] = "refuse"
-    max_pixels: int = 1 << 24
+    max_pixels: Count = 1 << 24
     demo: Mapping[str, Any] = field(default_factory=dict)
     options: Any = None
 

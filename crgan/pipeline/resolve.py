@@ -13,6 +13,7 @@ from crgan.common.paths import expanded, is_address
 from crgan.common.settings import settings_from
 from crgan.pipeline.declared import declared
 from crgan.pipeline.matrix import (
+    check_label,
     check_matrix,
     check_name,
     check_seeds,
@@ -99,11 +100,14 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
         check_name(name, "data", origin)
     if not whole:
         _expand(params, origin)
+    _check_beyond(params.get("beyond"), origin)
     _check_methods(params, origin)
     check_matrix(params, origin)
     check_models(params, origin)
     _lay_over(params, origin)
     check_sections(params, origin)
+    for name in params["selection"].get("held_out", ()):
+        check_name(name, "selection.held_out", origin)
     _check_banned(params, origin, "")
     return params
 
@@ -159,6 +163,15 @@ def _beyond(methods: Mapping[str, Any]) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
+def _check_beyond(beyond: Any, origin: str) -> None:
+    """Of parameters that were resolved and written down; those of params.yaml name no table."""
+    if not isinstance(beyond, Mapping) or not all(
+        str(table) in "1234567" and isinstance(rows, list) and all(isinstance(r, str) for r in rows)
+        for table, rows in beyond.items()
+    ):
+        raise UserError(f"{origin}: beyond is {beyond!r}; leave it out: lines of methods make it")
+
+
 def _check_methods(params: dict[str, Any], origin: str) -> None:
     labels: dict[str, str] = {}
     if not isinstance(params["methods"], Mapping):
@@ -166,6 +179,7 @@ def _check_methods(params: dict[str, Any], origin: str) -> None:
     for name, entry in params["methods"].items():
         check_name(name, "methods", origin)
         shown = settings_from(Shown, entry, f"{origin}: methods.{name}")
+        check_label(shown.label, f"methods.{name}.label", origin)
         if shown.label in labels:
             raise UserError(
                 f"{origin}: methods.{labels[shown.label]} and methods.{name} both have the label "
