@@ -17,6 +17,7 @@ from typing import Any
 
 from crgan.common.errors import UserError
 from crgan.common.io import write_json
+from crgan.common.paths import expanded
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.identity import files_in, raw_data
 from crgan.pipeline.params import load, slice_of
@@ -34,8 +35,8 @@ def sources(params: dict[str, Any]) -> dict[str, Any]:
     }
     beside = [{k: v for k, v in values.items() if k != "source"} for values in data.values()]
     found = {
-        "raw": {name: raw_data(name, values) for name, values in data.items()},
-        "files": {n: hashes.of(Path(n).expanduser()) for n in files_in([shared, own, beside])},
+        "raw": {name: raw_data(values) for name, values in data.items()},
+        "files": {n: hashes.of(expanded(n)) for n in files_in([shared, own, beside])},
     }
     hashes.save()
     return found
