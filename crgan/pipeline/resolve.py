@@ -29,6 +29,8 @@ from crgan.pipeline.sections import (
     check_models,
     check_sections,
     keys_of_declared,
+    mask_backends,
+    mask_options,
     options_of,
 )
 
@@ -212,6 +214,7 @@ def _lay_over(params: dict[str, Any], origin: str) -> None:
     for profile in params["profiles"].values():
         for section in ("pretrain_id", "cnn", "run"):
             profile.setdefault(section, {})
+        _fill_parsing(params["masks"], profile)
     cnn = params["cnn"]
     recipe = {k: cnn[k] for k in RECIPE if k in cnn} if isinstance(cnn, Mapping) else {}
     finetune = keys_of_declared(_finetune())
@@ -226,6 +229,15 @@ def _lay_over(params: dict[str, Any], origin: str) -> None:
                 for home in (params, *params["profiles"].values()):
                     sections = home["handcrafted"]
                     sections[model] = _over(sections[below], None, sections[model])
+
+
+def _fill_parsing(shared: Mapping[str, Any], profile: Mapping[str, Any]) -> None:
+    """The weights that the profile's mask backend reads, where it names no others."""
+    masks, weights = profile.get("masks"), profile.get("weights")
+    if isinstance(masks, Mapping) and isinstance(weights, dict) and "parsing" not in weights:
+        backend = masks.get("backend", shared.get("backend"))
+        if backend in mask_backends():
+            weights["parsing"] = getattr(mask_options(backend), "weights", "none")
 
 
 def _finetune() -> type:

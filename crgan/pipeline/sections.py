@@ -1,7 +1,8 @@
 """Which dataclass declares which section of the parameters, and the check of all of them.
 
-The table `SECTIONS` and the folders of the methods are all there is: a method's file has a
-dataclass `Options`, and a key that it declares is a key of its section. Nothing here imports torch.
+The table `SECTIONS` and the folders of methods, mask backends and layouts are all there is: such a
+file has a dataclass `Options`, and a key that it declares is a key of its section. Nothing here
+imports torch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from crgan.common.errors import UserError
+from crgan.common.project import modules_with
 from crgan.common.settings import Count, Natural, Size, Within, keys_of, settings_from, values_from
 from crgan.pipeline.declared import declared, names_in, resolved, source_of
 from crgan.pipeline.places import AS_IT_IS
@@ -28,11 +30,6 @@ SECTIONS = {
     "judges": ("crgan.reid.judging", "Settings"),
     "selection": ("crgan.reid.selection", "Settings"),
     "intervals": ("crgan.metrics.bootstrap", "Settings"),
-}
-MASKS = {
-    "grabcut": ("crgan.masks.grabcut", "GrabCutOptions"),
-    "mediapipe_pose": ("crgan.masks.mediapipe_pose", "PoseOptions"),
-    "jppnet": ("crgan.masks.jppnet.inference", "JPPNetOptions"),
 }
 # Where the files of the models of a section are.
 FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
@@ -90,7 +87,10 @@ class Records:
 
 @dataclass(frozen=True)
 class Roles:
-    """Section `weights` of a profile: a name of weights.yaml, a file, `none` or `random`."""
+    """Section `weights` of a profile: a name of weights.yaml, a file, `none` or `random`.
+
+    `parsing`, of the masks, is what the mask backend names, unless the profile says another.
+    """
 
     backbone: str
     parsing: str
@@ -109,6 +109,18 @@ def options_of(section: str, model: str, origin: str = "params.yaml") -> type:
         where = source_of(module).relative_to(source_of("").parent)
         raise UserError(f"{origin}: {section}.{model}: there is no {where}; write it, or rename it")
     return declared(module, "Options") or _Empty
+
+
+def mask_backends() -> tuple[str, ...]:
+    """Those that there are, as `crgan.masks.backend.names`."""
+    return modules_with(source_of("crgan.masks").with_suffix(""), "\ndef make(")
+
+
+def mask_options(backend: str) -> type:
+    """The dataclass of a mask backend's section."""
+    module = f"crgan.masks.{backend}"
+    package = not source_of(module).is_file()
+    return declared(f"{module}.__init__" if package else module, "Options") or _Empty
 
 
 @dataclass(frozen=True)
@@ -174,6 +186,7 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
     height, width = own["image"]["train"]
     size = (height, width)
     _check_networks(layers)
+    _check_masks(layers("masks"))
     for name in ("loss", "gan", "render_set", "finetune", "evaluate", "visual", "judges",
                  "selection", "intervals"):  # fmt: skip
         layers(name).check(_declared(*SECTIONS[name]), size=size)
@@ -184,7 +197,6 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
     ):
         layers(name).check(cls)
     _check_machine(layers("run"))
-    _check_masks(layers("masks"))
     _check_data(params, own, profile, origin)
     for section in FOLDERS:
         below = layers("cyclegan").parts if section == "translators" else []
@@ -242,17 +254,21 @@ class _Width:
 
 
 def _check_masks(masks: _Layers) -> None:
-    sections = {name: masks.values.pop(name) for name in MASKS if name in masks.values}
+    known = mask_backends()
+    sections = masks.take(*known)
+    if (backend := masks.values.get("backend")) not in known:
+        listed = ", ".join(known)
+        raise UserError(f"{masks.place('backend')} is {backend!r}; use one of {listed}")
     masks.check(_Masks)
     for name, section in sections.items():
-        cls = _declared(*MASKS[name])
+        cls = mask_options(name)
         resolved(lambda c=cls, s=section, n=name: settings_from(c, s, masks.place(n)))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
 class _Masks:
     splits: tuple[Literal["train", "query", "gallery"], ...]
-    backend: Literal["truth", "grabcut", "mediapipe_pose", "jppnet"]
+    backend: str
 
     def __post_init__(self) -> None:
         if "train" not in self.splits or len(set(self.splits)) < len(self.splits):
