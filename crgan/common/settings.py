@@ -75,7 +75,8 @@ Partly = Annotated[float, Within(least=0, below=1)]
 """A share that is never all."""
 Betas = tuple[Partly, Partly]
 """Of Adam."""
-Size = tuple[Annotated[int, Within(least=8)], Annotated[int, Within(least=8)]]
+_Side = Annotated[int, Within(least=8, most=4096)]
+Size = tuple[_Side, _Side]
 """Height and width of a picture."""
 
 

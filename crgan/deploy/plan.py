@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.data.acquire import is_address
-from crgan.data.prepare import Recipe, expanded, missing_source
+from crgan.common.paths import expanded, is_address
+from crgan.data.prepare import Recipe, missing_source
 from crgan.deploy.site import Site
 from crgan.tables.names import dataset_label
 

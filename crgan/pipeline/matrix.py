@@ -289,6 +289,15 @@ def check_name(name: Any, place: str, origin: str) -> None:
         )
 
 
+def check_label(label: str, place: str, origin: str) -> None:
+    """Refuse a label that could not stand in a table: in Markdown, in CSV, in a spreadsheet."""
+    if not label.strip() or not label.isprintable() or "|" in label or label[0] in "=+-@":
+        raise UserError(
+            f"{origin}: {place} is {label!r}; a label is one line, without |, and begins with none "
+            "of = + - @, which a spreadsheet would calculate"
+        )
+
+
 def cell_key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
     """What identifies a cell of the matrix: method, source, target."""
     return cell["method"], cell["source"], cell["target"]
@@ -311,6 +320,8 @@ def check_matrix(params: Mapping[str, Any], origin: str) -> None:
     check_seeds(matrix["seeds"], origin)
     for axis in ("datasets", "sources", "targets"):
         for name in matrix[axis]:
+            if not isinstance(name, str):
+                raise UserError(f"{origin}: matrix.{axis} has {name!r}; it has names of data sets")
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
@@ -336,11 +347,27 @@ def check_seeds(seeds: Any, origin: str) -> None:
     for seed in seeds:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"{origin}: seeds has {seed!r}; give whole numbers, as [0, 1, 2]")
+        if seed >= 2**32:
+            raise UserError(f"{origin}: seeds has {seed}; generators take no seed from 2**32 on")
+
+
+_ENDS = ("source", "target")
+_KEYS: dict[str, tuple[str, ...]] = {  # of the cells of a group
+    "gan": ("method", "model", *_ENDS),
+    "translators": ("method", "model", "a", "b"),
+    "rendered": ("method", "model", *_ENDS, "gan"),
+    "handcrafted": ("method", "model", *_ENDS),
+    "adapt": ("method", "model", *_ENDS, "start"),
+    "visual": ("method", "model", *_ENDS, "gan"),
+    "selected": ("method", *_ENDS),
+    "judges": _ENDS,
+    "renderings": _ENDS,
+}
 
 
 def _check_cell(group: str, cell: Any, params: Mapping[str, Any], origin: str) -> None:
     matrix = params["matrix"]
-    ends = ("a", "b") if group == "translators" else ("source", "target")
+    ends = ("a", "b") if group == "translators" else _ENDS
     known: dict[str, tuple[Any, str]] = {
         "method": (params["methods"], "methods"),
         "a": (matrix["datasets"], "matrix.datasets"),
@@ -350,6 +377,9 @@ def _check_cell(group: str, cell: Any, params: Mapping[str, Any], origin: str) -
     }
     if not isinstance(cell, Mapping) or any(end not in cell for end in ends):
         raise UserError(f"{origin}: matrix.{group} has {cell!r}; a cell has {' and '.join(ends)}")
+    if set(cell) != set(_KEYS[group]) or not all(isinstance(text, str) for text in cell.values()):
+        keys = ", ".join(_KEYS[group])
+        raise UserError(f"{origin}: matrix.{group} has {cell!r}; a cell has the texts {keys}")
     for key, (entries, place) in known.items():
         if key in cell and cell[key] not in entries:
             raise UserError(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from crgan.common.errors import UserError
 from crgan.common.project import modules_with
-from crgan.common.settings import Count, Natural, Size, keys_of, settings_from, values_from
-from crgan.pipeline.declared import declared, resolved, source_of
+from crgan.common.settings import Count, Natural, Size, Within, keys_of, settings_from, values_from
+from crgan.pipeline.declared import declared, names_in, resolved, source_of
 from crgan.pipeline.places import AS_IT_IS
 
 SECTIONS = {
@@ -34,6 +34,9 @@ SECTIONS = {
 # Where the files of the models of a section are.
 FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
 GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adapt", "handcrafted": "handcrafted"}
+ENTRY = {"gan": ("train", "load_renderer", "Weights"), "translators": ("train", "load_renderer"),
+         "adapt": ("adapt",), "handcrafted": ("fit",)}  # fmt: skip
+"""What a method's file holds."""
 RECIPE = ("schedule", "warmup", "adam_betas", "weight_decay", "label_smoothing", "flip",
           "crop_padding")  # fmt: skip
 """Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own pictures."""
@@ -44,7 +47,7 @@ class Machine:
     """Keys of a profile's `run`: device, and CPU threads of one job."""
 
     device: Literal["cpu", "cuda", "auto"]
-    threads: Count
+    threads: Annotated[int, Within(least=1, most=4096)]
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Image:
 class Network:
     """Keys of `cnn` that are not its training's."""
 
-    backbone: str
-    width: Count
+    backbone: Literal["small", "resnet50", "mobilenetv2"]
+    width: Annotated[int, Within(least=1, most=256)]
     last_stride: Literal[1, 2]
 
 
@@ -147,9 +150,22 @@ class _Layers:
     def take(self, *keys: str) -> dict[str, Any]:
         return {key: self.values.pop(key) for key in keys if key in self.values}
 
-    def check(self, cls: type, values: Mapping[str, Any] | None = None) -> None:
+    def check(
+        self,
+        cls: type,
+        values: Mapping[str, Any] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Refuse values that the dataclass refuses, and a size of pictures its networks cannot take
+        (`check_size` of the dataclass, where it has one).
+        """
         seen = self.values if values is None else values
-        resolved(lambda: settings_from(cls, seen, self.place))
+        made: Any = resolved(lambda: settings_from(cls, seen, self.place))
+        if size and hasattr(made, "check_size"):
+            try:
+                resolved(lambda: made.check_size(*size))
+            except UserError as error:
+                raise UserError(f"{self.place('')}: {error}") from None
 
 
 def check_sections(params: Mapping[str, Any], origin: str) -> None:
@@ -166,13 +182,15 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
         found = [(place, values) for place, values in both if values is not None]
         return _Layers(origin, [*found, *more] or [(name, None)])
 
+    layers("image").check(Image)
+    height, width = own["image"]["train"]
+    size = (height, width)
     _check_networks(layers)
     _check_masks(layers("masks"))
     for name in ("loss", "gan", "render_set", "finetune", "evaluate", "visual", "judges",
                  "selection", "intervals"):  # fmt: skip
-        layers(name).check(_declared(*SECTIONS[name]))
+        layers(name).check(_declared(*SECTIONS[name]), size=size)
     for name, cls in (
-        ("image", Image),
         ("figures", Figures),
         ("weights", Roles),
         ("records", Records),
@@ -183,18 +201,18 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
     for section in FOLDERS:
         below = layers("cyclegan").parts if section == "translators" else []
         for model in params.get(section) or {}:
-            _check_model(section, model, params, own, profile, below, origin)
+            _check_model(section, model, params, own, profile, below, origin, size)
     matrix = params["matrix"]
     running = {cell["method"] for group in GROUPS for cell in matrix[group]}
     for name, method in params["methods"].items():
         if name not in running:  # none of its directions is of this profile, or of `run_pairs`
             continue
         if method["options"] or any(cell["method"] == name for cell in matrix["gan"]):
-            _check_options(name, method["options"], params, layers, origin)
+            _check_options(name, method["options"], params, layers, origin, size)
 
 
 def check_models(params: Mapping[str, Any], origin: str) -> None:
-    """Refuse a method without a file of science."""
+    """Refuse a method without a file of science, and a file that holds no method."""
     for group, folder in GROUPS.items():
         for cell in params["matrix"][group]:
             path = source_of(f"crgan.{folder}.{cell['model']}")
@@ -202,6 +220,12 @@ def check_models(params: Mapping[str, Any], origin: str) -> None:
                 raise UserError(
                     f"{origin}: methods.{cell['method']}: there is no crgan/{folder}/{path.name}; "
                     "write it, or say by `model` whose file it is"
+                )
+            lacking = set(ENTRY[group]) - names_in(f"crgan.{folder}.{cell['model']}")
+            if cell["model"] != AS_IT_IS and lacking:
+                raise UserError(
+                    f"{origin}: methods.{cell['method']}: crgan/{folder}/{path.name} is no method "
+                    f"of this kind, it lacks {min(lacking)}; say by `model` whose file it is"
                 )
 
 
@@ -287,7 +311,7 @@ def _layouts() -> list[str]:
 
 def _check_model(
     section: str, model: str, params: Mapping[str, Any], own: Mapping[str, Any], profile: str,
-    below: list[tuple[str, Any]], origin: str,
+    below: list[tuple[str, Any]], origin: str, size: tuple[int, int],
 ) -> None:  # fmt: skip
     cls = options_of(section, model, origin)
     above = (own.get(section) or {}).get(model, {})
@@ -295,8 +319,10 @@ def _check_model(
              (f"{profile}.{section}.{model}", above)]  # fmt: skip
     both = _Layers(origin, parts)
     if section == "handcrafted":
-        both.check(_Worked, both.take("image"))
-    both.check(cls)
+        image = both.take("image")
+        both.check(_Worked, image)
+        size = image["image"][0], image["image"][1]
+    both.check(cls, size=size)
 
 
 @dataclass(frozen=True)
@@ -307,8 +333,9 @@ class _Worked:
 
 
 def _check_options(
-    name: str, options: Mapping[str, Any], params: Mapping[str, Any], layers: Any, origin: str
-) -> None:
+    name: str, options: Mapping[str, Any], params: Mapping[str, Any], layers: Any, origin: str,
+    size: tuple[int, int],
+) -> None:  # fmt: skip
     """A method's options replace keys of its sections, which must know them and take the values."""
     homes = list(_homes(name, params, layers, origin))
     for key in options:
@@ -318,7 +345,7 @@ def _check_options(
     for cls, found in homes:
         mine = {k: v for k, v in options.items() if k in keys_of_declared(cls)}
         parts = [*found.parts, (f"methods.{name}.options", mine)]
-        _Layers(origin, parts).check(cls)
+        _Layers(origin, parts).check(cls, size=size)
 
 
 def keys_of_declared(cls: type) -> Mapping[str, Any]:

@@ -77,8 +77,8 @@ def experiments(
             found.append((name, params, values))
     if not found:
         raise UserError(
-            f"no experiment has {criterion!r} of {cell or 'any cell'}; run dvc exp run first (its "
-            "stage `select` measures the cells of matrix.selected)"
+            f"no experiment has {criterion!r} of {cell or 'any cell'}; run dvc exp run first, with "
+            "`select` in the line of the method in params.yaml"
         )
     if any(set(values) != set(found[0][2]) for _, _, values in found):
         raise UserError(

@@ -86,7 +86,7 @@ class Finding:
             lines.append(f"{len(self.restored)} earlier outputs stand again: taken back")
         if self.stale:
             name, reason = next(iter(self.stale.items()))
-            folders = Counter("/".join(Path(name).parts[:3]) for name in self.stale)
+            folders = Counter("/".join(Path(name).parent.parts[:3]) for name in self.stale)
             lines.append(
                 f"{len(self.stale)} outputs do not stand and will be made again when asked for "
                 f"({', '.join(f'{n} in {folder}' for folder, n in folders.items())}), "

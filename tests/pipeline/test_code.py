@@ -10,7 +10,7 @@ import pytest
 
 from crgan.common.errors import UserError
 from crgan.pipeline import code
-from crgan.pipeline.identity import GROUPS
+from crgan.pipeline.identity import GROUPS, code_behind
 from crgan.pipeline.params import SLICES, load
 from crgan.pipeline.places import AS_IT_IS
 
@@ -20,9 +20,9 @@ NUMERIC = ("common", "data", "synth", "masks", "weights", "nets", "train", "gan"
 SILENT = ("pipeline", "workflow", "report", "deploy", "containers", "looks")
 # Commands beside the workflow, and what only they import.
 BESIDE = {
-    "crgan/masks/iou.py", "crgan/masks/jppnet/convert.py", "crgan/masks/jppnet/bundle.py",
-    "crgan/masks/jppnet/table.py", "crgan/masks/jppnet/crc32c.py", "crgan/reid/calibrate.py",
-    "crgan/data/held_out.py", "crgan/data/standins.py",
+    "crgan/masks/iou.py", "crgan/masks/jppnet/convert.py", "crgan/masks/jppnet/read_checkpoint.py",
+    "crgan/reid/calibrate.py", "crgan/data/held_out.py", "crgan/data/standins.py",
+    "crgan/data/known.py",
 }  # fmt: skip
 TRAINED = {"pretrain_id", "pretrain_cam", "train_gan", "train_translation", "finetune", "adapt"}
 
@@ -140,6 +140,11 @@ def test_a_method_without_a_file_is_named(project: Path) -> None:
 # --- of this project ---
 
 
+def layout_name(path: Path) -> str | None:
+    """The data set layout a file holds, if it is one's own."""
+    return path.stem if "\nLAYOUT" in path.read_text() else None
+
+
 def jobs() -> list[tuple[str, str | None]]:
     """Every stage with every method file it may run."""
     matrix = load(ROOT / "params.yaml")["matrix"]
@@ -149,6 +154,8 @@ def jobs() -> list[tuple[str, str | None]]:
         models -= {AS_IT_IS}
         if stage == "extract_masks":
             models = {"grabcut", "mediapipe_pose", "jppnet", "truth"}
+        if stage == "prepare_data":
+            models = {layout_name(path) for path in (ROOT / "crgan/data/layouts").glob("*.py")}
         found += [(stage, model) for model in sorted(filter(None, models))] or [(stage, None)]
     return found
 
@@ -224,7 +231,7 @@ def test_what_a_module_is_for_depends_on_it(
     assert stages <= {stage for (stage, _), files in closures.items() if module in files}
 
 
-@pytest.mark.parametrize("name", ["precision", "checkpoint"])
+@pytest.mark.parametrize("name", ["compute", "loop", "optimizers", "schedules"])
 def test_the_optimiser_step_counts_for_all_that_is_trained(
     name: str, closures: dict[tuple[str, str | None], set[str]]
 ) -> None:
@@ -247,3 +254,11 @@ def test_figures_depend_on_the_methods_they_show() -> None:
         code.code_of("draw_methods")
     )
     assert "weights.yaml" in code.code_of("fetch_weights")
+
+
+def test_the_generator_counts_for_what_it_generates_alone() -> None:
+    for source, counts in (("generated", True), ("resources/market1501", False)):
+        own = {"data": {"layout": "market1501", "source": source}}
+        files = code_behind("prepare_data", {"dataset": "market1501"}, own)
+        assert ("crgan/synth/camera.py" in files) is counts
+        assert "crgan/data/layouts/market1501.py" in files
