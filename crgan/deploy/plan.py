@@ -129,6 +129,7 @@ def plan(
         "profiles": {profile: {**made["profiles"][profile], "data": {name: scaled, SITE: site}}},
         "chosen": [],
     }
+    made.pop("run_pairs", None)  # all of its one
     return Plan(made, name, METHODS[method][-1])
 
 

@@ -133,6 +133,30 @@ def pairs_from(section: Any, data: Mapping[str, Any], origin: str) -> dict[str, 
     return found
 
 
+def check_pairs(
+    names: Any, pairs: Mapping[str, Sequence[Direction]], known: Sequence[str], where: str
+) -> None:
+    """Refuse a list of pairs to run with a name that section `pairs` lacks, or that runs nothing.
+
+    Args:
+        names: as given.
+        known: data sets that the profile has.
+    """
+    listed = ", ".join(pairs)
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{where} is {names!r}; give a list of {listed}")
+    for name in names:
+        if name not in pairs:
+            raise UserError(f"{where} has {name!r}; pairs has {listed}")
+    ends = dict.fromkeys(end for name in names for way in pairs[name] for end in way)
+    if not any(set(known).issuperset(way) for name in names for way in pairs[name]):
+        lacking = ", ".join(end for end in ends if end not in known)
+        raise UserError(
+            f"{where} is {names}, and the profile's data have no {lacking}; add a line there, or "
+            "take another profile"
+        )
+
+
 def _direction(text: Any, data: Mapping[str, Any], where: str) -> Direction:
     source, _, target = str(text).partition(" to ")
     for end in (source, target):
@@ -152,13 +176,16 @@ def expand(
     seeds: Sequence[int],
     known: Iterable[str],
     origin: str = "params.yaml",
+    run: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The matrix: {group: cells} and its axes seeds, datasets, sources and targets.
 
     Args:
         known: data sets that the profile has; directions with others are left out.
+        run: names of the pairs to run; all by default.
     """
     there = set(known)
+    wanted = set(pairs if run is None else run)
 
     def directions(names: Sequence[str], name: str, key: str) -> list[Direction]:
         for pair in names:
@@ -167,7 +194,8 @@ def expand(
                 raise UserError(
                     f"{origin}: methods.{name}.{key} has {pair!r}; pairs has {listed or 'none'}"
                 )
-        found = [way for pair in names for way in pairs[pair] if there.issuperset(way)]
+        run = [pair for pair in names if pair in wanted]
+        found = [way for pair in run for way in pairs[pair] if there.issuperset(way)]
         return list(dict.fromkeys(found))
 
     groups: dict[str, list[Cell]] = {group: [] for group in GROUPS}

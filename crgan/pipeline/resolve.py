@@ -16,6 +16,7 @@ from crgan.pipeline.matrix import (
     check_label,
     check_matrix,
     check_name,
+    check_pairs,
     check_seeds,
     expand,
     methods_from,
@@ -36,7 +37,17 @@ from crgan.pipeline.sections import (
 
 SHARED = (*SECTIONS, "pretrain_id", "cyclegan", *FOLDERS, "masks", "figures", "data")
 SCALED = (*SHARED, "image", "weights")
-WRITTEN = ("profile", "seeds", "pairs", "methods", *SHARED, "chosen", "records", "profiles")
+WRITTEN = (
+    "profile",
+    "seeds",
+    "pairs",
+    "run_pairs",
+    "methods",
+    *SHARED,
+    "chosen",
+    "records",
+    "profiles",
+)
 RESOLVED = ("profile", "matrix", "methods", "beyond", *SHARED, "chosen", "records", "profiles")
 _UNSAID = re.compile(r"\A~|(\A|/)\$")
 PROTOCOL = ("records", "loss", "render_set", "evaluate", "selection", "intervals", "figures")
@@ -139,12 +150,14 @@ def _expand(params: dict[str, Any], origin: str) -> None:
     """`methods`, `pairs` and `seeds` become the matrix, the methods' names and their own rows."""
     methods = methods_from(params["methods"], origin)
     pairs = pairs_from(params.pop("pairs", {}), params["data"], origin)
+    wanted = params.pop("run_pairs", list(pairs))
     seeds = params.pop("seeds", [0])
     check_seeds(seeds, origin)
     known = [
         name for name in params["data"] if name in params["profiles"][params["profile"]]["data"]
     ]
-    params["matrix"] = expand(methods, pairs, seeds, known, origin)
+    check_pairs(wanted, pairs, known, f"{origin}: run_pairs")
+    params["matrix"] = expand(methods, pairs, seeds, known, origin, wanted)
     params["methods"] = {
         name: {"label": m.label, "options": dict(m.options), "uses": list(m.uses)}
         for name, m in methods.items()

@@ -202,8 +202,12 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
         below = layers("cyclegan").parts if section == "translators" else []
         for model in params.get(section) or {}:
             _check_model(section, model, params, own, profile, below, origin, size)
+    matrix = params["matrix"]
+    running = {cell["method"] for group in GROUPS for cell in matrix[group]}
     for name, method in params["methods"].items():
-        if method["options"] or any(cell["method"] == name for cell in params["matrix"]["gan"]):
+        if name not in running:  # none of its directions is of this profile, or of `run_pairs`
+            continue
+        if method["options"] or any(cell["method"] == name for cell in matrix["gan"]):
             _check_options(name, method["options"], params, layers, origin, size)
 
 

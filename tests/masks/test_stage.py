@@ -84,7 +84,7 @@ def test_a_backend_that_cannot_run_ends_with_a_message_and_no_file(
     backend: str,
     message: str,
 ) -> None:
-    use_params(tmp_path, monkeypatch, masks={"backend": backend})
+    use_params(tmp_path, monkeypatch, masks={"backend": backend}, weights={"parsing": "none"})
     packed = run_fetch(tmp_path, "parsing")
     with pytest.raises(SystemExit) as stop:
         run_extract(manifest, packed, tmp_path / "out" / "m.h5")

@@ -95,7 +95,7 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("handcrafted.umdl.gamma", 0.0, r"handcrafted\.umdl\.gamma is 0\.0"),
         ("handcrafted.lomo.image", [128], r"handcrafted\.lomo\.image"),
         ("masks.grabcut.outside", 0.5, r"masks\.grabcut\.outside is 0\.5"),
-        ("profiles.demo.masks.backend", "sam", r"masks\.backend is 'sam'; use one of grabcut, jppnet"),
+        ("profiles.demo.masks.backend", "sam", r"masks\.backend is 'sam'; use one of grabcut"),
         ("profiles.demo.data.cuhk03.protocl", "new", r"data\.cuhk03\.protocl: no such key"),
         ("data.cuhk03.protocol", "old", r"data\.cuhk03\.protocol is 'old'; use one of all, new"),
         ("data.cuhk03.layout", "cuhk04", r"layout is 'cuhk04'; use one of cuhk03"),

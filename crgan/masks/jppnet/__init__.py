@@ -43,7 +43,7 @@ def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
         network, sha256 = load_file(resources.weights)
     else:
         raise UserError(
-            "masks.backend jppnet needs weights: leave weights.parsing out of the profile (by hand: "
-            "--weights FILE); `python -m crgan.masks.jppnet.convert` makes the file"
+            "masks.backend jppnet needs weights: leave weights.parsing out of the profile, or by "
+            "hand give --weights FILE; `python -m crgan.masks.jppnet.convert` makes the file"
         )
     return JPPNetMasks(network, sha256, options, resources.device)
