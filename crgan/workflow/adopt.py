@@ -29,6 +29,7 @@ from typing import Any, TextIO
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes
+from crgan.common.project import project_file
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import (
@@ -363,9 +364,11 @@ def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
         UserError: it failed.
     """
     given = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+    own = any(Path(name).is_file() for name in ("Snakefile", "workflow/Snakefile"))
+    snakefile = [] if own else ["--snakefile", str(project_file("Snakefile"))]
     command = [
         sys.executable, "-m", "snakemake", "--touch", "--force", "--nolock", "--cores", "1",
-        "--quiet", "all", "--ignore-incomplete",
+        "--quiet", "all", "--ignore-incomplete", *snakefile,
         *(["--config", *given] if given else []), "--", *outputs,
     ]  # fmt: skip
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
