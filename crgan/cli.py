@@ -13,6 +13,7 @@ import shtab
 
 from crgan import __version__
 from crgan.common.errors import UserError
+from crgan.common.io import unwritable
 
 # Modules with a function `register(subparsers)`. They import the libraries they need when a command
 # runs, so that `crgan --help` is there at once.
@@ -46,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `crgan trace ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:  # of a place that the user named, or of the disk below it
+        if error.filename is None or error.errno is None:
+            raise
+        told = unwritable(Path(os.fsdecode(error.filename)), error)
+        reason = told or f"{os.fsdecode(error.filename)}: {os.strerror(error.errno)}"
+        print(f"crgan {args.command}: {reason}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     raise SystemExit(status)

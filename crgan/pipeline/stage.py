@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.common.io import sha256_file, write_json
+from crgan.common.io import sha256_file, unwritable, write_json
 from crgan.pipeline import code
 from crgan.pipeline import containers as images
 from crgan.pipeline import params as parameters
@@ -286,6 +286,12 @@ def run_stage(
                 run.finish()
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        told = unwritable(Path(os.fsdecode(error.filename or SCRATCH)), error)
+        if told is None:
+            raise
+        print(f"{parser.prog}: {told}", file=sys.stderr)
         raise SystemExit(2) from None
     _leave(parser.stage)
 

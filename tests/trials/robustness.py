@@ -31,6 +31,7 @@ from tests.stub_project import SMALL, clean_environment, make
 SCORE = "results/smoke/cells/{}/market1501-dukemtmc/seed0.json"
 WHOLE = (SCORE.format("crgan"), SCORE.format("direct_transfer"))
 PART = (SCORE.format("direct_transfer"), "artifacts/smoke/masks/dukemtmc.h5")  # without a GAN
+FOLDERS = ("artifacts", "results", "resources", ".scratch", "logs")
 SETTINGS = {
     "profile": "smoke",
     "run_pairs": ["main"],
@@ -60,7 +61,10 @@ class Trials:
         self.require(self.snakemake(project, WHOLE))
         self.seconds = time.monotonic() - started
         self.expected = contents(project)
-        self.need = sum(p.stat().st_size for p in (project / "artifacts").rglob("*"))
+        shutil.rmtree(project)
+        project = self.copy("part")
+        self.require(self.snakemake(project, PART))
+        self.need = {name: occupied(project / name) for name in FOLDERS}
 
     def copy(self, name: str) -> Path:
         """The project before its first run."""
@@ -130,8 +134,8 @@ class Trials:
     def full(self) -> None:
         """A disk in place of a folder, too small by a random part."""
         project = self.copy("full")
-        place = self.random.choice(("artifacts", "artifacts", "results", "resources", ".scratch"))
-        size = int(self.need * self.random.uniform(0.02, 0.7)) if place != "results" else 4096
+        place = self.random.choice(FOLDERS)
+        size = int(self.need[place] * self.random.uniform(0.1, 0.8))
         with disk(project / place, size):
             status, text = self.snakemake(project, PART)
             faults = refused(status, text, "the disk is full", may_pass=place == ".scratch")
@@ -144,7 +148,7 @@ class Trials:
     def read_only(self) -> None:
         """A read-only disk in place of a folder."""
         project = self.copy("readonly")
-        place = self.random.choice(("artifacts", "results", "resources", ".scratch", "logs"))
+        place = self.random.choice(FOLDERS)
         with disk(project / place, 1 << 30):
             mount("-o", "remount,ro", str(project / place))
             status, text = self.snakemake(project, PART)
@@ -183,6 +187,11 @@ class Trials:
                 os.umask(umask)
             faults = self.same(project) if status == 0 else [text.strip()[-300:]]
             self.note(name, faults)
+
+
+def occupied(folder: Path) -> int:
+    """Bytes that a folder takes on a tmpfs, which gives out pages."""
+    return sum(-(-p.stat().st_size // 4096) * 4096 for p in folder.rglob("*") if p.is_file())
 
 
 def contents(project: Path) -> dict[str, str]:
