@@ -11,7 +11,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help env test lint format docs lock tables figures report check-report jppnet check-jppnet \
-  prove-slurm FORCE
+  prove-slurm trials FORCE
 
 help: ## list the targets
 	@grep -hE '^[a-z%/.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -84,5 +84,8 @@ check-jppnet: env .venv-tensorflow/.installed ## our JPPNet against TensorFlow (
 prove-slurm: env ## Table 4 at smoke scale on a one-node Slurm, jobs killed (root; not in `make test`)
 	@"$(PYTHON)" tools/install.py .venv -c requirements.lock -e ".[cluster]"
 	python -m tests.cluster.prove_slurm
+
+trials: env ## kills at random moments, full and read-only disks, at smoke scale (root; 20 minutes)
+	python -m tests.trials.robustness --kills 10 --disks 10
 
 FORCE:

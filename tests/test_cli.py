@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import crgan
 from crgan import cli
@@ -72,6 +73,24 @@ def test_a_users_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     assert status == 2
     assert err.startswith("crgan trace: nowhere/table6.csv: ")
     assert err.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for camera in ("a", "b"):
+        for i in range(20):
+            path = tmp_path / "site" / camera / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (64, 128), (i, i, i)).save(path)
+    for place, told in (("/proc/nowhere", "No such file"), ("/dev/null", "a file stands where")):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["adapt", "--target", str(tmp_path / "site"), "--out", place])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"crgan adapt: {place}")
+        assert told in said
+        assert said.count("\n") == 1
 
 
 def test_claims_says_how_to_make_them(

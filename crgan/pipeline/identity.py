@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crgan.common.paths import expanded, is_address
+from crgan.common.project import project_file
+from crgan.common.yaml import parse
 from crgan.pipeline import raw
 from crgan.pipeline.code import METHOD_FOLDER, code_digest, code_of
 from crgan.pipeline.hashes import Hashes
@@ -116,7 +118,16 @@ def named_files(stage: str, own: Mapping[str, Any]) -> list[str]:
     values = dict(own)
     if stage == "prepare_data":
         values["data"] = {k: v for k, v in own["data"].items() if k != "source"}
-    return files_in(values)
+    return files_in([values, brought(own.get("weights")) if stage == "fetch_weights" else None])
+
+
+def brought(weight: Any) -> str | None:
+    """The file of a weight that only the user can bring, which weights.yaml knows by no hash."""
+    entries = parse(project_file("weights.yaml").read_text(encoding="utf-8"))
+    entry = entries.get(weight) if isinstance(weight, str) else None
+    if not isinstance(entry, Mapping) or "bring" not in entry or entry.get("tensors_sha256"):
+        return None
+    return f"resources/weights/{entry.get('file')}"
 
 
 def files_in(values: Any) -> list[str]:

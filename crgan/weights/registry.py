@@ -89,6 +89,8 @@ def load_registry(path: str | Path = REGISTRY) -> dict[str, Weight]:
         entries = parse(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; restore it from the repository") from None
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: holds no entries by name; restore it from the repository")
     return {name: _weight(name, entry, path) for name, entry in entries.items()}
 
 
@@ -236,7 +238,7 @@ def _weight(name: str, entry: dict[str, Any], path: str | Path) -> Weight:
     try:
         sources = tuple(Source(**source) for source in entry.get("sources", ()))
         weight = Weight(name=name, **{**entry, "sources": sources})
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         known = ", ".join(field.name for field in fields(Weight) + fields(Source))
         raise UserError(f"{path}: entry {name}: {error}; known keys: {known}") from None
     if bool(sources) == bool(weight.bring):

@@ -19,7 +19,7 @@ from crgan.common.errors import UserError
 from crgan.common.io import write_json
 from crgan.common.paths import expanded
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.identity import files_in, raw_data
+from crgan.pipeline.identity import brought, files_in, raw_data
 from crgan.pipeline.params import load, slice_of
 from crgan.pipeline.records import MADE
 
@@ -34,9 +34,10 @@ def sources(params: dict[str, Any]) -> dict[str, Any]:
         for name in params["matrix"]["datasets"]
     }
     beside = [{k: v for k, v in values.items() if k != "source"} for values in data.values()]
+    weights = [brought(name) for name in own.get("weights", {}).values()]
     found = {
         "raw": {name: raw_data(values) for name, values in data.items()},
-        "files": {n: hashes.of(expanded(n)) for n in files_in([shared, own, beside])},
+        "files": {n: hashes.of(expanded(n)) for n in files_in([shared, own, beside, weights])},
     }
     hashes.save()
     return found

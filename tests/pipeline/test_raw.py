@@ -13,7 +13,7 @@ import pytest
 from crgan.common.paths import expanded
 from crgan.pipeline import raw
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.identity import files_in, raw_data
+from crgan.pipeline.identity import files_in, named_files, raw_data
 from tests.data_trees import jpeg, write_tree
 
 
@@ -127,3 +127,13 @@ def test_files_that_parameters_name_count_whatever_their_names(
     before = Hashes(None).of("table")
     (tmp_path / "split").write_text("y")
     assert Hashes(None).of("table") != before
+
+
+def test_a_weight_that_only_the_user_can_bring_counts_by_its_file() -> None:
+    path = Path("resources/weights/jppnet.pth")
+    assert named_files("fetch_weights", {"weights": "jppnet"}) == []
+    path.parent.mkdir(parents=True)
+    path.write_text("converted")
+    assert named_files("fetch_weights", {"weights": "jppnet"}) == [str(path)]
+    for name in ("none", "lpips_alexnet"):  # nothing, and what is known by its hash
+        assert named_files("fetch_weights", {"weights": name}) == []
