@@ -89,8 +89,8 @@ class UpBlock(nn.Module):
     it, where the skip is at hand; pictures stay sharp through the skips.
 
     Upsampling by repetition lets a 3x3 convolution treat odd and even rows differently, level
-    upon level, and L_id and L_cam draw checkerboard artefacts with it that their networks answer to;
-    bilinear upsampling leaves them nothing to draw with (Odena et al. 2016, on the same in other networks).
+    upon level, and L_id and L_cam draw checkerboard artefacts with it, which their networks answer
+    to; bilinear upsampling leaves them nothing to draw with (Odena et al. 2016).
     """
 
     def __init__(self, channels: int, skip: int, out: int, upsampling: str) -> None:

@@ -29,6 +29,7 @@ from typing import Any, TextIO
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes
+from crgan.common.project import project_file
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import (
@@ -306,13 +307,12 @@ def _jobs(params: Mapping[str, Any]) -> list[_Job]:
 
 
 def _files(params: Mapping[str, Any]) -> Iterator[Path]:
-    """Everything on disk that a stage may have made, hidden files apart (temporary ones are)."""
-    profile, others = params["profile"], set(params["profiles"]) - {params["profile"]}
-    for top in (Path("artifacts") / profile, Path("results")):
-        for place, folders, names in os.walk(top):
-            if place == "results":
-                folders[:] = [name for name in folders if name not in others]
-                names = [name for name in names if _FINAL.match(name)]
+    """Everything that a stage may have made, hidden files apart (temporary ones are). Other folders
+    below results, such as the documentation's, are nobody's here.
+    """
+    yield from sorted(path for path in Path("results").glob("*") if _FINAL.match(path.name))
+    for top in FOLDERS:
+        for place, folders, names in os.walk(top.format(params["profile"])):
             folders.sort()
             yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
@@ -363,9 +363,11 @@ def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
         UserError: it failed.
     """
     given = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+    own = any(Path(name).is_file() for name in ("Snakefile", "workflow/Snakefile"))
+    snakefile = [] if own else ["--snakefile", str(project_file("Snakefile"))]
     command = [
         sys.executable, "-m", "snakemake", "--touch", "--force", "--nolock", "--cores", "1",
-        "--quiet", "all", "--ignore-incomplete",
+        "--quiet", "all", "--ignore-incomplete", *snakefile,
         *(["--config", *given] if given else []), "--", *outputs,
     ]  # fmt: skip
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
