@@ -53,6 +53,16 @@ KINDS: dict[str, Kind] = {
         trees=6,
         roofed=False,
     ),
+    "campus": Kind(  # brick halls, lawns and paths
+        grounds=((150, 138, 124), (132, 128, 122), (164, 150, 138)),
+        walls=((150, 92, 76), (168, 110, 86), (188, 176, 158), (126, 98, 90)),
+        accents=((40, 84, 120), (214, 208, 190), (180, 120, 50), (70, 110, 70)),
+        verges=((92, 124, 60), (104, 134, 70)),
+        paving=0.5,
+        windows=0.95,
+        trees=7,
+        roofed=False,
+    ),
     "cuhk03": Kind(  # covered walks of a campus
         grounds=((168, 156, 158), (190, 178, 170), (148, 140, 150)),
         walls=((208, 204, 210), (186, 186, 196), (176, 160, 160), (214, 206, 194)),

@@ -27,8 +27,9 @@ class Visit:
     yaw: float  # walking direction as the camera sees it
     distance: float  # metres
     across: float  # column of the place's picture
-    brightness: float
-    warmth: float  # -1 cool to 1 warm
+    light: FloatArray  # (3,) level and white balance
+    gamma: float
+    saturation: float
     sunlight: float  # share of direct light, 0 overcast
 
 
@@ -54,16 +55,20 @@ def sample_crop(rng: np.random.Generator, quality: str) -> Crop:
     return Crop(float(rng.uniform(-0.1, 1.1)), float(feet), float(tall))
 
 
-def sample_visit(camera: Camera, rng: np.random.Generator) -> Visit:
+def sample_visit(camera: Camera, rng: np.random.Generator, config: DemoConfig) -> Visit:
     """A walk past the camera, along its path one way or the other, at some time of day."""
     way = np.pi * rng.integers(2)
     sunny = rng.random() < camera.style.sunny
+    level, warm, green, contrast, vivid = config.weather * rng.normal(
+        0, (0.22, 0.12, 0.04, 0.14, 0.16)
+    )
     return Visit(
         yaw=float(camera.path + way + rng.normal(0, 0.4)),
         distance=float(rng.uniform(4.2, 7.5)),
         across=float(rng.uniform(200, 1000)),
-        brightness=float(camera.brightness * rng.uniform(0.93, 1.07)),
-        warmth=float(rng.normal(0, 0.3)),
+        light=camera.brightness * np.exp(level + np.array([warm, green, -warm])),
+        gamma=float(camera.gamma * np.exp(contrast)),
+        saturation=float(camera.saturation * np.exp(vivid)),
         sunlight=float(rng.uniform(0.3, 0.6) if sunny else rng.uniform(0.12, 0.25)),
     )
 
@@ -143,15 +148,14 @@ def _sense(scene: FloatArray, camera: Camera, visit: Visit, rng: np.random.Gener
         + slope[0] * np.linspace(-1, 1, width)[None, :]
         + slope[1] * np.linspace(-1, 1, height)[:, None]
     )
-    tint = camera.gain * visit.brightness * (1 + 0.05 * visit.warmth * np.array([1, 0, -1]))
-    scene = scene * (ramp[..., None] * tint).astype(np.float32)
+    scene = scene * (ramp[..., None] * camera.gain * visit.light).astype(np.float32)
     grey = scene @ np.array([0.3, 0.59, 0.11], np.float32)
-    scene = grey[..., None] + camera.saturation * (scene - grey[..., None]) + camera.offset
+    scene = grey[..., None] + visit.saturation * (scene - grey[..., None]) + camera.offset
     scene = cv2.GaussianBlur(scene, (0, 0), max(camera.blur * rng.uniform(0.8, 1.25), 0.05))
     if rng.random() < 0.15:
         reach = int(rng.integers(2, 5))
         scene = cv2.blur(scene, (reach, 1))  # moving past a slow shutter
-    scene = 255 * np.clip(scene / 255, 0, 1) ** camera.gamma
+    scene = 255 * np.clip(scene / 255, 0, 1) ** visit.gamma
     return scene + camera.noise * rng.standard_normal(scene.shape)
 
 
