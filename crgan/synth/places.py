@@ -321,7 +321,7 @@ def _tree(paint: _Painter, rng: np.random.Generator, x: float, z: float) -> None
 def _texture(rng: np.random.Generator, horizon: float) -> FloatArray:
     """Grain and stains (TALL, WIDE, 1), around 1: finer towards the horizon."""
     total = np.zeros((TALL, WIDE), np.float32)
-    for cell, weight in ((3, 0.03), (12, 0.025), (60, 0.05)):
+    for cell, weight in ((3, 0.06), (9, 0.06), (60, 0.06)):
         grid = rng.standard_normal((TALL // cell + 2, WIDE // (2 * cell) + 2)).astype(np.float32)
         total += weight * cv2.resize(grid, (WIDE, TALL), interpolation=cv2.INTER_LINEAR)
     calm = np.where(np.arange(TALL) < horizon, 0.6, 1.0).astype(np.float32)

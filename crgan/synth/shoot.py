@@ -48,7 +48,7 @@ ALIGNED = Crop(0.5, 0.95, 0.88)
 def sample_crop(rng: np.random.Generator, quality: str) -> Crop:
     """A detector's box: `detected` is roughly right, `junk` badly off."""
     if quality == "detected":
-        return Crop(*(float(v) for v in rng.normal((0.5, 0.95, 0.88), (0.04, 0.016, 0.03))))
+        return Crop(*(float(v) for v in rng.normal((0.5, 0.945, 0.85), (0.06, 0.035, 0.065))))
     low = rng.random() < 0.5  # only the legs, or a small person far off centre
     tall = rng.uniform(1.3, 2.0) if low else rng.uniform(0.4, 0.6)
     feet = rng.uniform(0.9, 1.9) if low else rng.uniform(0.6, 1.0)
@@ -87,7 +87,7 @@ def _draw(
         other = View(origin, size, float(rng.uniform(-np.pi, np.pi)), view.elevation)
         draw_person(canvas, other, sample_identity(rng, wardrobe), sample_pose(rng))
 
-    if rng.random() < 0.6 * config.occlusion:
+    if rng.random() < 1.5 * config.occlusion:
         passer(BEHIND, (0.2, 0.4), -float(rng.uniform(0.03, 0.15)))
     if who is not None:
         canvas.owner = PERSON
@@ -137,6 +137,20 @@ def _shadow(
     cv2.ellipse(touch, (int(foot[0]), int(foot[1])), axes, 0, 0, 360, 1.0, -1)
     touch = cv2.GaussianBlur(touch, (0, 0), 0.03 * tall)
     return (1 - 0.6 * sunlight * cast) * (1 - 0.4 * touch)
+
+
+def _dapple(size: tuple[int, int], visit: Visit, rng: np.random.Generator) -> FloatArray:
+    """Light that leaves, walls and awnings let through (H, W): the edge of a shadow over all."""
+    high, wide = size
+    if rng.random() > 0.25 + 0.6 * visit.sunlight:
+        return np.ones(size, np.float32)
+    turn, depth = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 0.65)
+    rows, columns = np.mgrid[0:high, 0:wide].astype(np.float32)
+    across = np.cos(turn) * (columns - rng.uniform(0.2, 0.8) * wide)
+    across += np.sin(turn) * (rows - rng.uniform(0.2, 0.8) * high)
+    if rng.random() < 0.5:  # a bar of shadow: a trunk, a post
+        across = np.abs(across) - rng.uniform(0.08, 0.2) * high
+    return 1 - depth / (1 + np.exp(np.clip(across / (0.012 * high), -30, 30)))
 
 
 def _sense(scene: FloatArray, camera: Camera, visit: Visit, rng: np.random.Generator) -> FloatArray:
@@ -203,7 +217,7 @@ def shoot(
     near = (foot[0] * shrink, foot[1] * shrink)
     scene = _backdrop(camera, visit, near, metre * shrink, sensor, float(rng.uniform(-260, 260)))
     scene *= _shadow(solid, near, scale * shrink, camera.sun, visit.sunlight)[..., None]
-    scene = drawn + scene * (1 - solid[..., None])
+    scene = (drawn + scene * (1 - solid[..., None])) * _dapple(sensor, visit, rng)[..., None]
     sensed = np.clip(_sense(scene, camera, visit, rng), 0, 255).astype(np.uint8)
     picture = cv2.resize(sensed, size[::-1], interpolation=cv2.INTER_CUBIC)
     share = cv2.resize(

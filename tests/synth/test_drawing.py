@@ -70,7 +70,7 @@ def test_things_in_front_take_the_persons_pixels(name: str) -> None:
     draw_person(canvas, view, sample_identity(rng, WARDROBE), sample_pose(rng))
     whole = canvas.pixels[..., 3] == PERSON
     canvas.owner = FRONT
-    draw_occluder(canvas, name, view.origin, 200.0, rng)
+    draw_occluder(canvas, name, view.origin, 200.0, np.random.default_rng(0))
     seen = canvas.pixels[..., 3] == PERSON
     assert (canvas.pixels[..., 3] == FRONT).any()
     assert seen.sum() < whole.sum()
@@ -101,7 +101,7 @@ def test_a_named_colour_looks_like_its_name(name: str) -> None:
 def test_a_picture_depends_on_person_and_moment() -> None:
     config = DemoConfig(height=64, width=32, occlusion=0)
     camera = build_camera("dukemtmc", 2, config)
-    visit = sample_visit(camera, np.random.default_rng(1))
+    visit = sample_visit(camera, np.random.default_rng(1), config)
     people = [sample_identity(np.random.default_rng(k), WARDROBE) for k in (1, 2)]
 
     def take(person: int | None, moment: int) -> tuple[np.ndarray, np.ndarray]:
