@@ -111,7 +111,7 @@ def build_camera(dataset: str, number: int, config: DemoConfig) -> Camera:
     rng = np.random.default_rng([config.seed, DATASETS.index(dataset), 1, number])
     style = style_of(dataset, config)
     place = build_place(kind_of(dataset, config), float(rng.uniform(*style.mast)), rng)
-    spread = 0.1 * config.colour_gap  # of cameras' white balances
+    spread = 0.07 * config.colour_gap  # of cameras' white balances
     return Camera(
         place=place,
         style=style,

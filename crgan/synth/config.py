@@ -32,7 +32,7 @@ class DemoConfig:
     junk_images: int = 80  # Market "-1": bad detections
     distractor_images: int = 80  # Market "0000"
     distractor_ids: int = 20  # Duke identities seen only in the gallery
-    occlusion: float = 0.2  # share of images with something in front of the person
+    occlusion: float = 0.15  # share of images with something in front of the person
     background_gap: float = 1.0
     colour_gap: float = 1.0
     light_gap: float = 1.0

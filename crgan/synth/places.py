@@ -147,14 +147,14 @@ def _ground(paint: _Painter, kind: Kind, rng: np.random.Generator) -> None:
             paint.stroke([(x, 2.2, 0), (x, 40, 0)], 0.012, joint)
         for z in np.arange(2.2, 22, step):
             paint.stroke([(-24, z, 0), (24, z, 0)], 0.03, joint)
-        for _ in range(int(rng.integers(20, 60))):
+        for _ in range(int(rng.integers(60, 150))):
             x, z = step * rng.integers(-12, 12), 2.2 + step * rng.integers(0, 16)
-            tone = _shade(base, rng.uniform(0.88, 1.1))
+            tone = _shade(base, rng.uniform(0.72, 1.18))
             paint.flat([(x, z), (x + step, z), (x + step, z + step), (x, z + step)], tone)
     else:
-        for _ in range(int(rng.integers(3, 8))):
-            x, z, span = rng.uniform(-7, 7), rng.uniform(3, 14), rng.uniform(0.5, 2.5)
-            tone = _shade(base, rng.uniform(0.86, 1.08))
+        for _ in range(int(rng.integers(15, 40))):
+            x, z, span = rng.uniform(-7, 7), rng.uniform(3, 14), rng.uniform(0.3, 2.0)
+            tone = _shade(base, rng.uniform(0.74, 1.15))
             paint.flat(
                 [(x, z), (x + span, z), (x + span * 1.2, z + span), (x + 0.2, z + span)], tone
             )
@@ -205,7 +205,7 @@ def _wall(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float) -> 
             )
             if height > 5:
                 paint.upright(x, x + wide, 3.4, 4.9, far, tone)
-    for _ in range(int(rng.integers(1, 5))):  # signs, posters, doors
+    for _ in range(int(rng.integers(5, 13))):  # signs, posters, doors
         x, low = rng.uniform(-8, 8), rng.choice([0.0, 1.0, 2.0])
         wide, tall = rng.uniform(0.5, 2.2), rng.uniform(0.4, 1.1) + (1.2 if low == 0 else 0)
         paint.upright(x, x + wide, low, low + tall, far - 0.05, _vary(rng, kind.accents))
@@ -268,7 +268,7 @@ def _furniture(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float
     names = ("bench", "bin", "rail") if kind.roofed else ("bicycle", "car", "bin", "bench", "hedge")
     things += [
         (float(rng.uniform(0.45, 0.95)) * far, str(rng.choice(names)))
-        for _ in range(int(rng.integers(3, 8)))
+        for _ in range(int(rng.integers(8, 15)))
     ]
     for z, name in sorted(things, reverse=True):
         x = float(rng.uniform(-0.8, 0.8)) * z

@@ -48,7 +48,7 @@ ALIGNED = Crop(0.5, 0.95, 0.88)
 def sample_crop(rng: np.random.Generator, quality: str) -> Crop:
     """A detector's box: `detected` is roughly right, `junk` badly off."""
     if quality == "detected":
-        return Crop(*(float(v) for v in rng.normal((0.5, 0.945, 0.85), (0.06, 0.035, 0.065))))
+        return Crop(*(float(v) for v in rng.normal((0.5, 0.945, 0.87), (0.055, 0.03, 0.05))))
     low = rng.random() < 0.5  # only the legs, or a small person far off centre
     tall = rng.uniform(1.3, 2.0) if low else rng.uniform(0.4, 0.6)
     feet = rng.uniform(0.9, 1.9) if low else rng.uniform(0.6, 1.0)
@@ -60,7 +60,7 @@ def sample_visit(camera: Camera, rng: np.random.Generator, config: DemoConfig) -
     way = np.pi * rng.integers(2)
     sunny = rng.random() < camera.style.sunny
     level, warm, green, contrast, vivid = config.weather * rng.normal(
-        0, (0.22, 0.12, 0.04, 0.14, 0.16)
+        0, (0.12, 0.06, 0.02, 0.08, 0.09)
     )
     return Visit(
         yaw=float(camera.path + way + rng.normal(0, 0.4)),
