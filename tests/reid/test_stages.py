@@ -228,8 +228,7 @@ def test_calibration_tables(tmp_path: Path) -> None:
     assert text.endswith("\n".join(rows) + "\n")
     write_csv(tmp_path / "c.csv", [within])
     assert (tmp_path / "c.csv").read_text() == (
-        "yardstick,source,target,seeds,R1,R1_std,mAP,mAP_std\n"
-        "supervised,a,a,2,74.9,1.0,50.0,2.0\n"
+        "yardstick,source,target,seeds,R1,R1_std,mAP,mAP_std\nsupervised,a,a,2,74.9,1.0,50.0,2.0\n"
     )
 
 
