@@ -43,6 +43,11 @@ STYLES: dict[str, Style] = {
         brightness=(0.9, 1.06), sunny=0.35, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(2.5, 5),
         detail=(0.7, 0.95), quality=(72, 90), size=(0.9, 1.5),
     ),
+    "campus": Style(
+        gain=(1.0, 0.98, 0.97), offset=(2, 2, 2), gamma=(0.92, 1.06), saturation=(0.85, 1.02),
+        brightness=(0.9, 1.1), sunny=0.5, mast=(2.4, 4.0), blur=(0.3, 0.7), noise=(2, 4.5),
+        detail=(0.7, 1.0), quality=(74, 92), size=(0.9, 1.3),
+    ),
     "cuhk03": Style(
         gain=(0.95, 1.03, 0.93), offset=(14, 16, 12), gamma=(0.9, 1.04), saturation=(0.7, 0.88),
         brightness=(0.9, 1.04), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(1.5, 3.5),
@@ -106,11 +111,11 @@ def build_camera(dataset: str, number: int, config: DemoConfig) -> Camera:
     rng = np.random.default_rng([config.seed, DATASETS.index(dataset), 1, number])
     style = style_of(dataset, config)
     place = build_place(kind_of(dataset, config), float(rng.uniform(*style.mast)), rng)
-    spread = 0.035 * config.colour_gap
+    spread = 0.07 * config.colour_gap  # of cameras' white balances
     return Camera(
         place=place,
         style=style,
-        gain=np.array(style.gain) * rng.uniform(1 - spread, 1 + spread, 3),
+        gain=np.array(style.gain) * (1 + spread * rng.uniform(-1, 1, 3)),
         offset=np.array(style.offset) + config.colour_gap * rng.uniform(-4, 4, 3),
         gamma=float(rng.uniform(*style.gamma)),
         saturation=float(rng.uniform(*style.saturation)),

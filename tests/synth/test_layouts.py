@@ -47,8 +47,9 @@ def _contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_market_names_and_splits(demo: Path) -> None:
-    root = demo / "market1501"
+@pytest.mark.parametrize("dataset", ["market1501", "campus"])
+def test_market_names_and_splits(demo: Path, dataset: str) -> None:
+    root = demo / dataset
     name = re.compile(r"(-1|\d{4})_c([1-6])s[1-6]_\d{6}_\d\d\.jpg")
     found = {}
     for folder in ("bounding_box_train", "bounding_box_test", "query"):
