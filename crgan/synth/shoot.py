@@ -48,7 +48,7 @@ ALIGNED = Crop(0.5, 0.95, 0.88)
 def sample_crop(rng: np.random.Generator, quality: str) -> Crop:
     """A detector's box: `detected` is roughly right, `junk` badly off."""
     if quality == "detected":
-        return Crop(*(float(v) for v in rng.normal((0.5, 0.945, 0.87), (0.055, 0.03, 0.05))))
+        return Crop(*(float(v) for v in rng.normal((0.5, 0.945, 0.865), (0.055, 0.033, 0.056))))
     low = rng.random() < 0.5  # only the legs, or a small person far off centre
     tall = rng.uniform(1.3, 2.0) if low else rng.uniform(0.4, 0.6)
     feet = rng.uniform(0.9, 1.9) if low else rng.uniform(0.6, 1.0)
@@ -60,7 +60,7 @@ def sample_visit(camera: Camera, rng: np.random.Generator, config: DemoConfig) -
     way = np.pi * rng.integers(2)
     sunny = rng.random() < camera.style.sunny
     level, warm, green, contrast, vivid = config.weather * rng.normal(
-        0, (0.12, 0.06, 0.02, 0.08, 0.09)
+        0, (0.08, 0.035, 0.012, 0.05, 0.05)
     )
     return Visit(
         yaw=float(camera.path + way + rng.normal(0, 0.4)),
@@ -142,7 +142,7 @@ def _shadow(
 def _dapple(size: tuple[int, int], visit: Visit, rng: np.random.Generator) -> FloatArray:
     """Light that leaves, walls and awnings let through (H, W): the edge of a shadow over all."""
     high, wide = size
-    if rng.random() > 0.25 + 0.6 * visit.sunlight:
+    if rng.random() > 0.1 + 0.5 * visit.sunlight:
         return np.ones(size, np.float32)
     turn, depth = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 0.65)
     rows, columns = np.mgrid[0:high, 0:wide].astype(np.float32)
