@@ -36,6 +36,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--profile", help="profile to take, instead of the parameters' own")
     parser.add_argument("--data", type=Path, help="folder of the data sets' manifests")
     parser.add_argument("--datasets", nargs="+", help="data sets, where not all of the matrix")
+    parser.add_argument("--sources", nargs="*", help="where D_id is trained on some of them only")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: no D_id")
     parser.add_argument("--weights", type=Path, help="weights of the backbone, where it has any")
     parser.add_argument("--device", default="cpu")
@@ -79,6 +80,7 @@ def calibrate(args: argparse.Namespace) -> None:
             id_recipe(training["cnn"], training["pretrain_id"]),
             protocol,
             seeds=args.seeds,
+            sources=args.sources,
             device=args.device,
             threads=threads,
         )

@@ -77,10 +77,14 @@ def calibrate(
     protocol: Protocol,
     *,
     seeds: Sequence[int],
+    sources: Sequence[str] | None = None,
     device: str = "cpu",
     threads: int = 1,
 ) -> list[Line]:
-    """Train D_id on each data set with each seed and score it on every one that can be ranked.
+    """Train D_id on each source with each seed and score it on every data set that can be ranked.
+
+    Args:
+        sources: names in `data`; None for all of them.
 
     Raises:
         UserError: no seed, or a data set D_id cannot learn from.
@@ -88,7 +92,8 @@ def calibrate(
     if not seeds:
         raise UserError("give at least one seed to calibrate with")
     lines = []
-    for source, dataset in data.items():
+    for source in data if sources is None else sources:
+        dataset = data[source]
         found: dict[str, list[Ranking]] = {name: [] for name in rankable(data)}
         for seed in seeds:
             file, _ = pretrain_id(
