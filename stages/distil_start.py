@@ -27,7 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="packed weights, .npz")
     parser.add_argument("--width", type=int, default=12, help="of the small CNN")
     parser.add_argument("--pictures", type=int, default=6000)
-    parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--iterations", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     return parser
 
