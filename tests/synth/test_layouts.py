@@ -235,6 +235,10 @@ def test_contact_sheet_has_a_row_a_camera(demo: Path, tmp_path: Path) -> None:
     assert picture is not None
     seen = {path.name[6] for path in (demo / "dukemtmc" / "bounding_box_train").iterdir()}
     assert picture.shape[0] == 256 * (len(seen) + 2)
+    contact_sheet([demo / "campus", demo / "cuhk03"], out, columns=3, people=2)
+    picture = cv2.imread(str(out))
+    assert picture is not None
+    assert picture.shape[0] == 256 * (2 + 2)
     (tmp_path / MARKER).write_text("{}")
     with pytest.raises(UserError, match="not written by the demo"):
         contact_sheet([tmp_path], out)
