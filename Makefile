@@ -4,6 +4,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Snakemake keeps a cache in the home folder, which may be one that cannot be written.
+ifneq ($(shell test -w "$$HOME" || echo no),)
+export XDG_CACHE_HOME ?= $(CURDIR)/.scratch/cache
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help env test lint format docs lock tables figures report check-report jppnet check-jppnet \

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from crgan.common.errors import UserError as UserError
     from crgan.data.manifest import Manifest as Manifest
     from crgan.data.manifest import read_manifest as read_manifest
+    from crgan.data.store import open_dataset as open_dataset
     from crgan.deploy.adapt import adapt as adapt_to_cameras  # noqa: F401
     from crgan.deploy.model import ReidModel as ReidModel
     from crgan.deploy.search import search as search
+    from crgan.masks.store import open_masks as open_masks
     from crgan.metrics.ranking import Ranking as Ranking
     from crgan.metrics.ranking import evaluate as evaluate
     from crgan.metrics.ranking import evaluate_distances as evaluate_distances
@@ -41,6 +43,8 @@ _HOMES = {
     "adapt_to_cameras": "crgan.deploy.adapt:adapt",
     "evaluate": "crgan.metrics.ranking",
     "evaluate_distances": "crgan.metrics.ranking",
+    "open_dataset": "crgan.data.store",
+    "open_masks": "crgan.masks.store",
     "read_manifest": "crgan.data.manifest",
     "rerank": "crgan.metrics.reranking",
     "search": "crgan.deploy.search",

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path
+from crgan.pipeline.records import mixed_versions
 from crgan.pipeline.stage import Run, StageParser, run_stage
 from crgan.tables.printed import is_visual, printed_inputs, table_rows
 from crgan.tables.readable import markdown
 from crgan.tables.scores import read_scores
-from crgan.tables.tables import build, write_csv
+from crgan.tables.tables import build, with_versions, write_csv
 
 parser = StageParser("make_table", __doc__)
 parser.cell("--table", type=int, choices=range(1, 8), help="which table")
@@ -48,6 +49,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         printed, scores,
         profile=run.profile, methods=methods, seeds=matrix["seeds"], chosen=run.params["chosen"],
     )  # fmt: skip
+    table = with_versions(table, mixed_versions([*args.cells, *args.visual]))
     write_csv(args.out, table)
     with atomic_path(args.readable) as temporary:
         temporary.write_text(markdown(table), encoding="utf-8")

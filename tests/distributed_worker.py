@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from crgan.common import shares
 from crgan.common.errors import UserError
 from crgan.data import batches
 from crgan.gan import crgan, cyclegan, pairs
+from crgan.gan.base import Task
 from crgan.reid import finetune as fine_tuning
 from crgan.reid.finetune import FineTuning
 from crgan.reid.model_file import reid_file
@@ -95,17 +97,28 @@ def d_id(compute: Compute) -> Any:
 
 def tuned(real_share: float, compute: Compute = PLAIN) -> Any:
     """D_id, its batch norm frozen, on images that an untrained GAN renders as it goes."""
-    net, whole = judges()[0].net, task()
+    net, whole = judges()[0].net, enlarged(task())
     torch.manual_seed(5)
     generator = crgan.Generator(4, 2)
     renderer = crgan.ContextRenderer(generator.eval(), whole, flip=True)
     recipe = Recipe(iterations=6, batch=8, lr=1e-3, flip=0.5, crop_padding=0.1)
-    file = reid_file(net, PIDS, (HEIGHT, WIDTH), "none")  # type: ignore[arg-type]
+    file = reid_file(net, PIDS, (2 * HEIGHT, 2 * WIDTH), "none")  # type: ignore[arg-type]
     plan = FineTuning(recipe, "frozen", real_share)
     found, history = fine_tuning.finetune(
         file, whole.source, renderer, plan, seed=3, name="d_id.pt", compute=compute
     )
     return {"state": found["state"], "losses": history.rows}
+
+
+def enlarged(t: Task) -> Task:
+    """A task of images twice as high and wide: a re-id file of smaller ones is refused."""
+
+    def large(x: Any) -> Any:
+        return np.asarray(x).repeat(2, axis=1).repeat(2, axis=2)
+
+    source, target = (replace(split, images=large(split.images)) for split in (t.source, t.target))
+    masks = large(t.source_masks), large(t.target_masks)
+    return Task(source, target, *masks, 2 * t.height, 2 * t.width)
 
 
 def translated(compute: Compute) -> Any:

@@ -19,31 +19,26 @@ from typing import Any
 
 import yaml
 
-from crgan.pipeline import params as parameters
+from crgan.common.yaml import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAIR = {"source": "market1501", "target": "dukemtmc"}
-CRGAN = {"method": "crgan", "model": "crgan", **PAIR}
-PICTURED = {**CRGAN, "gan": "crgan/market1501-dukemtmc"}
-TRANSFER = {
-    "method": "direct_transfer", "model": "direct_transfer", **PAIR, "start": "d_id/market1501",
-}  # fmt: skip
-ALONE = {"method": "buc", "model": "buc", **PAIR, "start": "fresh"}
 SMALL: dict[str, Any] = {
-    "matrix.datasets": ["market1501", "dukemtmc"],
-    "matrix.sources": ["market1501"],
-    "matrix.targets": ["dukemtmc"],
-    "matrix.gan": [CRGAN],
-    "matrix.adapt": [TRANSFER, ALONE],
-    "matrix.translators": [],
-    "matrix.rendered": [],
-    "matrix.handcrafted": [],
-    "matrix.visual": [PICTURED],
-    "matrix.judges": [PAIR],
-    "matrix.renderings": [],
-    "matrix.selected": [{"method": "crgan", **PAIR}],
-}
+    "pairs": {"main": ["market1501 to dukemtmc"]},
+    "run_pairs": ["main"],
+    "methods": {
+        "crgan": {
+            "label": "CR-GAN", "kind": "gan", "pairs": ["main"], "visual": ["main"],
+            "select": ["main"], "uses": ["source labels", "target cameras"],
+        },
+        "direct_transfer": {
+            "label": "Direct Transfer", "kind": "adapt", "pairs": ["main"],
+            "uses": ["source labels"],
+        },
+        "buc": {"label": "BUC", "kind": "adapt", "start": "fresh", "pairs": ["main"], "uses": []},
+    },
+    "chosen": [],
+}  # fmt: skip
 """CR-GAN, Direct Transfer and a method without source, in one direction, and nothing else."""
 
 _BODY = '''
@@ -70,7 +65,7 @@ def body(args, run):
         digest = sha256_bytes(canonical_json([identity, path.name]).encode())
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({"digest": digest}) + "\\n")
-    if os.environ.get("STUB_HANG") == run.record["stage"]:
+    if os.environ.get("STUB_HANG") == relative(run.outputs[0]):
         Path(".scratch/pid.new").write_text(str(os.getpid()))
         Path(".scratch/pid.new").rename(".scratch/pid")  # whole, or not there
         time.sleep(float(os.environ.get("STUB_SECONDS", "60")))
@@ -173,9 +168,9 @@ def starts(folder: Path) -> list[str]:
 
 
 def set_params(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Change dotted keys of the project's params.yaml, in place; its matrix is written out then."""
+    """Change dotted keys of the project's params.yaml, in place."""
     path = folder / "params.yaml"
-    params = parameters.load(path)
+    params = parse(path.read_text(), str(path))
     for key, value in settings.items():
         home = params
         *parts, last = key.split(".")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TextIO
 
 _CHATTER = re.compile(
-    r"(Looking in|Obtaining|Requirement already|Using cached|Preparing|Building"
-    r"|Installing build dependencies|Getting requirements|Checking if build|Created wheel"
-    r"|Stored in directory|Successfully built|Created temporary|Installing backend)"
+    r"(Looking in|Obtaining|Requirement already|Using cached|Preparing|Building|Getting req"
+    r"|Installing b|Checking if build|Created |Stored in|Attempting uninstall|Found existing"
+    r"|Uninstalling|Successfully (built|uninstalled|installed))"
 )
 _PACKAGE = re.compile(r"(Collecting|Processing) \S+")
 _DOWNLOAD = re.compile(r"Downloading (?:\S*/)?([^/\s]+?)-\d\S* \(([^)]+)\)")

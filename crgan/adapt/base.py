@@ -1,7 +1,7 @@
-"""Where a feature-level method is added: one file of this folder, one entry of the matrix.
+"""Where a feature-level method is added: one file of this folder, one line of `methods`.
 
 A method is a module `crgan/adapt/<model>.py` with a function `adapt` of the type `Adapt`; `model`
-is the name in `matrix.adapt` of the parameters. It starts from a re-id CNN (`start` of the cell:
+is what its line says, or its name (docs/extending.md). It starts from a re-id CNN (`start`:
 the source-trained one, one fine-tuned on renderings, or a fresh one that knows no re-id data) and
 gives a re-id CNN. A module that needs tracklets says so by `TRACKLETS = True`.
 """

@@ -69,6 +69,10 @@ class Options(Solver):
     dropout: Partly
     stargan: Annotated[stargan.Options, Inline(prefix="stargan_")]
 
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse pictures that StarGAN cannot take."""
+        self.stargan.check_size(height, width)
+
 
 class Heads(nn.Module):
     """What stands behind the pooled features (B, D) while learning: FC, batch norm, ReLU; then

@@ -75,7 +75,8 @@ Partly = Annotated[float, Within(least=0, below=1)]
 """A share that is never all."""
 Betas = tuple[Partly, Partly]
 """Of Adam."""
-Size = tuple[Annotated[int, Within(least=8)], Annotated[int, Within(least=8)]]
+_Side = Annotated[int, Within(least=8, most=4096)]
+Size = tuple[_Side, _Side]
 """Height and width of a picture."""
 
 
@@ -115,10 +116,25 @@ def settings_from(cls: type[Settings], section: Mapping[str, Any], name: Place) 
         UserError: a key that is unknown or missing, a value of another type or outside its bounds;
             and what the dataclass itself refuses.
     """
-    place = name if callable(name) else lambda key: f"{name}.{key}" if key else name
+    values = values_from(cls, section, name)
+    try:
+        return _build(cls, values)
+    except UserError as error:
+        raise UserError(f"{_placed(name)('')}: {error}") from None
+
+
+def values_from(
+    cls: type, section: Mapping[str, Any], name: Place, without: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values of a section, each checked by itself; as `settings_from`, and nothing is made.
+
+    Args:
+        without: fields that are no keys of the section.
+    """
+    place = _placed(name)
     if not isinstance(section, Mapping):
         raise UserError(f"{place('')} is {section!r}; it must be a section of keys and values")
-    known = keys_of(cls)
+    known = {key: entry for key, entry in keys_of(cls).items() if key not in without}
     for key in section:
         if key not in known:
             has = ", ".join(known) or "none"
@@ -126,11 +142,11 @@ def settings_from(cls: type[Settings], section: Mapping[str, Any], name: Place) 
     for key, entry in known.items():
         if entry.required and key not in section:
             raise UserError(f"{place(key)} is missing")
-    values = {key: _typed(known[key].kind, value, place(key)) for key, value in section.items()}
-    try:
-        return _build(cls, values)
-    except UserError as error:
-        raise UserError(f"{place('')}: {error}") from None
+    return {key: _typed(known[key].kind, value, place(key)) for key, value in section.items()}
+
+
+def _placed(name: Place) -> Callable[[str], str]:
+    return name if callable(name) else lambda key: f"{name}.{key}" if key else name
 
 
 def _build(cls: type[Settings], values: Mapping[str, Any]) -> Settings:

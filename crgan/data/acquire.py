@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file
+from crgan.common.paths import is_address
 from crgan.data.layout import layout_of
 from crgan.data.unpack import SUFFIXES, is_archive, unpack
-
-
-def is_address(source: str | Path) -> bool:
-    """Whether a source is an address rather than a path."""
-    return re.match(r"[a-z][a-z0-9+.-]*://", str(source), re.IGNORECASE) is not None
 
 
 def acquire(

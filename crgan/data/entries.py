@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.paths import is_clutter
 
 SPLITS = ("train", "query", "gallery")
 JUNK_PID = -1  # a wrong detection, removed from every ranking
 DISTRACTOR_PID = 0  # someone who is nobody's true match
 UNLABELLED_PID = -2  # not known who
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,6 @@ def numbered(names: Iterable[str]) -> dict[str, int]:
 def is_image(name: str) -> bool:
     """Whether a file's name ends as an image's."""
     return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def is_clutter(name: str) -> bool:
-    """Files that systems and archivers strew about: hidden files, `Thumbs.db`, read-me files."""
-    low = name.lower()
-    return low.startswith((".", "readme")) or low in _CLUTTER
 
 
 def visible(folder: Path) -> list[os.DirEntry[str]]:

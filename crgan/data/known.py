@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.data.acquire import is_address
+from crgan.common.paths import is_address
 from crgan.data.counts import SplitCount, count, differences
 from crgan.data.layout import layout_of, names
 from crgan.data.prepare import GENERATED, Recipe

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from crgan.data.counts import SplitCount
 from crgan.data.entries import Entry, Listing
 
 Counts = Mapping[str, SplitCount]
-FILE = {"file": True}  # metadata of an option that names a file
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ class Layout:
         label: as shown in tables.
         how_to_get: where it comes from, one line; for one's own data, how to lay them out.
         load: (folder or file, its options, the data set's name) -> what is there.
-        options: dataclass of what else the parameters may say; those that name files have the
-            metadata `FILE`.
+        options: dataclass of what else the parameters may say.
         published: counts of the released files under these options, by split; None for layouts of
             one's own data and for options nobody published counts of.
         not_downloaded: why an address is refused, where it is.
@@ -89,13 +87,6 @@ def options_from(layout: str, values: Mapping[str, Any], name: str) -> Any:
         UserError: unknown key, or what the options refuse.
     """
     return settings_from(layout_of(layout).options, values, name)
-
-
-def option_files(layout: str, options: Any) -> list[Path]:
-    """The files that these options name."""
-    known = fields(layout_of(layout).options)
-    named = [getattr(options, f.name) for f in known if f.metadata.get("file")]
-    return [Path(name) for name in named if name]
 
 
 def _folder() -> Path:

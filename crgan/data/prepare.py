@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +11,12 @@ import numpy as np
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, unwritable
-from crgan.data.acquire import acquire, is_address
+from crgan.common.paths import expanded, is_address
+from crgan.common.settings import Count
+from crgan.data.acquire import acquire
 from crgan.data.counts import check_counts
-from crgan.data.entries import Listing, is_clutter
-from crgan.data.layout import layout_of, option_files, options_from
+from crgan.data.entries import Listing
+from crgan.data.layout import layout_of, options_from
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.data.usable import check_copies, check_usable
 
@@ -44,9 +44,9 @@ class Recipe:
     layout: str
     source: str
     sha256: str | None = None
-    expect: str | None = None
+    expect: Literal["published", "none"] | None = None
     on_odd: Literal["refuse", "convert"] = "refuse"
-    max_pixels: int = 1 << 24
+    max_pixels: Count = 1 << 24
     demo: Mapping[str, Any] = field(default_factory=dict)
     options: Any = None
 
@@ -84,79 +84,11 @@ class Recipe:
         return cls(**rest, options=made)
 
 
-def expanded(path: str) -> str:
-    """A path with `~` and `$VARIABLE` filled in; an address as it stands."""
-    return path if is_address(path) else os.path.expanduser(os.path.expandvars(path))
-
-
 def missing_source(dataset: str, recipe: Recipe) -> str | None:
     """What the user must still bring, in one line, or None; reads no data."""
     if recipe.source == GENERATED or is_address(recipe.source) or Path(recipe.source).exists():
         return None
     return f"{dataset}: {recipe.source} is not there. {layout_of(recipe.layout).how_to_get}"
-
-
-def named_files(values: Mapping[str, Any], dataset: str = "data") -> list[Path]:
-    """The files that a data set's parameters name beside its source (attributes, protocol, ...).
-
-    Args:
-        values: the parameters of the data set, as for `Recipe.of`.
-        dataset: its name, for messages.
-    """
-    recipe = Recipe.of(dataset, values)
-    return option_files(recipe.layout, recipe.options)
-
-
-def fingerprint(dataset: str, values: Mapping[str, Any]) -> str:
-    """What a change of the raw data changes: a digest of names, sizes and times of modification.
-
-    Folders are followed to any depth, links are followed, and the clutter of file managers does not
-    count. No file is opened; 100,000 of them take about a second.
-
-    Args:
-        dataset: its name, for messages.
-        values: the parameters of the data set, as for `Recipe.of`.
-
-    Returns:
-        SHA-256 in hex; "" for what is generated or fetched from an address (its sha256 is a
-        parameter), and for a source that is not there.
-    """
-    recipe = Recipe.of(dataset, values)
-    if recipe.source == GENERATED or is_address(recipe.source):
-        return ""
-    source = Path(recipe.source)
-    if not source.exists():
-        return ""
-    digest = hashlib.sha256()
-    if source.is_dir():
-        for line in sorted(_listed(str(source), "", frozenset())):
-            digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    else:
-        about = source.stat()
-        digest.update(f"{about.st_size} {about.st_mtime_ns}".encode())
-    return digest.hexdigest()
-
-
-def _listed(root: str, below: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """A line for each file: its path, size and time; `above` are the folders it lies in."""
-    try:
-        found = list(os.scandir(os.path.join(root, below)))
-    except OSError as error:
-        yield f"{below}/ {error.errno}"
-        return
-    for item in found:
-        if is_clutter(item.name):
-            continue
-        path = f"{below}/{item.name}" if below else item.name
-        try:
-            about = item.stat()
-        except OSError as error:  # a link to nothing: a change when it leads somewhere again
-            yield f"{path} {error.errno}"
-            continue
-        if not item.is_dir():
-            yield f"{path} {about.st_size} {about.st_mtime_ns}"
-        elif (place := (about.st_dev, about.st_ino)) not in above:
-            yield from _listed(root, path, above | {place})
 
 
 def prepare(

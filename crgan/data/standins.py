@@ -24,7 +24,6 @@ import h5py
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from crgan.common.errors import UserError
 from crgan.common.hdf5 import writing_hdf5
@@ -33,6 +32,7 @@ from crgan.data.entries import DISTRACTOR_PID, JUNK_PID, Entry
 from crgan.data.layout import Layout, layout_of, names
 from crgan.data.layouts.cuhk03 import MAT, PROTOCOL_FILE
 from crgan.data.mat5 import load_mat
+from crgan.pipeline.progress import Bar
 
 _LISTS = {"market1501": "market", "dukemtmc": "duke"}
 _FOLDERS = {"train": "bounding_box_train", "query": "query", "test": "bounding_box_test"}
@@ -118,7 +118,7 @@ def _write_images(
     jpegs = [simplejpeg.encode_jpeg(draw(rng, height, width), quality=90) for _ in range(distinct)]
     for folder in {str(Path(path).parent) for path in paths}:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    for i, path in enumerate(tqdm(paths, desc=str(out), unit="img")):
+    for i, path in enumerate(Bar(paths, desc=str(out), unit="img")):
         (out / path).write_bytes(jpegs[i % distinct])
 
 
@@ -141,7 +141,7 @@ def write_cuhk03(lists: Path, out: Path, height: int, width: int, distinct: int,
     rng = np.random.default_rng(seed)
     pictures = [draw(rng, height, width) for _ in range(distinct)]
     images = (pictures[i % distinct] for i in range(len(names)))
-    write_mat(out / MAT, tqdm(zip(names, images, strict=True), total=len(names), unit="img"))
+    write_mat(out / MAT, Bar(zip(names, images, strict=True), total=len(names), unit="img"))
     return len(names)
 
 

@@ -119,14 +119,20 @@ def only_one(work: Path) -> Iterator[None]:
 
 
 def set_up(work: Path, project: Path, what: Plan) -> None:
-    """The work folder: parameters, and links to what the rules read of the project."""
-    links = {work / "reported": project / "reported"}
-    weights = project / "resources" / "weights"
-    if weights.is_dir():
-        links[work / "resources" / "weights"] = weights
-    for link, place in links.items():
+    """The work folder: parameters, and links to the project's rules and to what they read."""
+    weights = "resources/weights"
+    names = [
+        "Snakefile",
+        "workflow",
+        "reported",
+        *([weights] if (project / weights).is_dir() else []),
+    ]
+    for name in names:
+        link, place = work / name, project / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink() and not link.exists():
+        if link.is_symlink() and link.readlink() != place:  # the project was moved
+            link.unlink()
+        if not link.exists():
             link.symlink_to(place)
     text = yaml.safe_dump(what.params, sort_keys=False)
     path = work / "params.yaml"
@@ -144,19 +150,15 @@ def run_snakemake(work: Path, project: Path, targets: Sequence[str], cores: int 
     paths = os.environ.get("PYTHONPATH", "")
     environment = {k: v for k, v in os.environ.items() if k != "CRGAN_PARAMS"}
     environment["PYTHONPATH"] = f"{project}{os.pathsep}{paths}" if paths else str(project)
-    base = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile"),
-        "--directory", str(work), "--cores", str(cores or "all"),
-        "--workflow-profile", str(project / "workflow" / "profiles" / "default"),
-    ]  # fmt: skip
+    base = [sys.executable, "-m", "snakemake", "--cores", str(cores or "all")]
     locks = work / ".snakemake" / "locks"
     if locks.is_dir() and any(locks.iterdir()):  # of a run that was killed: we have `only_one`
         subprocess.run(
-            [*base, "--unlock"], env=environment, check=False, capture_output=True, close_fds=False
+            [*base, "--unlock"], cwd=work, env=environment, check=False, capture_output=True
         )
     # a session of its own, so that Snakemake and its jobs can be stopped together
     running = subprocess.Popen(
-        [*base, *targets], env=environment, close_fds=False, start_new_session=True
+        [*base, *targets], cwd=work, env=environment, close_fds=False, start_new_session=True
     )
     try:
         with stopped_by_sigterm():

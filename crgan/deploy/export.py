@@ -38,7 +38,7 @@ def export(
     images have different features.
 
     Args:
-        reid: the workflow's file, `artifacts/<profile>/reid/<method>/<source>-<target>/seed0.pt`.
+        reid: the workflow's file, artifacts/<profile>/finetuned/<method>/<pair>/seed0.pt.
         out: a folder, made if need be.
         provenance: plain values to keep in both files; else the record beside `reid`, if any.
         probes: images to compare on; else drawn ones.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.data.acquire import is_address
-from crgan.data.prepare import Recipe, expanded, missing_source
+from crgan.common.paths import expanded, is_address
+from crgan.data.prepare import Recipe, missing_source
 from crgan.deploy.site import Site
 from crgan.tables.names import dataset_label
 
@@ -129,13 +129,14 @@ def plan(
         "profiles": {profile: {**made["profiles"][profile], "data": {name: scaled, SITE: site}}},
         "chosen": [],
     }
+    made.pop("run_pairs", None)  # all of its one
     return Plan(made, name, METHODS[method][-1])
 
 
 def _line(line: Mapping[str, Any], is_shown: bool) -> dict[str, Any]:
     """A method's line for the one direction there is; criteria are for those that are compared."""
     kept = {k: v for k, v in line.items() if k not in ("beyond", "visual", "select")}
-    return {**kept, "on": [SITE], **({"select": [SITE]} if is_shown else {})}
+    return {**kept, "pairs": [SITE], **({"select": [SITE]} if is_shown else {})}
 
 
 def _source(

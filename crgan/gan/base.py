@@ -9,7 +9,7 @@ The CycleGAN family needs no judges and trains both directions of a pair at once
 
     train(task, options, *, seed, checkpoint, watch, compute) -> Trained
 
-Adding a method is that file and a line in the experiment matrix of `params.yaml`.
+Adding a method is that file and a line under `methods` in `params.yaml` (docs/extending.md).
 """
 
 from __future__ import annotations

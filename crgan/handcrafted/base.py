@@ -1,7 +1,7 @@
-"""Where a hand-crafted system is added: one file of this folder, one entry of the matrix.
+"""Where a hand-crafted system is added: one file of this folder, one line of `methods`.
 
 A system is a module `crgan/handcrafted/<model>.py` with a function `fit` of the type `Fit`; `model`
-is the name in `matrix.handcrafted` of the parameters. It learns what it needs from the training
+is what its line says, or its name (docs/extending.md). It learns what it needs from the training
 splits and gives a function that describes pictures; these descriptions are ranked as features are.
 """
 

@@ -71,6 +71,10 @@ class Options:
         if self.samples < self.words:
             raise UserError(f"samples is {self.samples}, fewer than the {self.words} words")
 
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse pictures that are no whole number of cells and strips."""
+        dimension(self, height, width)
+
 
 @dataclass(frozen=True)
 class Statistics:

@@ -14,6 +14,7 @@ its two scales; `retinex` says what else was chosen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -64,10 +65,14 @@ class Options:
         if self.retinex_clip[0] >= self.retinex_clip[1]:
             raise UserError(f"retinex_clip is {self.retinex_clip}; use two rising shares of 1")
 
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse pictures too small to describe."""
+        dimension(self, height, width)
+
     @property
     def colours(self) -> int:
         """Bins of the joint colour histogram."""
-        return int(np.prod(self.hsv_bins))
+        return math.prod(self.hsv_bins)
 
 
 def fit(

@@ -1,8 +1,9 @@
 """What every mask backend is, and how the chosen one is loaded.
 
 To add one: a file (or package) of its own in this folder with a class that has the members of
-`MaskBackend`, and a function `make(settings, resources)`. It is loaded by name, so that the code of
-the others makes no mask stale.
+`MaskBackend`, a function `make(settings, resources)`, and a dataclass `Options` where it has
+settings; its class attribute `weights` names the file of weights.yaml that it reads, if it reads
+one. It is loaded by name, so that the code of the others makes no mask stale.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.common.project import modules_with
 from crgan.common.settings import settings_from
 
 _Options = TypeVar("_Options")
@@ -58,7 +60,7 @@ class Resources:
     """What a backend may need beside its settings.
 
     Attributes:
-        weights: the backend's weights file (mediapipe_pose and jppnet read one).
+        weights: the backend's weights file where it reads one.
         raw_root: the data set's raw folder (only the demo's truth reads it).
         threads: CPU threads; never changes a mask.
         device: "cpu" or "cuda"; only jppnet uses a GPU.
@@ -76,14 +78,7 @@ class Resources:
 
 def names() -> tuple[str, ...]:
     """The backends there are: files and packages of this folder that have a `make`."""
-    here = Path(__file__).parent
-    files = [*here.glob("*.py"), *here.glob("*/__init__.py")]
-    found = {f.parent.name if f.stem == "__init__" else f.stem for f in files if _has_make(f)}
-    return tuple(sorted(found))
-
-
-def _has_make(file: Path) -> bool:
-    return "\ndef make(" in file.read_text(encoding="utf-8")
+    return modules_with(Path(__file__).parent, "\ndef make(")
 
 
 def make_backend(name: str, settings: Mapping[str, Any], resources: Resources) -> MaskBackend:

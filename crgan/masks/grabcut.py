@@ -31,7 +31,7 @@ _BODY = (
 
 
 @dataclass(frozen=True)
-class GrabCutOptions:
+class Options:
     """Settings; the distance is an ellipse's squared radius, 1 on the body's outline.
 
     Attributes:
@@ -56,8 +56,8 @@ class GrabCut:
     name = "grabcut"
     weights_sha256: str | None = None
 
-    def __init__(self, options: GrabCutOptions | None = None, threads: int = 1) -> None:
-        self.options = options or GrabCutOptions()
+    def __init__(self, options: Options | None = None, threads: int = 1) -> None:
+        self.options = options or Options()
         self.settings: dict[str, Any] = asdict(self.options)
         self._threads = threads
 
@@ -96,4 +96,4 @@ def _start(height: int, width: int, inside: float, outside: float) -> NDArray[np
 
 def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     """See `crgan.masks.backend`."""
-    return GrabCut(options_from(GrabCutOptions, "grabcut", settings), resources.threads)
+    return GrabCut(options_from(Options, "grabcut", settings), resources.threads)

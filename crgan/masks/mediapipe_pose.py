@@ -28,7 +28,7 @@ _MASK_OUTPUT = "Identity_2"
 
 
 @dataclass(frozen=True)
-class PoseOptions:
+class Options:
     """Settings.
 
     Attributes:
@@ -37,6 +37,7 @@ class PoseOptions:
             crops lie between 0.1 and 0.9), so the value hardly matters.
     """
 
+    weights = "mediapipe_pose_full"  # or mediapipe_pose_heavy; no type, so no setting
     threshold: Annotated[float, Within(above=0, below=1)] = 0.5
 
 
@@ -45,7 +46,7 @@ class MediaPipePose:
 
     name = "mediapipe_pose"
 
-    def __init__(self, weights: Path, options: PoseOptions | None = None, threads: int = 1) -> None:
+    def __init__(self, weights: Path, options: Options | None = None, threads: int = 1) -> None:
         """Load the .tflite file `weights`.
 
         The model takes one picture at a time, so each thread has an interpreter of its own and
@@ -66,7 +67,7 @@ class MediaPipePose:
                 f"{weights}: no such file; `python -m stages.fetch_weights mediapipe_pose_full` "
                 "brings the weights"
             )
-        self.options = options or PoseOptions()
+        self.options = options or Options()
         self.settings: dict[str, Any] = asdict(self.options)
         self.weights_sha256: str | None = sha256_file(weights)
         try:
@@ -117,10 +118,10 @@ def _resized(image: NDArray[Any], side: int) -> NDArray[Any]:
 
 def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     """See `crgan.masks.backend`."""
-    options = options_from(PoseOptions, "mediapipe_pose", settings)
+    options = options_from(Options, "mediapipe_pose", settings)
     if resources.weights is None:
         raise UserError(
             "masks.backend mediapipe_pose needs weights: set weights.parsing in the profile to "
-            "mediapipe_pose_full or mediapipe_pose_heavy (by hand: --weights FILE)"
+            "mediapipe_pose_full or _heavy, or leave it out (by hand: --weights FILE)"
         )
     return MediaPipePose(resources.weights, options, resources.threads)

@@ -77,13 +77,13 @@ def _fitted(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool
 
 
 @dataclass(frozen=True)
-class _NoOptions:
-    pass
+class Options:
+    """There are none."""
 
 
 def make(settings: Mapping[str, Any], resources: Resources) -> MaskBackend:
     """See `crgan.masks.backend`."""
-    options_from(_NoOptions, "truth", settings)
+    options_from(Options, "truth", settings)
     if resources.raw_root is None:
         raise UserError("masks.backend truth needs the demo's raw folder; give --raw")
     return Truth(resources.raw_root)

@@ -83,14 +83,14 @@ class DownBlock(nn.Module):
 class UpBlock(nn.Module):
     """Residual block that doubles height and width and takes in a skip connection.
 
-    Its shortcut is a 1x1 convolution of [enlarged x, skip]. Such a convolution and enlargement can
+    Its shortcut is a 1x1 convolution of [upsampled x, skip]. Such a convolution and upsampling can
     change places, so x's share of it is computed before x is enlarged: the same numbers at a
-    quarter of the work. Of its two 3x3 convolutions one runs before the enlargement and one after
+    quarter of the work. Of its two 3x3 convolutions one runs before the upsampling and one after
     it, where the skip is at hand; pictures stay sharp through the skips.
 
-    Enlargement by repetition lets a 3x3 convolution treat odd and even rows differently, level
-    upon level, and L_id and L_cam draw a weave with it that their networks answer to; bilinear
-    enlargement leaves it nothing to draw with (Odena et al. 2016, on the same in other networks).
+    Upsampling by repetition lets a 3x3 convolution treat odd and even rows differently, level
+    upon level, and L_id and L_cam draw checkerboard artefacts with it, which their networks answer
+    to; bilinear upsampling leaves them nothing to draw with (Odena et al. 2016).
     """
 
     def __init__(self, channels: int, skip: int, out: int, upsampling: str) -> None:

@@ -47,6 +47,11 @@ def declared(module: str, name: str) -> type | None:
     return found
 
 
+def names_in(module: str) -> frozenset[str]:
+    """The names that a module's statements bind, imported ones among them; none without a file."""
+    return frozenset(_module(module).statements) if source_of(module).is_file() else frozenset()
+
+
 def resolved(action: Callable[[], _Result]) -> _Result:
     """The result of an action on declared classes; what it lacks of their modules is bound first.
 

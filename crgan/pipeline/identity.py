@@ -6,12 +6,12 @@ the rule that tells Snakemake.
 
 from __future__ import annotations
 
-import importlib
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from crgan.common.errors import UserError
+from crgan.common.paths import expanded, is_address
+from crgan.pipeline import raw
 from crgan.pipeline.code import METHOD_FOLDER, code_digest, code_of
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.params import SLICES, slice_of
@@ -61,19 +61,19 @@ def identity_of(
     result: dict[str, Any] = {
         "stage": stage,
         "params": own,
-        "code_sha256": code_digest(code_of(stage, model_of(stage, axes, own))),
+        "code_sha256": code_digest(code_behind(stage, axes, own)),
     }
     wiring = _wiring(stage, params["matrix"], axes) or known.get("wiring")
     if wiring:
         result["wiring"] = wiring
-    files = {name: hashes.of(Path(name).expanduser()) for name in named_files(stage, own)}
+    files = {name: hashes.of(expanded(name)) for name in named_files(stage, own)}
     files |= {n: h for n, h in known.get("files", {}).items() if n not in files and not _there(n)}
     if files:
         result["files"] = files
     if stage == "prepare_data":
-        raw = raw_data(axes["dataset"], own["data"], known.get("raw"))
-        if raw:
-            result["raw"] = raw
+        found = raw_data(own["data"], known.get("raw"))
+        if found:
+            result["raw"] = found
     return result
 
 
@@ -90,6 +90,14 @@ def entry_of(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> 
 def _wiring(stage: str, matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, str]:
     entry = entry_of(stage, matrix, cell)
     return {name: entry[name] for name in _WIRES if name in entry}
+
+
+def code_behind(stage: str, cell: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """The source files that count for a cell, by its parameters too."""
+    files = code_of(stage, model_of(stage, cell, own))
+    if stage == "prepare_data" and own["data"].get("source") != GENERATED:
+        return [name for name in files if not name.startswith("crgan/synth/")]
+    return files
 
 
 def model_of(stage: str, cell: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
@@ -113,7 +121,7 @@ def named_files(stage: str, own: Mapping[str, Any]) -> list[str]:
 
 def files_in(values: Any) -> list[str]:
     """Every text in parameters, however deep, that names a file, sorted."""
-    return sorted({text for text in _texts(values) if _is_path(text) and _there(text)})
+    return sorted({text for text in _texts(values) if _there(text)})
 
 
 def axes_are_known(stage: str, cell: Any) -> bool:
@@ -145,44 +153,18 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
 
 
-def _is_path(text: str) -> bool:
-    return ("/" in text or "." in text) and "://" not in text and len(text) < 4096
-
-
 def _there(name: str) -> bool:
     try:
-        return Path(name).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
+        return not is_address(name) and os.path.isfile(expanded(name))
+    except ValueError:  # a NUL among its letters
         return False
 
 
-def raw_data(dataset: str, values: Mapping[str, Any], known: str | None = None) -> str | None:
-    """A digest of the names, lengths and times of a data set's raw files: `known` where they are
-    not there, None where there are none to look at (generated, or at an address).
+def raw_data(values: Mapping[str, Any], known: str | None = None) -> str | None:
+    """A digest of the names and contents of a data set's raw files: `known` where they are not
+    there, None where there are none to look at (generated, or at an address).
     """
     source = str(values.get("source", GENERATED))
-    if source == GENERATED or "://" in source:
+    if source == GENERATED or is_address(source):
         return None
-    if not Path(source).expanduser().exists():
-        return known
-    # By its name, since rooms import downwards: `data` lies below the runner of stages.
-    try:
-        fingerprint = importlib.import_module("crgan.data.prepare").fingerprint
-    except AttributeError:
-        return _listing(Path(source).expanduser())
-    try:
-        return fingerprint(dataset, values) or None
-    except UserError:
-        return known
-
-
-def _listing(source: Path) -> str:
-    """Stand-in until crgan.data.prepare has `fingerprint`."""
-    from crgan.common.io import canonical_json, sha256_bytes
-
-    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
-    lines = []
-    for path in files:
-        stat = path.stat()
-        lines.append([str(path.relative_to(source)), stat.st_size, stat.st_mtime_ns])
-    return sha256_bytes(canonical_json(lines).encode())
+    return raw.contents(source) if os.path.exists(expanded(source)) else known

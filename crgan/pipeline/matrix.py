@@ -133,6 +133,30 @@ def pairs_from(section: Any, data: Mapping[str, Any], origin: str) -> dict[str, 
     return found
 
 
+def check_pairs(
+    names: Any, pairs: Mapping[str, Sequence[Direction]], known: Sequence[str], where: str
+) -> None:
+    """Refuse a list of pairs to run with a name that section `pairs` lacks, or that runs nothing.
+
+    Args:
+        names: as given.
+        known: data sets that the profile has.
+    """
+    listed = ", ".join(pairs)
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{where} is {names!r}; give a list of {listed}")
+    for name in names:
+        if name not in pairs:
+            raise UserError(f"{where} has {name!r}; pairs has {listed}")
+    ends = dict.fromkeys(end for name in names for way in pairs[name] for end in way)
+    if not any(set(known).issuperset(way) for name in names for way in pairs[name]):
+        lacking = ", ".join(end for end in ends if end not in known)
+        raise UserError(
+            f"{where} is {names}, and the profile's data have no {lacking}; add a line there, or "
+            "take another profile"
+        )
+
+
 def _direction(text: Any, data: Mapping[str, Any], where: str) -> Direction:
     source, _, target = str(text).partition(" to ")
     for end in (source, target):
@@ -152,13 +176,16 @@ def expand(
     seeds: Sequence[int],
     known: Iterable[str],
     origin: str = "params.yaml",
+    run: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The matrix: {group: cells} and its axes seeds, datasets, sources and targets.
 
     Args:
         known: data sets that the profile has; directions with others are left out.
+        run: names of the pairs to run; all by default.
     """
     there = set(known)
+    wanted = set(pairs if run is None else run)
 
     def directions(names: Sequence[str], name: str, key: str) -> list[Direction]:
         for pair in names:
@@ -167,7 +194,8 @@ def expand(
                 raise UserError(
                     f"{origin}: methods.{name}.{key} has {pair!r}; pairs has {listed or 'none'}"
                 )
-        found = [way for pair in names for way in pairs[pair] if there.issuperset(way)]
+        run = [pair for pair in names if pair in wanted]
+        found = [way for pair in run for way in pairs[pair] if there.issuperset(way)]
         return list(dict.fromkeys(found))
 
     groups: dict[str, list[Cell]] = {group: [] for group in GROUPS}
@@ -261,6 +289,15 @@ def check_name(name: Any, place: str, origin: str) -> None:
         )
 
 
+def check_label(label: str, place: str, origin: str) -> None:
+    """Refuse a label that could not stand in a table: in Markdown, in CSV, in a spreadsheet."""
+    if not label.strip() or not label.isprintable() or "|" in label or label[0] in "=+-@":
+        raise UserError(
+            f"{origin}: {place} is {label!r}; a label is one line, without |, and begins with none "
+            "of = + - @, which a spreadsheet would calculate"
+        )
+
+
 def cell_key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
     """What identifies a cell of the matrix: method, source, target."""
     return cell["method"], cell["source"], cell["target"]
@@ -283,6 +320,8 @@ def check_matrix(params: Mapping[str, Any], origin: str) -> None:
     check_seeds(matrix["seeds"], origin)
     for axis in ("datasets", "sources", "targets"):
         for name in matrix[axis]:
+            if not isinstance(name, str):
+                raise UserError(f"{origin}: matrix.{axis} has {name!r}; it has names of data sets")
             if name not in params["data"] or name not in matrix["datasets"]:
                 lacking = "data" if name not in params["data"] else "matrix.datasets"
                 raise UserError(f"{origin}: matrix.{axis} has {name!r}, which {lacking} lacks")
@@ -308,11 +347,27 @@ def check_seeds(seeds: Any, origin: str) -> None:
     for seed in seeds:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"{origin}: seeds has {seed!r}; give whole numbers, as [0, 1, 2]")
+        if seed >= 2**32:
+            raise UserError(f"{origin}: seeds has {seed}; generators take no seed from 2**32 on")
+
+
+_ENDS = ("source", "target")
+_KEYS: dict[str, tuple[str, ...]] = {  # of the cells of a group
+    "gan": ("method", "model", *_ENDS),
+    "translators": ("method", "model", "a", "b"),
+    "rendered": ("method", "model", *_ENDS, "gan"),
+    "handcrafted": ("method", "model", *_ENDS),
+    "adapt": ("method", "model", *_ENDS, "start"),
+    "visual": ("method", "model", *_ENDS, "gan"),
+    "selected": ("method", *_ENDS),
+    "judges": _ENDS,
+    "renderings": _ENDS,
+}
 
 
 def _check_cell(group: str, cell: Any, params: Mapping[str, Any], origin: str) -> None:
     matrix = params["matrix"]
-    ends = ("a", "b") if group == "translators" else ("source", "target")
+    ends = ("a", "b") if group == "translators" else _ENDS
     known: dict[str, tuple[Any, str]] = {
         "method": (params["methods"], "methods"),
         "a": (matrix["datasets"], "matrix.datasets"),
@@ -322,6 +377,9 @@ def _check_cell(group: str, cell: Any, params: Mapping[str, Any], origin: str) -
     }
     if not isinstance(cell, Mapping) or any(end not in cell for end in ends):
         raise UserError(f"{origin}: matrix.{group} has {cell!r}; a cell has {' and '.join(ends)}")
+    if set(cell) != set(_KEYS[group]) or not all(isinstance(text, str) for text in cell.values()):
+        keys = ", ".join(_KEYS[group])
+        raise UserError(f"{origin}: matrix.{group} has {cell!r}; a cell has the texts {keys}")
     for key, (entries, place) in known.items():
         if key in cell and cell[key] not in entries:
             raise UserError(

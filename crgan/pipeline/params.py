@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -201,18 +202,22 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of one Snakemake run: params.yaml under what `--config` asks for.
 
     Args:
-        config: Snakemake's; `profile=NAME` and `set=[a.b=value, ...]` are the keys it may hold.
+        config: Snakemake's; `profile=NAME`, `pairs=[NAME, ...]` and `set=[a.b=value, ...]` are the
+            keys it may hold.
     """
-    unknown = sorted(set(config) - {"profile", "set"})
+    unknown = sorted(set(config) - {"profile", "pairs", "set"})
     if unknown:
         raise UserError(
-            f"--config {unknown[0]}=...: unknown; write --config profile=paper, or "
-            "--config 'set=[loss.lambda_con=5]' for any key of params.yaml"
+            f"--config {unknown[0]}=...: unknown; write --config profile=paper 'pairs=[msmt17]', "
+            "or --config 'set=[loss.lambda_con=5]' for any key of params.yaml"
         )
     given = config.get("set", [])
     settings = [given] if isinstance(given, str) else given
     if not isinstance(settings, list) or not all(isinstance(s, str) for s in settings):
         raise UserError(f"--config set={given!r}: write --config 'set=[loss.lambda_con=5]'")
+    if "pairs" in config:
+        pairs = config["pairs"] if isinstance(config["pairs"], list) else [config["pairs"]]
+        settings = [f"run_pairs={json.dumps(list(map(str, pairs)))}", *settings]
     if "profile" in config:
         settings = [f"profile={config['profile']}", *settings]
     return load(DEFAULT, settings)

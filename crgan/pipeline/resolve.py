@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crgan.common.errors import UserError
+from crgan.common.paths import expanded, is_address
 from crgan.common.settings import settings_from
 from crgan.pipeline.declared import declared
 from crgan.pipeline.matrix import (
+    check_label,
     check_matrix,
     check_name,
+    check_pairs,
     check_seeds,
     expand,
     methods_from,
@@ -27,14 +30,27 @@ from crgan.pipeline.sections import (
     check_models,
     check_sections,
     keys_of_declared,
+    mask_backends,
+    mask_options,
     options_of,
 )
 
 SHARED = (*SECTIONS, "pretrain_id", "cyclegan", *FOLDERS, "masks", "figures", "data")
 SCALED = (*SHARED, "image", "weights")
-WRITTEN = ("profile", "seeds", "pairs", "methods", *SHARED, "chosen", "profiles")
-RESOLVED = ("profile", "matrix", "methods", "beyond", *SHARED, "chosen", "profiles")
-PROTOCOL = ("loss", "render_set", "evaluate", "selection", "intervals", "figures")
+WRITTEN = (
+    "profile",
+    "seeds",
+    "pairs",
+    "run_pairs",
+    "methods",
+    *SHARED,
+    "chosen",
+    "records",
+    "profiles",
+)
+RESOLVED = ("profile", "matrix", "methods", "beyond", *SHARED, "chosen", "records", "profiles")
+_UNSAID = re.compile(r"\A~|(\A|/)\$")
+PROTOCOL = ("records", "loss", "render_set", "evaluate", "selection", "intervals", "figures")
 """Sections that no profile may change."""
 
 
@@ -61,8 +77,8 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
 
     Sections take what they do not say: methods on features, and the fine-tuning, of `cnn`'s recipe
     what their dataclass declares; a hand-crafted system that extends another's dataclass, of that
-    one; a profile, of the shared sections (where a slice is taken). A `~` or `$NAME` at the
-    beginning of a text is the folder it means.
+    one; a profile, of the shared sections (where a slice is taken). A `~` that begins a text, or a
+    `$NAME` in a path, is the folder it means.
 
     Args:
         origin: the file, for messages.
@@ -97,11 +113,14 @@ def resolve(raw: Any, origin: str, *, checked: bool = False) -> dict[str, Any]:
         check_name(name, "data", origin)
     if not whole:
         _expand(params, origin)
+    _check_beyond(params.get("beyond"), origin)
     _check_methods(params, origin)
     check_matrix(params, origin)
     check_models(params, origin)
     _lay_over(params, origin)
     check_sections(params, origin)
+    for name in params["selection"].get("held_out", ()):
+        check_name(name, "selection.held_out", origin)
     _check_banned(params, origin, "")
     return params
 
@@ -131,12 +150,14 @@ def _expand(params: dict[str, Any], origin: str) -> None:
     """`methods`, `pairs` and `seeds` become the matrix, the methods' names and their own rows."""
     methods = methods_from(params["methods"], origin)
     pairs = pairs_from(params.pop("pairs", {}), params["data"], origin)
+    wanted = params.pop("run_pairs", list(pairs))
     seeds = params.pop("seeds", [0])
     check_seeds(seeds, origin)
     known = [
         name for name in params["data"] if name in params["profiles"][params["profile"]]["data"]
     ]
-    params["matrix"] = expand(methods, pairs, seeds, known, origin)
+    check_pairs(wanted, pairs, known, f"{origin}: run_pairs")
+    params["matrix"] = expand(methods, pairs, seeds, known, origin, wanted)
     params["methods"] = {
         name: {"label": m.label, "options": dict(m.options), "uses": list(m.uses)}
         for name, m in methods.items()
@@ -157,6 +178,15 @@ def _beyond(methods: Mapping[str, Any]) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
+def _check_beyond(beyond: Any, origin: str) -> None:
+    """Of parameters that were resolved and written down; those of params.yaml name no table."""
+    if not isinstance(beyond, Mapping) or not all(
+        str(table) in "1234567" and isinstance(rows, list) and all(isinstance(r, str) for r in rows)
+        for table, rows in beyond.items()
+    ):
+        raise UserError(f"{origin}: beyond is {beyond!r}; leave it out: lines of methods make it")
+
+
 def _check_methods(params: dict[str, Any], origin: str) -> None:
     labels: dict[str, str] = {}
     if not isinstance(params["methods"], Mapping):
@@ -164,6 +194,7 @@ def _check_methods(params: dict[str, Any], origin: str) -> None:
     for name, entry in params["methods"].items():
         check_name(name, "methods", origin)
         shown = settings_from(Shown, entry, f"{origin}: methods.{name}")
+        check_label(shown.label, f"methods.{name}.label", origin)
         if shown.label in labels:
             raise UserError(
                 f"{origin}: methods.{labels[shown.label]} and methods.{name} both have the label "
@@ -196,6 +227,7 @@ def _lay_over(params: dict[str, Any], origin: str) -> None:
     for profile in params["profiles"].values():
         for section in ("pretrain_id", "cnn", "run"):
             profile.setdefault(section, {})
+        _fill_parsing(params["masks"], profile)
     cnn = params["cnn"]
     recipe = {k: cnn[k] for k in RECIPE if k in cnn} if isinstance(cnn, Mapping) else {}
     finetune = keys_of_declared(_finetune())
@@ -210,6 +242,15 @@ def _lay_over(params: dict[str, Any], origin: str) -> None:
                 for home in (params, *params["profiles"].values()):
                     sections = home["handcrafted"]
                     sections[model] = _over(sections[below], None, sections[model])
+
+
+def _fill_parsing(shared: Mapping[str, Any], profile: Mapping[str, Any]) -> None:
+    """The weights that the profile's mask backend reads, where it names no others."""
+    masks, weights = profile.get("masks"), profile.get("weights")
+    if isinstance(masks, Mapping) and isinstance(weights, dict) and "parsing" not in weights:
+        backend = masks.get("backend", shared.get("backend"))
+        if backend in mask_backends():
+            weights["parsing"] = getattr(mask_options(backend), "weights", "none")
 
 
 def _finetune() -> type:
@@ -229,10 +270,10 @@ def _folders(value: Any, origin: str, key: str) -> Any:
         return {k: _folders(v, origin, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
     if isinstance(value, list):
         return [_folders(entry, origin, key) for entry in value]
-    if not isinstance(value, str) or not value.startswith(("~", "$")):
+    if not isinstance(value, str) or is_address(value) or not _UNSAID.search(value):
         return value
-    found = os.path.expandvars(os.path.expanduser(value))
-    if found.startswith(("~", "$")):
+    found = expanded(value)
+    if _UNSAID.search(found):
         raise UserError(f"{origin}: {key} is {value!r}, and there is no such folder or variable")
     return found
 

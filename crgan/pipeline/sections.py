@@ -1,19 +1,20 @@
 """Which dataclass declares which section of the parameters, and the check of all of them.
 
-The table `SECTIONS` and the folders of the methods are all there is: a method's file has a
-dataclass `Options`, and a key that it declares is a key of its section. Nothing here imports torch.
+The table `SECTIONS` and the folders of methods, mask backends and layouts are all there is: such a
+file has a dataclass `Options`, and a key that it declares is a key of its section. Nothing here
+imports torch.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from crgan.common.errors import UserError
-from crgan.common.settings import Count, Natural, Size, keys_of, settings_from
-from crgan.pipeline.declared import declared, resolved, source_of
+from crgan.common.project import modules_with
+from crgan.common.settings import Count, Natural, Size, Within, keys_of, settings_from, values_from
+from crgan.pipeline.declared import declared, names_in, resolved, source_of
 from crgan.pipeline.places import AS_IT_IS
 
 SECTIONS = {
@@ -30,14 +31,12 @@ SECTIONS = {
     "selection": ("crgan.reid.selection", "Settings"),
     "intervals": ("crgan.metrics.bootstrap", "Settings"),
 }
-MASKS = {
-    "grabcut": ("crgan.masks.grabcut", "GrabCutOptions"),
-    "mediapipe_pose": ("crgan.masks.mediapipe_pose", "PoseOptions"),
-    "jppnet": ("crgan.masks.jppnet.inference", "JPPNetOptions"),
-}
 # Where the files of the models of a section are.
 FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
 GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adapt", "handcrafted": "handcrafted"}
+ENTRY = {"gan": ("train", "load_renderer", "Weights"), "translators": ("train", "load_renderer"),
+         "adapt": ("adapt",), "handcrafted": ("fit",)}  # fmt: skip
+"""What a method's file holds."""
 RECIPE = ("schedule", "warmup", "adam_betas", "weight_decay", "label_smoothing", "flip",
           "crop_padding")  # fmt: skip
 """Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own pictures."""
@@ -48,7 +47,7 @@ class Machine:
     """Keys of a profile's `run`: device, and CPU threads of one job."""
 
     device: Literal["cpu", "cuda", "auto"]
-    threads: Count
+    threads: Annotated[int, Within(least=1, most=4096)]
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ class Image:
 class Network:
     """Keys of `cnn` that are not its training's."""
 
-    backbone: str
-    width: Count
+    backbone: Literal["small", "resnet50", "mobilenetv2"]
+    width: Annotated[int, Within(least=1, most=256)]
     last_stride: Literal[1, 2]
 
 
@@ -80,8 +79,18 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Records:
+    """Section `records`: what a provenance record is held against beside its identity."""
+
+    strict_versions: bool = False
+
+
+@dataclass(frozen=True)
 class Roles:
-    """Section `weights` of a profile: a name of weights.yaml, a file, `none` or `random`."""
+    """Section `weights` of a profile: a name of weights.yaml, a file, `none` or `random`.
+
+    `parsing`, of the masks, is what the mask backend names, unless the profile says another.
+    """
 
     backbone: str
     parsing: str
@@ -100,6 +109,18 @@ def options_of(section: str, model: str, origin: str = "params.yaml") -> type:
         where = source_of(module).relative_to(source_of("").parent)
         raise UserError(f"{origin}: {section}.{model}: there is no {where}; write it, or rename it")
     return declared(module, "Options") or _Empty
+
+
+def mask_backends() -> tuple[str, ...]:
+    """Those that there are, as `crgan.masks.backend.names`."""
+    return modules_with(source_of("crgan.masks").with_suffix(""), "\ndef make(")
+
+
+def mask_options(backend: str) -> type:
+    """The dataclass of a mask backend's section."""
+    module = f"crgan.masks.{backend}"
+    package = not source_of(module).is_file()
+    return declared(f"{module}.__init__" if package else module, "Options") or _Empty
 
 
 @dataclass(frozen=True)
@@ -129,9 +150,22 @@ class _Layers:
     def take(self, *keys: str) -> dict[str, Any]:
         return {key: self.values.pop(key) for key in keys if key in self.values}
 
-    def check(self, cls: type, values: Mapping[str, Any] | None = None) -> None:
+    def check(
+        self,
+        cls: type,
+        values: Mapping[str, Any] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Refuse values that the dataclass refuses, and a size of pictures its networks cannot take
+        (`check_size` of the dataclass, where it has one).
+        """
         seen = self.values if values is None else values
-        resolved(lambda: settings_from(cls, seen, self.place))
+        made: Any = resolved(lambda: settings_from(cls, seen, self.place))
+        if size and hasattr(made, "check_size"):
+            try:
+                resolved(lambda: made.check_size(*size))
+            except UserError as error:
+                raise UserError(f"{self.place('')}: {error}") from None
 
 
 def check_sections(params: Mapping[str, Any], origin: str) -> None:
@@ -148,26 +182,37 @@ def check_sections(params: Mapping[str, Any], origin: str) -> None:
         found = [(place, values) for place, values in both if values is not None]
         return _Layers(origin, [*found, *more] or [(name, None)])
 
+    layers("image").check(Image)
+    height, width = own["image"]["train"]
+    size = (height, width)
     _check_networks(layers)
+    _check_masks(layers("masks"))
     for name in ("loss", "gan", "render_set", "finetune", "evaluate", "visual", "judges",
                  "selection", "intervals"):  # fmt: skip
-        layers(name).check(_declared(*SECTIONS[name]))
-    for name, cls in (("image", Image), ("figures", Figures), ("weights", Roles)):
+        layers(name).check(_declared(*SECTIONS[name]), size=size)
+    for name, cls in (
+        ("figures", Figures),
+        ("weights", Roles),
+        ("records", Records),
+    ):
         layers(name).check(cls)
     _check_machine(layers("run"))
-    _check_masks(layers("masks"))
     _check_data(params, own, profile, origin)
     for section in FOLDERS:
         below = layers("cyclegan").parts if section == "translators" else []
         for model in params.get(section) or {}:
-            _check_model(section, model, params, own, profile, below, origin)
+            _check_model(section, model, params, own, profile, below, origin, size)
+    matrix = params["matrix"]
+    running = {cell["method"] for group in GROUPS for cell in matrix[group]}
     for name, method in params["methods"].items():
-        if method["options"] or any(cell["method"] == name for cell in params["matrix"]["gan"]):
-            _check_options(name, method["options"], params, layers, origin)
+        if name not in running:  # none of its directions is of this profile, or of `run_pairs`
+            continue
+        if method["options"] or any(cell["method"] == name for cell in matrix["gan"]):
+            _check_options(name, method["options"], params, layers, origin, size)
 
 
 def check_models(params: Mapping[str, Any], origin: str) -> None:
-    """Refuse a method without a file of science."""
+    """Refuse a method without a file of science, and a file that holds no method."""
     for group, folder in GROUPS.items():
         for cell in params["matrix"][group]:
             path = source_of(f"crgan.{folder}.{cell['model']}")
@@ -175,6 +220,12 @@ def check_models(params: Mapping[str, Any], origin: str) -> None:
                 raise UserError(
                     f"{origin}: methods.{cell['method']}: there is no crgan/{folder}/{path.name}; "
                     "write it, or say by `model` whose file it is"
+                )
+            lacking = set(ENTRY[group]) - names_in(f"crgan.{folder}.{cell['model']}")
+            if cell["model"] != AS_IT_IS and lacking:
+                raise UserError(
+                    f"{origin}: methods.{cell['method']}: crgan/{folder}/{path.name} is no method "
+                    f"of this kind, it lacks {min(lacking)}; say by `model` whose file it is"
                 )
 
 
@@ -207,17 +258,21 @@ class _Width:
 
 
 def _check_masks(masks: _Layers) -> None:
-    sections = {name: masks.values.pop(name) for name in MASKS if name in masks.values}
+    known = mask_backends()
+    sections = masks.take(*known)
+    if (backend := masks.values.get("backend")) not in known:
+        listed = ", ".join(known)
+        raise UserError(f"{masks.place('backend')} is {backend!r}; use one of {listed}")
     masks.check(_Masks)
     for name, section in sections.items():
-        cls = _declared(*MASKS[name])
+        cls = mask_options(name)
         resolved(lambda c=cls, s=section, n=name: settings_from(c, s, masks.place(n)))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
 class _Masks:
     splits: tuple[Literal["train", "query", "gallery"], ...]
-    backend: Literal["truth", "grabcut", "mediapipe_pose", "jppnet"]
+    backend: str
 
     def __post_init__(self) -> None:
         if "train" not in self.splits or len(set(self.splits)) < len(self.splits):
@@ -227,26 +282,36 @@ class _Masks:
 def _check_data(
     params: Mapping[str, Any], own: Mapping[str, Any], profile: str, origin: str
 ) -> None:
-    # By its name, and really imported: a layout is found by its file and has options of its own.
-    recipe = importlib.import_module("crgan.data.prepare").Recipe
+    recipe = _declared("crgan.data.prepare", "Recipe")
     for name in own["data"]:
         if name not in params["data"]:
             raise UserError(f"{origin}: {profile}.data.{name}: section data has no {name}")
         parts = [(f"data.{name}", params["data"][name]),
                  (f"{profile}.data.{name}", own["data"][name])]  # fmt: skip
         both = _Layers(origin, parts)
-        try:
-            recipe.of(name, both.values)
-        except UserError as error:
-            raise UserError(f"{origin}: {error}") from None
+        layout = both.values.get("layout")
+        module = f"crgan.data.layouts.{layout}"
+        if not isinstance(layout, str) or not source_of(module).is_file():
+            raise UserError(
+                f"{both.place('layout')} is {layout!r}; use one of {', '.join(_layouts())}"
+            )
+        options = declared(module, "Options") or _Empty  # keys beside those of every data set
+        both.check(options, both.take(*keys_of_declared(options)))
+        resolved(lambda b=both: values_from(  # type: ignore[misc]
+            recipe, b.values, b.place, ("options",)))  # fmt: skip
         demo = both.values.get("demo", {})
         resolved(lambda d=demo, b=both: settings_from(  # type: ignore[misc]
             _declared("crgan.synth.config", "DemoConfig"), d, b.place("demo")))  # fmt: skip
 
 
+def _layouts() -> list[str]:
+    folder = source_of("crgan.data.layouts").with_suffix("")
+    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
+
+
 def _check_model(
     section: str, model: str, params: Mapping[str, Any], own: Mapping[str, Any], profile: str,
-    below: list[tuple[str, Any]], origin: str,
+    below: list[tuple[str, Any]], origin: str, size: tuple[int, int],
 ) -> None:  # fmt: skip
     cls = options_of(section, model, origin)
     above = (own.get(section) or {}).get(model, {})
@@ -254,8 +319,10 @@ def _check_model(
              (f"{profile}.{section}.{model}", above)]  # fmt: skip
     both = _Layers(origin, parts)
     if section == "handcrafted":
-        both.check(_Worked, both.take("image"))
-    both.check(cls)
+        image = both.take("image")
+        both.check(_Worked, image)
+        size = image["image"][0], image["image"][1]
+    both.check(cls, size=size)
 
 
 @dataclass(frozen=True)
@@ -266,8 +333,9 @@ class _Worked:
 
 
 def _check_options(
-    name: str, options: Mapping[str, Any], params: Mapping[str, Any], layers: Any, origin: str
-) -> None:
+    name: str, options: Mapping[str, Any], params: Mapping[str, Any], layers: Any, origin: str,
+    size: tuple[int, int],
+) -> None:  # fmt: skip
     """A method's options replace keys of its sections, which must know them and take the values."""
     homes = list(_homes(name, params, layers, origin))
     for key in options:
@@ -277,7 +345,7 @@ def _check_options(
     for cls, found in homes:
         mine = {k: v for k, v in options.items() if k in keys_of_declared(cls)}
         parts = [*found.parts, (f"methods.{name}.options", mine)]
-        _Layers(origin, parts).check(cls)
+        _Layers(origin, parts).check(cls, size=size)
 
 
 def keys_of_declared(cls: type) -> Mapping[str, Any]:

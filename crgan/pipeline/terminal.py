@@ -1,4 +1,5 @@
-"""What Snakemake shows of a run: jobs done of all, what runs, the time left, errors with their log.
+"""What Snakemake shows of a run: jobs done of all, what runs, the time left, errors with their log;
+and of a dry run: how many jobs of which rule, and why.
 
 On a terminal one line that is painted anew; in a file or a pipe a line now and then. All that
 Snakemake has to say stands in its own log file, whose name is shown at the end.
@@ -10,8 +11,11 @@ keeps three lines of every job on a terminal, and does not say how long the rest
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,20 +28,119 @@ _EVERY = 20.0  # seconds between two lines in a file
 _TAIL = 8  # lines of a failed job's log
 # Snakemake's own remarks that say nothing of this run.
 _CHATTER = (
-    "Assuming unrestricted shared filesystem", "Building DAG of jobs", "Conda environments:",
+    "Activating singularity image", "Assuming unrestricted shared filesystem",
+    "Building DAG of jobs", "Conda environments:",
     "Elapsed time:", "Execute ", "Provided cores:", "Provided resources:", "Select jobs to execute",
     "Rules claiming more threads", "Singularity containers:", "Using shell:", "host:", "None",
 )  # fmt: skip
 
 
+# How Snakemake's reasons begin, the telling ones first, and what a plan says for them.
+_REASONS = {
+    "Forced": "forced",
+    "Params have changed": "other parameters, code or raw data",
+    "Code has changed": "another rule",
+    "Software environment": "another environment",
+    "Missing output": "not made yet",
+    "Incomplete output": "cut short",
+    "Set of input files": "reads other files",
+    "Updated input": "what it reads is newer",
+    "Input files updated": "what it reads is made anew",
+}
+_DRY = ("Job stats:", "Reasons:", "Some jobs were triggered", "Rules with provenance")
+
+Jobs = Sequence[tuple[str, Mapping[str, str]]]
+"""Rule and wildcards of each job."""
+
+
 def show_progress(logger: logging.Logger, stream: TextIO | None = None) -> None:
     """Take the place of Snakemake's own handler on stderr; handlers that write files stay."""
+    _replace(logger, lambda own: Progress(stream or own))
+
+
+def show_plan(logger: logging.Logger, note: Callable[[Jobs], str] = lambda jobs: "") -> None:
+    """The same for a dry run, whose jobs are counted and not listed.
+
+    Args:
+        note: what else to say of the jobs, below the plan.
+    """
+    _replace(logger, lambda own: Plan(own, note))
+
+
+def _replace(logger: logging.Logger, make: Callable[[TextIO], logging.Handler]) -> None:
     for handler in list(logger.handlers):
         if isinstance(handler, logging.StreamHandler) and not isinstance(
             handler, logging.FileHandler
         ):
             logger.removeHandler(handler)
-            logger.addHandler(Progress(stream or handler.stream))
+            ours = make(handler.stream)
+            ours.filters = handler.filters  # what --quiet and --verbose ask for
+            logger.addHandler(ours)
+
+
+def _console(stream: TextIO) -> Console:
+    """A file is no terminal, whatever $FORCE_COLOR says: nothing is painted anew in it."""
+    return Console(file=stream, force_terminal=stream.isatty(), highlight=False, soft_wrap=True)
+
+
+class Plan(logging.Handler):
+    """Turns the log records of a dry run into a short table.
+
+    Args:
+        stream: where it goes.
+        note: as in `show_plan`.
+    """
+
+    def __init__(self, stream: TextIO, note: Callable[[Jobs], str]) -> None:
+        super().__init__(logging.INFO)
+        self._console, self._note = _console(stream), note
+        self._jobs: dict[int, tuple[str, Mapping[str, str], str]] = {}
+        self._order: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Collect jobs; at the end, show them."""
+        try:
+            self._take(record, getattr(record, "event", None))
+        except Exception:
+            self.handleError(record)
+
+    def _take(self, record: logging.LogRecord, event: Any) -> None:
+        text = record.getMessage().strip()
+        if event == LogEvent.RUN_INFO:
+            self._order = [rule for rule in record.stats if rule != "total"]  # type: ignore[attr-defined]
+        elif event == LogEvent.JOB_INFO:
+            rule, wildcards = record.rule_name, dict(record.wildcards)  # type: ignore[attr-defined]
+            why = _why(record.reason)  # type: ignore[attr-defined]
+            self._jobs[record.jobid] = rule, wildcards, why  # type: ignore[attr-defined]
+        elif text.startswith("This was a dry-run"):
+            self._show()
+        elif record.levelno >= logging.WARNING or (
+            event is None and text and not text.startswith((*_CHATTER, *_DRY))
+        ):
+            self._console.print(Text(text))
+
+    def _show(self) -> None:
+        jobs = list(self._jobs.values())
+        counts = Counter(rule for rule, _, _ in jobs)
+        width = max(map(len, counts), default=0)
+        lines = [f"{len(jobs)} jobs would run (snakemake -n --printshellcmds lists them):"]
+        for rule in sorted(counts, key=lambda r: self._order.index(r) if r in self._order else -1):
+            found = Counter(why for name, _, why in jobs if name == rule)
+            several = len(found) > 1
+            whys = ", ".join(f"{n} {why}" if several else why for why, n in found.most_common())
+            lines.append(f"{counts[rule]:6}  {rule:{width}}  {whys}")
+        if note := self._note([(rule, wildcards) for rule, wildcards, _ in jobs]):
+            lines += ["", note]
+        self._console.print(Text("\n".join(lines)))
+
+
+def _why(reason: str) -> str:
+    """The most telling of the reasons that Snakemake gives for a job."""
+    given = [part.strip() for part in re.split(r"; (?=[A-Z])", reason)]
+    for begin, said in _REASONS.items():
+        if any(part.startswith(begin) for part in given):
+            return said
+    return given[0].partition(":")[0].lower()
 
 
 class Progress(logging.Handler):
@@ -49,7 +152,7 @@ class Progress(logging.Handler):
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         super().__init__(logging.INFO)
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = _console(stream)
         self._status: Status | None = None
         self._running: dict[int, str] = {}
         self._failed: set[str] = set()

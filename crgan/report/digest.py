@@ -44,7 +44,7 @@ def _section(text: str, heading: str) -> str:
     """From a heading of the second level to the next one of that level."""
     _, found, rest = text.partition(f"{heading}\n")
     if not found:
-        raise UserError(f"claims.md has no heading {heading!r}; make it again: snakemake evidence")
+        raise UserError(f"claims.md has no heading {heading!r}; make it again")
     return found + rest.split("\n## ", 1)[0]
 
 
@@ -52,7 +52,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        wanted = "evidence" if path.name == "claims.md" else f"{path.with_suffix('.csv')}"
         raise UserError(
-            f"{path}: no such file; make it first (snakemake --cores all {wanted})"
+            f"{path}: no such file; make it first "
+            f"(snakemake --cores all {path.with_suffix('.csv')})"
         ) from None

@@ -14,7 +14,7 @@ from crgan.report.trace_text import flatten
 
 _RATES = ("global.rank1", "global.mAP", "lmp.rank1", "lmp.mAP")
 CRITERIA = ("camera_mixing", "reciprocity", "snd", *(f"validation.{rate}" for rate in _RATES))
-FOLDER = "/selection/"
+METRICS, SECTION = "metrics.json", "selection"  # as crgan.workflow.current writes them
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Experiment:
 
     Attributes:
         changed: its values of the parameters in which those that are compared differ.
-        values: the criterion by file.
+        values: the criterion by cell and seed.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Experiment:
 
     @property
     def mean(self) -> float:
-        """Mean over files; the same files in every experiment that is compared."""
+        """Mean over cells and seeds; the same ones in every experiment that is compared."""
         return sum(self.values.values()) / len(self.values)
 
 
@@ -60,7 +60,7 @@ def experiments(
 
     Args:
         shown: `dvc_show`'s answer.
-        cell: part of a result's path, such as crgan/market1501-dukemtmc; "" for all selected cells.
+        cell: part of a cell's name, such as crgan/market1501-dukemtmc; "" for all selected cells.
 
     Raises:
         UserError: none has the criterion, or they have it for different cells and seeds.
@@ -70,15 +70,17 @@ def experiments(
         params = dict(flatten({k: v["data"] for k, v in data["params"].items() if v.get("data")}))
         values = {}
         for path, metric in data["metrics"].items():
-            numbers = dict(flatten(metric.get("data") or {}))
-            if FOLDER in path and cell in path and criterion in numbers:
-                values[path] = float(numbers[criterion])
+            selected = (metric.get("data") or {}).get(SECTION, {}) if path.endswith(METRICS) else {}
+            for measured, criteria in selected.items():
+                numbers = dict(flatten(criteria))
+                if cell in measured and criterion in numbers:
+                    values[measured] = float(numbers[criterion])
         if values:
             found.append((name, params, values))
     if not found:
         raise UserError(
-            f"no experiment has {criterion!r} of {cell or 'any cell'}; run dvc exp run first (its "
-            "stage `select` measures the cells of matrix.selected)"
+            f"no experiment has {criterion!r} of {cell or 'any cell'}; run dvc exp run first, with "
+            "`select` in the line of the method in params.yaml"
         )
     if any(set(values) != set(found[0][2]) for _, _, values in found):
         raise UserError(

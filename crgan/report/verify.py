@@ -24,8 +24,8 @@ import yaml
 from crgan.common.errors import UserError
 from crgan.common.io import read_json, sha256_file
 from crgan.pipeline import params as parameters
-from crgan.pipeline.code import ROOT, code_digest, code_of
-from crgan.pipeline.identity import axes_are_known, model_of
+from crgan.pipeline.code import ROOT, code_digest
+from crgan.pipeline.identity import axes_are_known, code_behind
 from crgan.pipeline.records import record_path
 from crgan.report.trace import CellOfTable, Node, lineage, walk
 from crgan.report.trace_text import flatten
@@ -216,8 +216,8 @@ def _compare(node: Node, folder: Path) -> Iterator[Check]:
     record = node.record
     assert record is not None
     warning = ""
-    model = model_of(record["stage"], record["cell"], record["params"])
-    if record["code_sha256"] != code_digest(code_of(record["stage"], model)):
+    code = code_behind(record["stage"], record["cell"], record["params"])
+    if record["code_sha256"] != code_digest(code):
         warning = f"the sources are no longer those of commit {record['run']['commit']}"
     elif record["run"]["device"] != "cpu":
         warning = "trained on a GPU, whose sums may come in another order"

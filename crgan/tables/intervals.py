@@ -1,7 +1,7 @@
 """The tables once more, with intervals in place of spreads: a companion beside each table.
 
 The tables' own columns are a contract (`crgan.tables.tables.write_csv`), and a table is not to wait
-for per-query results; so intervals stand in `tableN.intervals.csv`, row for row.
+for per-query results; so intervals stand in `results/intervals/tableN.csv`, row for row.
 """
 
 from __future__ import annotations

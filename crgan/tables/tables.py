@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,20 @@ def build(
                 f"table {printed.number}; leave it out, or correct methods.{score.method}.label"
             )
     return Table(printed, profile, tuple(lines))
+
+
+def with_versions(table: Table, mixed: Mapping[str, Sequence[str]]) -> Table:
+    """The table with a note in each measured line, where versions of a library differ.
+
+    Args:
+        mixed: {library: versions} (`crgan.pipeline.records.mixed_versions`).
+    """
+    if not mixed:
+        return table
+    said = "; ".join(f"{name} {' and '.join(numbers)}" for name, numbers in mixed.items())
+    note = f"the table's numbers were made with several versions of a library: {said}"
+    lines = [replace(e, notes=(*e.notes, note)) if e.measured else e for e in table.lines]
+    return replace(table, lines=tuple(lines))
 
 
 def write_csv(path: str | Path, table: Table) -> None:

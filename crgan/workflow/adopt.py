@@ -29,6 +29,7 @@ from typing import Any, TextIO
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes
+from crgan.common.project import project_file
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import (
@@ -86,7 +87,7 @@ class Finding:
             lines.append(f"{len(self.restored)} earlier outputs stand again: taken back")
         if self.stale:
             name, reason = next(iter(self.stale.items()))
-            folders = Counter("/".join(Path(name).parts[:3]) for name in self.stale)
+            folders = Counter("/".join(Path(name).parent.parts[:3]) for name in self.stale)
             lines.append(
                 f"{len(self.stale)} outputs do not stand and will be made again when asked for "
                 f"({', '.join(f'{n} in {folder}' for folder, n in folders.items())}), "
@@ -216,9 +217,12 @@ def _digest(job: _Job, judge: Judge) -> str | None:
 def _settle(job: _Job, judge: Judge, finding: Finding, look_only: bool) -> None:
     """Put in place the generation that stands, if one does, and aside the one that does not."""
     present = [name for name in job.outputs if Path(name).is_file()]
-    reason = next(filter(None, map(judge.why_stale, present)), None)
-    if reason is None and job.record is not None and not present:
-        reason = "missing" if job.earlier is not None else None
+    if present:
+        reason = next(filter(None, map(judge.why_stale, present)), None)
+    elif job.record is not None:  # outputs deleted to save space
+        reason = judge.why_record_stale(job.record)
+    else:
+        reason = "missing"
     if reason is None:
         job.stands = bool(present)
         return
@@ -360,9 +364,11 @@ def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
         UserError: it failed.
     """
     given = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+    own = any(Path(name).is_file() for name in ("Snakefile", "workflow/Snakefile"))
+    snakefile = [] if own else ["--snakefile", str(project_file("Snakefile"))]
     command = [
         sys.executable, "-m", "snakemake", "--touch", "--force", "--nolock", "--cores", "1",
-        "--quiet", "all", "--ignore-incomplete",
+        "--quiet", "all", "--ignore-incomplete", *snakefile,
         *(["--config", *given] if given else []), "--", *outputs,
     ]  # fmt: skip
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -4,8 +4,8 @@ python -m crgan.workflow.current --out results/metrics.json
 
 DVC asks no record. `dvc commit -f` after a changed parameter tells it that the old table is the new
 parameters', and so it would stay; here it is named, and the run ends with status 2. Where all
-stands, the tables' measured values are written as one JSON, for `dvc metrics diff` and
-`dvc exp show`.
+stands, the tables' measured values and the label-free criteria are written as one JSON, for
+`dvc metrics diff`, `dvc exp show` and `crgan select`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.common.io import write_json
+from crgan.common.io import read_json, write_json
 from crgan.pipeline.params import load
+from crgan.pipeline.records import SUFFIX
 from crgan.workflow.adopt import adopt
 
 Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
@@ -51,6 +52,12 @@ def metrics_of(tables: Iterable[Path], profile: str) -> Metrics:
     return found
 
 
+def selection_of(folder: Path) -> dict[str, Any]:
+    """{method/source-target/seed: criteria} of what stage `select` wrote below a folder."""
+    files = (path for path in sorted(folder.rglob("*.json")) if not path.name.endswith(SUFFIX))
+    return {str(path.relative_to(folder).with_suffix("")): read_json(path) for path in files}
+
+
 def _measured(row: Mapping[str, str]) -> dict[str, float]:
     """A row's metrics: the columns that have a twin `<column>_paper`."""
     columns = [name for name in row if f"{name}_paper" in row and row[name]]
@@ -69,7 +76,10 @@ def main() -> None:
     try:
         params = load()
         require_current(params)
-        write_json(args.out, metrics_of(Path("results").glob("table?.csv"), params["profile"]))
+        profile = params["profile"]
+        found: dict[str, Any] = metrics_of(Path("results").glob("table?.csv"), profile)
+        found["selection"] = selection_of(Path("results") / profile / "selection")
+        write_json(args.out, found)
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import sys
@@ -45,15 +46,29 @@ def runs_jobs(argv: Sequence[str]) -> bool:
 
     A command line of another program (Snakemake used as a library) is taken for looking.
     """
+    args = _options(argv)
+    if args is None or (args.report is not None and not args.report_after_run):
+        return False
+    return not any(getattr(args, option) not in (None, False) for option in LOOK_ONLY)
+
+
+def plans_jobs(argv: Sequence[str]) -> bool:
+    """Whether a `snakemake` command line asks for a plan, in no form of its own."""
+    args = _options(argv)
+    return (
+        args is not None
+        and bool(args.dryrun)
+        and not (args.printshellcmds or args.verbose or args.quiet or args.debug_dag)
+    )
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace | None:
     from snakemake.cli import get_argument_parser
 
     program = Path(argv[0])
     if program.stem != "snakemake" and program.parent.name != "snakemake":
-        return False
-    args = get_argument_parser().parse_args(list(argv[1:]))
-    if args.report is not None and not args.report_after_run:
-        return False
-    return not any(getattr(args, option) not in (None, False) for option in LOOK_ONLY)
+        return None
+    return get_argument_parser().parse_args(list(argv[1:]))
 
 
 class Experiment:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
 
-SAID = Path("artifacts/preflight.txt")
 NO_FILE = ("none", "random")  # explicit choices in place of weights
+_WITHOUT = (
+    "\nTo do without a data set, ask for a table that does not need it, or name the pairs of "
+    "params.yaml to run, as --config 'pairs=[msmt17]'."
+)
+OTHER_MASKS = "mediapipe_pose"  # the best whose weights a run can fetch (docs/masks.md)
 
 
 def missing_inputs(
@@ -18,34 +21,61 @@ def missing_inputs(
     datasets: Iterable[str] | None = None,
     roles: Iterable[str] | None = None,
 ) -> list[str]:
-    """One line for each raw data set that is not there, and how to get it.
+    """One line for each data set and each file of weights that is not there, and how to get it.
 
-    Weights can be fetched by the run itself, so their absence alone stops nothing; but when data
-    are missing, the weights to bring along are listed too.
+    Weights that a run can fetch by itself stop nothing; where something else is missing they are
+    listed too, for whoever has to bring all of it to a machine without a network.
 
     Args:
         params: all parameters; the present profile's sources are looked at.
         datasets: which; all of the matrix by default.
         roles: which weights; all of the profile by default.
     """
-    from crgan.data.prepare import Recipe, missing_source
-    from crgan.weights.registry import missing
-
     profile = params["profiles"][params["profile"]]
-    lines = []
-    for name in params["matrix"]["datasets"] if datasets is None else datasets:
-        recipe = Recipe.of(name, {**params["data"][name], **profile["data"][name]})
-        if line := missing_source(name, recipe):
-            lines.append(line)
-    if not lines:
-        return []
     chosen = profile["weights"] if roles is None else {r: profile["weights"][r] for r in roles}
-    for name in dict.fromkeys(map(str, chosen.values())):
-        if "/" in name and not Path(name).is_file():
-            lines.append(f"{name} is not there")
-        elif "/" not in name and name not in NO_FILE:
-            lines += missing([name])
+    stopping = [*_data(params, datasets), *_to_bring(params, chosen)]
+    return [*stopping, *_to_fetch(chosen)] if stopping else []
+
+
+def _data(params: Mapping[str, Any], datasets: Iterable[str] | None) -> list[str]:
+    from crgan.data.prepare import Recipe, missing_source
+
+    own = params["profiles"][params["profile"]]["data"]
+    names = params["matrix"]["datasets"] if datasets is None else datasets
+    recipes = {name: Recipe.of(name, {**params["data"][name], **own[name]}) for name in names}
+    return [line for name, r in recipes.items() if (line := missing_source(name, r))]
+
+
+def _to_bring(params: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    """Weights that no run can fetch: files of one's own, and what only the user can download."""
+    from crgan.weights.registry import load_registry, missing
+
+    lines = []
+    for role, name in chosen.items():
+        if "/" in str(name):
+            found = [] if Path(name).is_file() else [f"{name} (weights.{role}) is not there"]
+        elif name not in NO_FILE and (entry := load_registry().get(name)) and entry.bring:
+            found = missing([name])
+        else:
+            continue
+        lines += [f"{line} {_other_masks(params)}" if role == "parsing" else line for line in found]
     return lines
+
+
+def _other_masks(params: Mapping[str, Any]) -> str:
+    profile = params["profile"]
+    return (
+        f"Or take other masks, which the results will name: --config profile={profile} "
+        f"'set=[profiles.{profile}.masks.backend={OTHER_MASKS}]' (docs/masks.md compares them)."
+    )
+
+
+def _to_fetch(chosen: Mapping[str, Any]) -> list[str]:
+    from crgan.weights.registry import load_registry, missing
+
+    names = [n for n in dict.fromkeys(map(str, chosen.values())) if n not in NO_FILE]
+    known = load_registry()
+    return missing(n for n in names if "/" not in n and not (n in known and known[n].bring))
 
 
 def require(
@@ -57,18 +87,11 @@ def require(
     lines = missing_inputs(params, datasets, roles)
     if lines:
         listed = "\n".join(f"  - {line}" for line in lines)
+        without = _WITHOUT if _data(params, datasets) else ""
         raise UserError(
-            f"profile {params['profile']!r} needs what is not there yet:\n{listed}\n"
-            "To do without a data set, take it and its cells out of `matrix` in params.yaml, or "
-            f"ask snakemake for a table that does not need it.{_of_a_queue()}"
+            f"profile {params['profile']!r} needs what is not there yet:\n{listed}"
+            f"{without}{_of_a_queue()}"
         )
-
-
-def write(params: Mapping[str, Any], path: Path = SAID) -> None:
-    """Write down what `require` found to be there: the first output of DVC's graph."""
-    names = ", ".join(params["matrix"]["datasets"])
-    with atomic_path(path) as temporary:
-        temporary.write_text(f"profile {params['profile']}: nothing is missing of {names}\n")
 
 
 def _of_a_queue() -> str:
@@ -78,17 +101,30 @@ def _of_a_queue() -> str:
         return ""
     return (
         "\nThis is an experiment of DVC's queue, which has no `resources` beside it: run `dvc "
-        "repro prepare_data fetch_weights` in the project, then queue it again."
+        "repro data` in the project, then queue it again."
     )
 
 
-def require_for_jobs(params: Mapping[str, Any], jobs: Iterable[Any]) -> None:
-    """`require` for what these jobs of Snakemake are going to read."""
-    datasets, roles = [], []
-    for job in jobs:
-        if job.rule.name == "prepare_data":
-            datasets.append(job.wildcards.dataset)
-        elif job.rule.name == "fetch_weights":
-            roles.append(job.wildcards.role)
-    if datasets:
+def require_for_jobs(
+    params: Mapping[str, Any], jobs: Iterable[tuple[str, Mapping[str, str]]]
+) -> None:
+    """`require` for what these jobs of Snakemake, by rule and wildcards, are going to read."""
+    datasets, roles = set(), set()
+    for rule, wildcards in jobs:
+        if rule == "prepare_data":
+            datasets.add(wildcards["dataset"])
+        elif rule == "fetch_weights":
+            roles.add(wildcards["role"])
+    if datasets or roles:
         require(params, sorted(datasets), sorted(roles))
+
+
+def missing_for_jobs(
+    params: Mapping[str, Any], jobs: Iterable[tuple[str, Mapping[str, str]]]
+) -> str:
+    """What `require_for_jobs` would say; nothing where all is there."""
+    try:
+        require_for_jobs(params, jobs)
+    except UserError as error:
+        return str(error)
+    return ""

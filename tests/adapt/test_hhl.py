@@ -34,7 +34,7 @@ PLAIN = Augmentation(flip=0)
 
 
 def options(**changes: Any) -> Options:
-    return settings_from(Options, {**OWN, **changes}, "hhl")
+    return settings_from(Options, {**OPTIONS, **changes}, "hhl")
 
 
 def styled() -> np.ndarray[Any, np.dtype[np.uint8]]:

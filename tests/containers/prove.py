@@ -24,7 +24,7 @@ from crgan.pipeline.containers import IMAGES, LOCK, image_of
 from tests.stub_project import SMALL, make, run
 
 TABLE = "results/table6.csv"
-SNAKEMAKE = ("snakemake", "--cores", "all", "-q", "all")
+SNAKEMAKE = ("snakemake", "--cores", "all")
 WRITTEN = ("artifacts", "results", "resources", "logs", ".snakemake", ".scratch")  # by Compose
 
 

@@ -234,3 +234,16 @@ def test_the_stage_runs_and_fails_with_one_line(
         run_stage(prepare_data.parser, prepare_data.body, [*argv, "elsewhere/images.npy"])
     assert caught.value.code == 2
     assert "--images images.npy beside it" in capsys.readouterr().err
+
+
+def test_home_and_variables_in_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    for source in ("~/data", "$HOME/data", "${HOME}/data"):
+        recipe = Recipe("market1501", source)
+        assert recipe.source == str(tmp_path / "data")
+        assert missing_source("m", recipe) is None
+    address = "https://host/~me/$x.zip"
+    assert Recipe("market1501", address).source == address
+    with pytest.raises(UserError, match="source is 7"):
+        Recipe("market1501", 7)  # type: ignore[arg-type]

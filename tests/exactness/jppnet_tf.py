@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from crgan.masks.jppnet import convert, inference, network
+from crgan.masks.jppnet import Options, convert, inference, network
 from crgan.masks.jppnet.convert import convert_file, tensorflow_name
-from crgan.masks.jppnet.inference import JPPNetOptions, load_file, parsing_scores
+from crgan.masks.jppnet.inference import load_file, parsing_scores
 
 LIMIT = 1e-4  # on each value; the maps' values are of the order of one
 GRAPH = Path(__file__).with_name("jppnet_graph.py")
@@ -69,7 +69,7 @@ def run_tensorflow(case: Case, python: Path, authors: Path | None, out: Path) ->
 
 def ours(case: Case, net: network.JPPNet, picture: np.ndarray) -> dict[str, np.ndarray]:
     """The same maps as `jppnet_graph.py` saves, channels last as there."""
-    options = JPPNetOptions(side=case.side)
+    options = Options(side=case.side)
     views = inference.preprocess(picture)
     views = torch.cat([views, views.flip(3)])
     with torch.inference_mode():

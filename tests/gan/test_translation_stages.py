@@ -169,7 +169,7 @@ def test_every_example_runs_as_written(project: Path, monkeypatch: pytest.Monkey
         run("train_translation", changes={"spgan": method})
         run("judge_images", changes={"spgan": method})
     run("draw_methods")
-    sheet = picture(f"results/figure7-{PAIR}.png")
+    sheet = picture(f"results/figures/figure7-{PAIR}.png")
     assert sheet.shape[0] > 3 * 128  # three people
     assert sheet.shape[1] > 10 * 64  # X_S, three renderings of CR-GAN and of M2M-GAN, one of others
 

@@ -11,7 +11,7 @@ import pytest
 
 from crgan.common.errors import UserError
 from crgan.masks.backend import Batch, Resources, make_backend, names
-from crgan.masks.grabcut import GrabCut, GrabCutOptions
+from crgan.masks.grabcut import GrabCut, Options
 from crgan.masks.iou import intersection_over_union
 from crgan.pipeline.code import _closure
 from crgan.weights.registry import ROOT, missing, weights_path
@@ -58,7 +58,7 @@ def test_grabcut_finds_the_person(height: int) -> None:
 def test_grabcut_beats_its_own_start() -> None:
     """The colours must add something to the place: an all but empty band leaves only the start."""
     batch, truth = crops(8)
-    start_only = GrabCut(GrabCutOptions(inside=0.999, outside=1.001)).masks(batch)
+    start_only = GrabCut(Options(inside=0.999, outside=1.001)).masks(batch)
     found = intersection_over_union(GrabCut().masks(batch), truth).mean()
     assert found > intersection_over_union(start_only, truth).mean() + 0.05
 

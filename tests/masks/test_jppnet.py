@@ -12,12 +12,11 @@ from torch import nn
 from crgan.common.errors import UserError
 from crgan.common.io import save_torch, sha256_file
 from crgan.masks.backend import Batch, MaskBackend, Resources, make_backend
-from crgan.masks.jppnet import network
+from crgan.masks.jppnet import Options, network
 from crgan.masks.jppnet.convert import tensorflow_name, tensorflow_shape
 from crgan.masks.jppnet.inference import (
     LABELS,
     JPPNetMasks,
-    JPPNetOptions,
     load_network,
     parsing_scores,
     preprocess,
@@ -203,12 +202,12 @@ def test_averages_by_hand() -> None:
     """Views of constant colour v: stages 1, 2 and 3 average to 2, so class c scores 2 c v."""
     grey = np.full((6, 4, 3), 120, dtype=np.uint8)
     value = (360 - 104.00698793 - 116.66876762 - 122.67891434) / 3
-    found = parsing_scores(Painted(), grey, JPPNetOptions(side=24), CPU)  # type: ignore[arg-type]
+    found = parsing_scores(Painted(), grey, Options(side=24), CPU)  # type: ignore[arg-type]
     assert found.shape == (20, 6, 4)
     classes = np.array([*range(14), 14.5, 14.5, 16.5, 16.5, 18.5, 18.5])  # halves of the pairs
     np.testing.assert_allclose(found.numpy(), np.tile(2 * value * classes[:, None, None], (6, 4)),
                                rtol=1e-5)  # fmt: skip
-    alone = JPPNetOptions(side=24, mirror=False)
+    alone = Options(side=24, mirror=False)
     found = parsing_scores(Painted(), grey, alone, CPU)  # type: ignore[arg-type]
     np.testing.assert_allclose(found[:, 0, 0].numpy(), 2 * value * np.arange(20), rtol=1e-5)
 
@@ -216,7 +215,7 @@ def test_averages_by_hand() -> None:
 def test_a_mirrored_picture_has_the_mirrored_scores() -> None:
     """Exact where the picture has the network's size, since resizing is not symmetric."""
     net = load_network(tiny(), "test")
-    options = JPPNetOptions(side=32, scales=(1.0,))
+    options = Options(side=32, scales=(1.0,))
     picture = image(4, 4)  # its maps of 4x4 are not resized either
     at_scale = np.kron(picture, np.ones((8, 8, 1), dtype=np.uint8))
 
@@ -277,7 +276,7 @@ def test_settings_are_checked(settings: dict[str, object], message: str) -> None
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"set weights\.parsing in the profile to jppnet"):
+    with pytest.raises(UserError, match=r"leave weights\.parsing out"):
         make_backend("jppnet", {}, Resources())
     with pytest.raises(UserError, match=r"absent\.pth: no such file"):
         make_backend("jppnet", {}, Resources(weights=tmp_path / "absent.pth"))

@@ -74,11 +74,7 @@ def test_masks_with_their_record(
 
 @pytest.mark.parametrize(
     ("backend", "message"),
-    [
-        ("jppnet", "needs weights"),
-        ("mediapipe_pose", "needs weights"),
-        ("sam", "crgan/masks/sam.py: no such file"),
-    ],
+    [("jppnet", "needs weights"), ("mediapipe_pose", "needs weights")],
 )
 def test_a_backend_that_cannot_run_ends_with_a_message_and_no_file(
     tmp_path: Path,
@@ -88,7 +84,7 @@ def test_a_backend_that_cannot_run_ends_with_a_message_and_no_file(
     backend: str,
     message: str,
 ) -> None:
-    use_params(tmp_path, monkeypatch, masks={"backend": backend})
+    use_params(tmp_path, monkeypatch, masks={"backend": backend}, weights={"parsing": "none"})
     packed = run_fetch(tmp_path, "parsing")
     with pytest.raises(SystemExit) as stop:
         run_extract(manifest, packed, tmp_path / "out" / "m.h5")

@@ -17,9 +17,11 @@ from tests.stub_project import SMALL, make, run, set_params, starts
 
 TABLE = "results/table6.csv"
 LAMBDA = "loss.lambda_con=7"
-AFTER_LOSS = {"train_gan", "finetune", "evaluate", "measure_images", "judge_images", "make_table",
-              "tabulate_renderings", "bound_table", "tabulate_cmc", "weigh_claims", "select",
-              "draw_rank_lists"}  # fmt: skip
+AFTER_LOSS = {
+    "train_gan", "finetune", "evaluate", "measure_images", "judge_images", "draw_rank_lists",
+    "select", "make_table", "bound_table", "tabulate_cmc", "tabulate_renderings", "tabulate_all",
+    "weigh_claims",
+}  # fmt: skip
 
 
 class Project:
@@ -115,3 +117,62 @@ def test_the_loss_weight_back_and_forth(project: Project, seven: bytes) -> None:
     project.dvc("repro")
     assert not project.ran()
     assert project.table() == five
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hardlink"])
+def test_files_that_are_links_into_the_cache(project: Project, kind: str) -> None:
+    """Another parameter makes another score, and the old one comes back, cache untouched."""
+    score = project.folder / "results/demo/cells/direct_transfer/market1501-dukemtmc/seed0.json"
+    project.dvc("config", "cache.type", kind)
+    project.dvc("checkout", "--relink", "-q")
+    assert score.is_symlink() or score.stat().st_nlink > 1
+    before = score.read_bytes()
+    set_params(project.folder, {"pretrain_id.label_smoothing": 0.25})
+    project.snakemake(str(score.relative_to(project.folder)))
+    assert project.ran() == {"pretrain_id": 1, "evaluate": 1}
+    assert score.read_bytes() != before
+
+    project.git("checkout", "-q", ".")
+    project.dvc("checkout", "-q", "--force")
+    project.snakemake()
+    assert not project.ran()
+    assert score.read_bytes() == before
+
+
+def test_a_fresh_clone_pulls_and_makes_nothing(project: Project, tmp_path: Path) -> None:
+    project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
+    project.git("commit", "-qam", "a remote")
+    project.dvc("push", "-q")
+    run(tmp_path, "git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.dvc("pull", "-q")
+    clone.snakemake()
+    clone.dvc("repro")
+    assert not clone.ran()
+    assert clone.table() == project.table()
+
+    set_params(clone.folder, {"loss.lambda_con": 7})
+    clone.snakemake()
+    assert set(clone.ran()) == AFTER_LOSS
+
+
+def test_an_experiment_in_a_folder_of_its_own(project: Project, seven: bytes) -> None:
+    said = project.dvc("exp", "run", "--temp", "-S", LAMBDA, "-n", "elsewhere")
+    assert [word for word in said.split() if word == "train_gan:"] == ["train_gan:"]
+    assert "pretrain_id:" not in said.split()
+    project.dvc("exp", "apply", "-q", "elsewhere")
+    assert project.table() == seven
+    project.snakemake()
+    assert not project.ran()
+
+
+def test_dvc_commit_of_a_stale_table_does_not_bless_it(project: Project) -> None:
+    set_params(project.folder, {"loss.lambda_con": 7})
+    project.dvc("commit", "-f", "-q")
+    said = project.dvc("repro", check=False)
+    assert "loss.lambda_con was 5" in said
+    assert "run snakemake --cores all, then dvc repro" in said
+    project.snakemake()
+    assert set(project.ran()) == AFTER_LOSS
+    project.dvc("repro")
+    assert not project.ran()

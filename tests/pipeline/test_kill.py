@@ -15,13 +15,13 @@ from tests.stub_project import SMALL, clean_environment, make, run, starts
 
 WEIGHTS = "artifacts/demo/weights/lpips.pt"
 SNAKEMAKE = ("snakemake", "--cores", "1", WEIGHTS)
-DVC = ("dvc", "repro", "-q", "fetch_weights@lpips")
+DVC = ("dvc", "repro", "-q", "data")
 LIMIT = 120.0  # seconds until a job must have started
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("kill") / "project", SMALL, tables=(2, 6))
+    return make(tmp_path_factory.mktemp("kill") / "project", SMALL, tables=(1, 2, 6))
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def project(made: Path) -> Path:
 def start(folder: Path, command: tuple[str, ...], seconds: float = 600) -> subprocess.Popen[bytes]:
     """Start an engine whose stage has written its output and now hangs before its record."""
     environment = clean_environment(
-        folder, STUB_HANG="fetch_weights", STUB_SECONDS=str(seconds), PYTHONUNBUFFERED="1"
+        folder, STUB_HANG=WEIGHTS, STUB_SECONDS=str(seconds), PYTHONUNBUFFERED="1"
     )
     engine = subprocess.Popen(
         command, cwd=folder, env=environment, start_new_session=True,
@@ -58,7 +58,7 @@ def finished(folder: Path, command: tuple[str, ...]) -> None:
     """Run again and see that the stage was done again, in full."""
     starts(folder)
     run(folder, *command)
-    assert starts(folder) == [f"fetch_weights {WEIGHTS}"]
+    assert f"fetch_weights {WEIGHTS}" in starts(folder)
     assert record_path(folder / WEIGHTS).is_file()
 
 
@@ -74,9 +74,6 @@ def test_a_killed_snakemake(project: Path) -> None:
     engine = start(project, SNAKEMAKE)
     os.killpg(engine.pid, signal.SIGKILL)
     engine.wait(LIMIT)
-    locked = run(project, *SNAKEMAKE, check=False)
-    assert "--unlock" in locked
-    run(project, "snakemake", "--unlock")
     finished(project, SNAKEMAKE)
 
 
@@ -97,7 +94,6 @@ def test_an_orphan_that_goes_on_writing(project: Path) -> None:
         assert time.monotonic() < end
         time.sleep(0.05)
     content = (project / WEIGHTS).read_bytes()
-    run(project, "snakemake", "--unlock")
     run(project, *SNAKEMAKE)
     assert (project / WEIGHTS).read_bytes() == content
     assert record_path(project / WEIGHTS).is_file()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crgan.common.errors import UserError
 from crgan.common.yaml import parse
 from crgan.pipeline import declared
 from crgan.pipeline import params as parameters
@@ -70,19 +71,32 @@ def test_a_direction_is_left_out_where_the_profile_has_not_its_data() -> None:
     assert made["datasets"] == ["a", "b"]
 
 
-def test_msmt17_is_asked_for_by_one_line_and_shows_in_no_printed_table() -> None:
-    source = "profiles.paper.data.msmt17={source: resources/msmt17}"
-    settings = ["profile=paper", "data.msmt17.layout=folder"]  # whichever layouts there are
-    params = parameters.load(ROOT / "params.yaml", settings)
-    asked = parameters.load(ROOT / "params.yaml", [*settings, source])
-    assert "msmt17" not in params["matrix"]["datasets"]
-    assert "msmt17" in asked["matrix"]["datasets"]
-    more = [c for c in scored_cells(asked["matrix"]) if c not in scored_cells(params["matrix"])]
-    assert {"market1501-msmt17", "msmt17-market1501"} == set(ends(more))
+def test_msmt17_is_asked_for_by_the_name_of_its_pair_and_shows_in_no_printed_table() -> None:
+    plain = parameters.load(ROOT / "params.yaml", ["profile=paper"])
+    asked = parameters.effective({"profile": "paper", "pairs": ["msmt17"]})
+    both = parameters.effective({"profile": "paper", "pairs": ["main", "cuhk03", "msmt17"]})
+    assert "msmt17" not in plain["matrix"]["datasets"]
+    assert asked["matrix"]["datasets"] == ["market1501", "msmt17"]  # so no other need be there
+    assert {c["method"] for c in scored_cells(asked["matrix"])} >= {"crgan", "direct_transfer"}
+    more = [c for c in scored_cells(both["matrix"]) if c not in scored_cells(plain["matrix"])]
+    assert more == scored_cells(asked["matrix"])
+    assert set(ends(more)) == {"market1501-msmt17", "msmt17-market1501"}
     for table in range(1, 8):
-        assert cells_of(table, asked, ROOT / "reported") == cells_of(
-            table, params, ROOT / "reported"
-        )
+        printed = cells_of(table, plain, ROOT / "reported")
+        assert cells_of(table, both, ROOT / "reported") == printed
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"pairs": ["viper"]}, "run_pairs has 'viper'; pairs has main, cuhk03, msmt17"),
+        ({"pairs": []}, "run_pairs is \\[\\]; give a list of main"),
+        ({"profile": "demo", "pairs": "msmt17"}, "the profile's data have no msmt17; add a line"),
+    ],
+)
+def test_pairs_that_cannot_run_are_refused(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parameters.effective(config)
 
 
 def test_a_direction_is_one_line(tmp_path: Path) -> None:

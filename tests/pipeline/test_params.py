@@ -9,16 +9,19 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
-from crgan.pipeline.recipes import GROUPS
 from ruamel.yaml import YAML
 
 from crgan.common.errors import UserError
 from crgan.common.yaml import parse
+from crgan.nets.reid import Backbone
 from crgan.pipeline import params as parameters
+from crgan.pipeline.identity import GROUPS
+from crgan.pipeline.places import AS_IT_IS
+from crgan.pipeline.sections import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 CELL = {"method": "crgan", "source": "market1501", "target": "dukemtmc", "seed": 0}
@@ -92,6 +95,11 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("handcrafted.umdl.gamma", 0.0, r"handcrafted\.umdl\.gamma is 0\.0"),
         ("handcrafted.lomo.image", [128], r"handcrafted\.lomo\.image"),
         ("masks.grabcut.outside", 0.5, r"masks\.grabcut\.outside is 0\.5"),
+        ("profiles.demo.masks.backend", "sam", r"masks\.backend is 'sam'; use one of grabcut"),
+        ("profiles.demo.data.cuhk03.protocl", "new", r"data\.cuhk03\.protocl: no such key"),
+        ("data.cuhk03.protocol", "old", r"data\.cuhk03\.protocol is 'old'; use one of all, new"),
+        ("data.cuhk03.layout", "cuhk04", r"layout is 'cuhk04'; use one of cuhk03"),
+        ("data.cuhk03.options", {}, r"data\.cuhk03\.options: no such key"),
         ("masks.splits", ["query"], "name each once, and train among them"),
         ("finetune.erasing", 0.5, r"finetune\.erasing: no such key"),
         ("cnn.flip", 2, r"cnn\.flip is 2; it must be 1 at most"),
@@ -100,6 +108,26 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("matrix", "text", "matrix is 'text'; leave it out: methods and pairs make it"),
         ("seeds", [100.0], r"seeds has 100\.0; give whole numbers"),
         ("seeds", [0, 0], "give different numbers"),
+        ("seeds", [2**32], "no seed from"),
+        ("profiles.demo.gan.levels", 6, r"64x32; with gan\.levels 6 both must be multiples of 64"),
+        ("methods.wo_camera_loss.options", {"levels": 6}, "both must be multiples of 64"),
+        ("profiles.demo.cyclegan.discriminator_layers", 9, "too small for cyclegan"),
+        ("profiles.demo.adaptation.hhl.stargan_discriminator_layers", 7, "multiples of 128"),
+        ("handcrafted.bow.image", [127, 64], "no whole number of cells"),
+        ("handcrafted.umdl.scales", 9, r"handcrafted\.umdl: lomo: .* use fewer scales"),
+        ("profiles.demo.image.store", [100_000, 64], "it must be 4096 at most"),
+        ("profiles.demo.run.threads", 10**9, "it must be 4096 at most"),
+        ("profiles.demo.cnn.backbone", "vgg", "use one of small, resnet50, mobilenetv2"),
+        ("profiles.demo.data.cuhk03.expect", "maybe", "use one of published, none"),
+        ("profiles.demo.data.cuhk03.max_pixels", -5, "it must be 1 at least"),
+        ("selection.held_out", ["x;touch y"], "selection.held_out has the name 'x;touch y'"),
+        ("methods.crgan.label", "a|b", r"methods\.crgan\.label is 'a|b'; a label is one line"),
+        ("methods.crgan.label", "a\nb", "a label is one line"),
+        ("methods.crgan.label", " ", "a label is one line"),
+        ("methods.crgan.label", "=1+1", "which a spreadsheet would calculate"),
+        ("methods.pul.model", "base", r"crgan/adapt/base\.py is no method .* it lacks adapt"),
+        ("methods.crgan.model", "losses", r"crgan/gan/losses\.py is no method"),
+        ("methods.bow.model", "chunks", r"it lacks fit"),
         ("seeds", 3, "seeds is 3"),
         ("profile", "big", "known profiles: demo, paper, smoke"),
         ("profile", [], r"profile is \[\]; known profiles"),
@@ -126,6 +154,7 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("chosen.x", {"methods": ["none"], "what": "a", "how": "b"}, "method 'none'"),
         ("masks.size", 3, r"masks\.size"),
         ("profiles.paper.data.cuhk03.source", "$NOWHERE/x", "no such folder or variable"),
+        ("profiles.paper.weights.backbone", "/disk/$NOWHERE/x", "no such folder or variable"),
     ],
 )  # fmt: skip
 def test_what_no_method_takes_is_refused_by_name(
@@ -141,17 +170,25 @@ def test_what_no_method_takes_is_refused_by_name(
     assert str(path) in str(refused.value)
 
 
+def test_the_backbones_are_those_that_are_built() -> None:
+    backbones = get_args(get_type_hints(Network)["backbone"])
+    assert backbones == get_args(Backbone)
+
+
 def test_a_home_folder_and_a_variable_are_what_they_mean(
     raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("DISK", "/disk")
+    monkeypatch.setenv("WHO", "me")
     raw = changed(raw, "profiles.paper.data.market1501.source", "~/market")
     raw = changed(raw, "profiles.paper.weights.backbone", "$DISK/own.pt")
+    raw = changed(raw, "profiles.paper.weights.parsing", "/mnt/$WHO/own.pt")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     paper = parameters.load(tmp_path / "params.yaml")["profiles"]["paper"]
     assert paper["data"]["market1501"]["source"] == "/home/somebody/market"
     assert paper["weights"]["backbone"] == "/disk/own.pt"
+    assert paper["weights"]["parsing"] == "/mnt/me/own.pt"
 
 
 def test_sections_take_what_they_do_not_say(raw: dict[str, Any], tmp_path: Path) -> None:
@@ -191,8 +228,8 @@ def test_every_profile_has_every_section_a_slice_asks_for(params: dict[str, Any]
     for profile in params["profiles"]:
         params["profile"] = profile
         for stage in parameters.SLICES:
-            group = GROUPS.get(stage)
-            for own in params["matrix"][group] if group else [{}]:
+            cells = [c for group in GROUPS.get(stage, ()) for c in params["matrix"][group]]
+            for own in [c for c in cells if c.get("model") != AS_IT_IS] or [{}]:
                 cell = {**CELL, **own, "dataset": "market1501", "role": "backbone"}
                 assert parameters.slice_of(stage, params, **cell), (profile, stage)
 
@@ -306,6 +343,12 @@ def test_a_snapshot_is_what_was_asked_for(
         ({"matrix.adapt.0.start": "reid/direct_transfer/market1501-dukemtmc"}, "use fresh"),
         ({"matrix.selected": None}, r"no list matrix\.selected; write `selected: \[\]`"),
         ({"matrix.gan.0": "text"}, "a cell has source and target"),
+        ({"matrix.gan.0": {"source": "market1501", "target": "dukemtmc"}}, "has the texts method"),
+        ({"matrix.adapt.0.start": ["fresh"]}, "has the texts method, model, source, target, start"),
+        ({"matrix.selected.0.model": "x;y"}, "has the texts method, source, target"),
+        ({"matrix.sources": [["market1501"]]}, "it has names of data sets"),
+        ({"beyond": {"../x": ["a"]}}, "leave it out: lines of methods make it"),
+        ({"beyond": {"6": "text"}}, "leave it out: lines of methods make it"),
     ],
 )  # fmt: skip
 def test_a_matrix_that_contradicts_itself_is_refused(

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from crgan.pipeline import params as parameters
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.records import Judge, all_records, record_path
+from crgan.pipeline.identity import identity_of
+from crgan.pipeline.records import Judge, all_records, mixed_versions, record_path
 from crgan.pipeline.stage import Run, StageParser, run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +141,7 @@ def test_contents_are_judged_not_lengths_or_times(project: Path) -> None:
 
 
 def test_changed_sources_make_stale(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crgan.pipeline.records.code_digest", lambda files: "other")
+    monkeypatch.setattr("crgan.pipeline.identity.code_digest", lambda files: "other")
     assert why(MANIFEST) == "source code changed"
     assert "source code changed" in str(why(CAMERA))
 
@@ -170,7 +172,15 @@ def test_a_damaged_record_vouches_for_nothing(project: Path, text: str, message:
 def test_a_record_of_a_stage_or_method_that_is_no_more(project: Path) -> None:
     record = json.loads(record_path(CAMERA).read_text())
     record_path(CAMERA).write_text(json.dumps({**record, "stage": "gone"}))
-    assert "no stage 'gone'" in str(why(CAMERA))
+    assert "names a stage or cell that cannot be: 'gone'" in str(why(CAMERA))
+
+
+@pytest.mark.parametrize("name", ["x;touch y", "../x", "X", "", "-x"])
+def test_a_record_of_a_cell_that_cannot_be(project: Path, name: str) -> None:
+    record = json.loads(record_path(CAMERA).read_text())
+    record["cell"]["target"] = name
+    record_path(CAMERA).write_text(json.dumps(record))
+    assert "names a stage or cell that cannot be" in str(why(CAMERA))
 
 
 def test_a_forged_circle_ends(project: Path) -> None:
@@ -200,3 +210,88 @@ def test_raw_material_is_judged_by_content(project: Path) -> None:
     assert why(CAMERA) == f"{raw}: its content changed"
     raw.unlink()
     assert why(CAMERA) == f"{raw}: missing"
+
+
+def own_data(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Parameters whose data set lies in a folder."""
+
+    def change(params: dict[str, Any]) -> None:
+        values = params["profiles"]["demo"]["data"]["dukemtmc"]
+        values.clear()
+        values.update(source=str(folder), expect="none")
+
+    return change
+
+
+def remake(change: Callable[[dict[str, Any]], None]) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    change(params)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    prepare()
+    camera()
+
+
+@pytest.mark.parametrize("what", ["added", "replaced", "deleted"])
+def test_raw_data_count(project: Path, what: str) -> None:
+    raw = project / "resources/own"
+    (raw / "a").mkdir(parents=True)
+    for name in ("one", "two"):
+        (raw / "a" / f"{name}.jpg").write_text(name)
+    remake(own_data(raw))
+    assert why(CAMERA) is None
+    if what == "added":
+        (raw / "a/three.jpg").write_text("three")
+    elif what == "replaced":
+        (raw / "a/one.jpg").write_text("eno")
+    else:
+        (raw / "a/one.jpg").unlink()
+    assert "raw data changed" in str(why(MANIFEST))
+    assert "raw data changed" in str(why(CAMERA))
+
+
+def test_raw_data_that_are_not_here_are_taken_to_be_as_they_were(project: Path) -> None:
+    raw = project / "resources/own"
+    raw.mkdir(parents=True)
+    (raw / "one.jpg").write_text("one")
+    remake(own_data(raw))
+    shutil.rmtree(raw)  # a clone that has pulled the results alone
+    assert why(CAMERA) is None
+
+
+def test_a_file_that_a_parameter_names_counts(project: Path) -> None:
+    own = project / "own.mat"
+    own.write_text("attributes")
+
+    def name(params: dict[str, Any]) -> None:
+        params["profiles"]["demo"]["data"]["dukemtmc"]["attributes"] = "own.mat"
+
+    remake(name)
+    assert why(MANIFEST) is None
+    own.write_text("other")
+    assert why(MANIFEST) == "own.mat: changed, a file that the parameters name"
+    own.unlink()
+    assert why(MANIFEST) is None
+
+
+def test_versions_of_libraries_count_where_they_are_to(project: Path) -> None:
+    record = json.loads(record_path(MANIFEST).read_text())
+    here = record["run"]["versions"]["numpy"]
+    record["run"]["versions"]["numpy"] = "0.1"
+    record_path(MANIFEST).write_text(json.dumps(record))
+    assert why(MANIFEST) is None
+    strict = why(MANIFEST, lambda params: params["records"].update(strict_versions=True))
+    assert strict == f"made with numpy 0.1, here is {here} (records.strict_versions)"
+    assert mixed_versions([Path(CAMERA)]) == {"numpy": ["0.1", here]}
+    assert mixed_versions([Path(MANIFEST)]) == {}
+
+
+def test_another_line_of_the_matrix_is_another_result(project: Path) -> None:
+    """A cell keeps its name and starts from another CNN."""
+    params = parameters.load()
+    entry = next(e for e in params["matrix"]["adapt"] if e["method"] == "pul")
+    cell = {"method": "pul", "source": entry["source"], "target": entry["target"], "seed": 0}
+    record = identity_of("adapt", params, {**cell, "model": "pul"}, Hashes(None))
+    record |= {"cell": {"profile": "demo", **cell, "model": "pul"}, "inputs": {}}
+    assert Judge(params).why_record_stale(record) is None
+    entry["start"] = "fresh"
+    assert "the matrix changed: start was" in str(Judge(params).why_record_stale(record))

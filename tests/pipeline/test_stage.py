@@ -57,7 +57,7 @@ def test_the_body_gets_its_cell_slice_seed_and_threads() -> None:
     assert (run.seed, run.threads, run.device, run.profile) == (3, 1, "cpu", "demo")
     assert run.cell == {"profile": "demo", "method": "crgan", "seed": 3}  # no source: not given
     assert set(run.params) == {"image", "run", "evaluate"}
-    assert run.checkpoint().path.name == f"{run.key[:24]}.pt"
+    assert run.checkpoint_path.name == f"{run.key[:24]}.pt"
     assert read_json(record_path(OUT))["key"] == run.key
 
 

@@ -11,7 +11,7 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from crgan.pipeline import terminal
-from crgan.pipeline.terminal import show_progress
+from crgan.pipeline.terminal import show_plan, show_progress
 
 
 class Terminal(io.StringIO):
@@ -105,6 +105,47 @@ def test_warnings_and_errors_pass_and_chatter_does_not() -> None:
         "Nothing to be done (all requested files are present and up to date).",
         "WorkflowError: no such file",
     ]
+
+
+def test_a_file_is_no_terminal_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = io.StringIO()
+    logger = logger_to(out)
+    say(logger, LogEvent.RUN_INFO, stats={"total": 2})
+    say(logger, LogEvent.PROGRESS, done=2, total=2)
+    logger.warning("3 outputs are stale")
+    assert out.getvalue() == "0 of 2 jobs done\n2 of 2 jobs done\n3 outputs are stale\n"
+
+
+def test_a_plan_is_jobs_by_rule_and_why() -> None:
+    out = io.StringIO()
+    logger = logging.Logger("run", logging.INFO)
+    logger.addHandler(logging.StreamHandler(out))
+    show_plan(logger, lambda jobs: f"{jobs[0][1]['dataset']} is missing")
+    logger.info("Building DAG of jobs...")
+    counts = {"prepare_data": 1, "train_gan": 2, "total": 3}
+    reasons = (
+        "Missing output files: a.csv",
+        "Updated input files: a.csv; Params have changed since last execution: before: x; now: y",
+        "Input files updated by another job: a.csv, b.csv",
+    )
+    say(logger, LogEvent.RUN_INFO, stats=counts)
+    for job, reason in enumerate(reasons):
+        rule = "train_gan" if job else "prepare_data"
+        facts = {"jobid": job, "rule_name": rule, "wildcards": {"dataset": "market1501"}}
+        say(logger, LogEvent.JOB_INFO, **facts, reason=reason)
+    say(logger, LogEvent.RUN_INFO, stats=counts)
+    logger.info("Reasons:\n    (check individual jobs above for details)")
+    logger.info("This was a dry-run (flag -n). The order of jobs does not reflect anything.")
+    assert out.getvalue() == (
+        "3 jobs would run (snakemake -n --printshellcmds lists them):\n"
+        "     1  prepare_data  not made yet\n"
+        "     2  train_gan     1 other parameters, code or raw data, 1 what it reads is made anew\n"
+        "\n"
+        "market1501 is missing\n"
+    )
 
 
 def test_the_log_file_keeps_everything(tmp_path: Path) -> None:

@@ -200,10 +200,17 @@ def shown(**snd: float) -> list[dict[str, Any]]:
         return {
             "params": {"params.yaml": {"data": {"loss": {"lambda_con": weight, "lambda_id": 1}}}},
             "metrics": {
-                f"results/demo/selection/crgan/{pair}/seed0.json": {"data": {"snd": value + i}}
-                for i, pair in enumerate(("market1501-dukemtmc", "dukemtmc-market1501"))
-            }
-            | {"results/demo/cells/crgan/x/seed0.json": {"data": {"snd": 99.0}}},
+                "results/metrics.json": {
+                    "data": {
+                        "table6": {"snd": 99.0},
+                        "selection": {
+                            f"crgan/{pair}/seed0": {"snd": value + i}
+                            for i, pair in enumerate(("market1501-dukemtmc", "dukemtmc-market1501"))
+                        },
+                    }
+                },
+                "results/demo/cells/crgan/x/seed0.json": {"data": {"selection": {"snd": 99.0}}},
+            },
         }
 
     runs = [
@@ -226,9 +233,10 @@ def test_experiments_by_criterion() -> None:
 
 def test_what_dvc_says_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC itself, on a pipeline of one stage that takes no time."""
-    out = "results/demo/selection/crgan/a-b/seed0.json"
+    out = "results/metrics.json"
     weight = "json.load(open('params.json'))['weight']"
-    write = f"import json; json.dump({{'snd': 2 * {weight}}}, open('{out}', 'w'))"
+    found_of = f"{{'selection': {{'crgan/a-b/seed0': {{'snd': 2 * {weight}}}}}}}"
+    write = f"import json; json.dump({found_of}, open('{out}', 'w'))"
     stage = {
         "cmd": f'python -c "{write}"',
         "params": [{"params.json": ["weight"]}],
@@ -253,6 +261,7 @@ def test_experiments_that_do_not_compare_are_refused() -> None:
     with pytest.raises(UserError, match="no experiment has 'camera_mixing' of any cell"):
         experiments(shown(low=2.0, high=4.0), "camera_mixing")
     runs = shown(low=2.0, high=4.0)
-    del runs[0]["data"]["metrics"]["results/demo/selection/crgan/market1501-dukemtmc/seed0.json"]
+    metrics = runs[0]["data"]["metrics"]["results/metrics.json"]["data"]
+    del metrics["selection"]["crgan/market1501-dukemtmc/seed0"]
     with pytest.raises(UserError, match="different cells or seeds"):
         experiments(runs, "snd")

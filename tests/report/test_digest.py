@@ -50,7 +50,7 @@ def test_tables_claims_and_orders_stand_below_one_another(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("missing", "mend"), [("table3.md", "results/table3.csv"), ("claims.md", "evidence")]
+    ("missing", "mend"), [("table3.md", "results/table3.csv"), ("claims.md", "claims.csv")]
 )
 def test_what_is_missing_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str, mend: str

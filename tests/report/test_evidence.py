@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from crgan.pipeline.workflow import interval_arguments
 
 from crgan.cli import main
 from crgan.common.errors import UserError
 from crgan.common.io import load_arrays, read_json, write_json
-from crgan.pipeline import params as parameters
 from crgan.report.trace import find_cell, lineage, seeds_of, walk
 from crgan.tables.paired import mcnemar
 from crgan.tables.queries import Queries, rates
@@ -123,17 +121,12 @@ def test_cmc_curves_pass_through_the_tables_rates() -> None:
 def test_a_table_without_a_cell_in_the_matrix_has_no_curve_and_no_interval() -> None:
     from stages import bound_table, tabulate_cmc
 
-    params = parameters.load()
-    for name, cells in params["matrix"].items():
-        if cells and isinstance(cells[0], dict):
-            params["matrix"][name] = [c for c in cells if c.get("source") != "cuhk03"]
-    arguments = interval_arguments(7, params, "smoke").split()
     printed = ["--printed", "reported/table7.csv", "reported/table2.csv"]
     out = "results/table7.cmc.csv"
-    project.run(tabulate_cmc, "--table", "7", *printed, *arguments, "--out", out)
+    project.run(tabulate_cmc, "--table", "7", *printed, "--out", out)
     assert Path(out).read_text() == "profile,method,source,target,seeds,rank,percent\n"
     both = ["--out", "results/table7.intervals.csv", "--readable", "results/table7.intervals.md"]
-    project.run(bound_table, "--table", "7", *printed, *arguments, *both)
+    project.run(bound_table, "--table", "7", *printed, *both)
     rows = list(csv.DictReader(Path(both[1]).read_text().splitlines()))
     assert rows
     assert not any(row["R1"] for row in rows)

@@ -1,4 +1,6 @@
 import sys
+import warnings
+from functools import partial
 from pathlib import Path
 
 # Not workflow.basedir: that is the root when the root Snakefile is the one that was named.
@@ -10,12 +12,12 @@ if PROJECT not in sys.path:
 
 from snakemake.exceptions import WorkflowError
 
-from crgan.pipeline.terminal import show_progress
+from crgan.pipeline.terminal import show_plan, show_progress
 from crgan.common.errors import UserError
 from crgan.pipeline.params import snapshot
 from crgan.workflow.adopt import before_run, note_made
-from crgan.workflow.plan import Experiment, job_environment, runs_jobs
-from crgan.workflow.preflight import require_for_jobs
+from crgan.workflow.plan import Experiment, job_environment, plans_jobs, runs_jobs
+from crgan.workflow.preflight import missing_for_jobs, require_for_jobs
 
 try:
     # In a container or conda environment the jobs' Python is that one's.
@@ -30,8 +32,13 @@ try:
         if real:
             snapshot(exp.params)
             show_progress(logger)
+        elif plans_jobs(sys.argv):
+            show_plan(logger, partial(missing_for_jobs, exp.params))
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# Snakemake drops what it need not wait for when inputs are yet to be made, and Python notices.
+warnings.filterwarnings("ignore", r"coroutine 'InputFiles", RuntimeWarning)
 
 config.update(exp.params)
 
@@ -72,6 +79,7 @@ wildcard_constraints:
 def check_inputs():
     """One message with all that the jobs to come would not find, before any of them runs."""
     try:
-        require_for_jobs(exp.params, workflow.dag.needrun_jobs())
+        jobs = workflow.dag.needrun_jobs()
+        require_for_jobs(exp.params, [(j.rule.name, j.wildcards_dict) for j in jobs])
     except UserError as error:
         raise WorkflowError(str(error)) from None

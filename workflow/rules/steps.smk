@@ -64,6 +64,7 @@ rule tables:
         expand("results/intervals/table{table}.csv", table=exp.tables),
         expand("results/curves/table{table}.csv", table=exp.ranked_tables),
         rules.tabulate_renderings.output.out,
+        rules.tabulate_all.output.out,
         rules.weigh_claims.output.out,
 
 

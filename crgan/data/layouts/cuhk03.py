@@ -13,7 +13,7 @@ al., CVPR 2017), from that protocol's configuration file, whose indices count fr
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from crgan.common.errors import UserError
 from crgan.common.hdf5 import dataset, open_hdf5, own_data
 from crgan.data.counts import SplitCount
 from crgan.data.entries import BadImage, Entry, Listing, find_root, in_order
-from crgan.data.layout import FILE, Layout
+from crgan.data.layout import Layout
 from crgan.data.mat5 import load_mat
 
 MAT = "cuhk-03.mat"
@@ -53,7 +53,7 @@ class Options:
     """
 
     protocol: Literal["all", "new"] = "all"
-    protocol_file: str | None = field(default=None, metadata=FILE)
+    protocol_file: str | None = None
 
 
 class MatPixels:

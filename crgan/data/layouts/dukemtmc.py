@@ -9,13 +9,13 @@ authors: it is read from the user's own copy and never downloaded.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crgan.data import named_folders
 from crgan.data.counts import SplitCount
 from crgan.data.entries import Listing
-from crgan.data.layout import FILE, Layout
+from crgan.data.layout import Layout
 
 NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[1-9])_f\d+(\.jpe?g)+", re.IGNORECASE)
 RULE = "<pid>_c<camera>_f<frame>.jpg, such as 0001_c2_f0046182.jpg"
@@ -35,7 +35,7 @@ class Options:
         attributes: duke_attribute.mat; None looks in the data set's folder.
     """
 
-    attributes: str | None = field(default=None, metadata=FILE)
+    attributes: str | None = None
 
 
 def load(source: Path, options: Options | None = None, name: str = "dukemtmc") -> Listing:

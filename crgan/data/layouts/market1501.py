@@ -10,14 +10,14 @@ gallery images, of which 3,819 are junk and 2,798 distractors.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crgan.common.errors import UserError
 from crgan.data import named_folders
 from crgan.data.counts import SplitCount
 from crgan.data.entries import DISTRACTOR_PID, JUNK_PID, Listing
-from crgan.data.layout import FILE, Layout
+from crgan.data.layout import Layout
 
 NAME = re.compile(r"(?P<pid>-1|\d{4})_c(?P<camid>[1-9])s\d+_\d+_\d+(\.jpe?g)+", re.IGNORECASE)
 RULE = "<pid>_c<camera>s<sequence>_<frame>_<detection>.jpg, such as 0002_c1s1_000451_03.jpg"
@@ -36,7 +36,7 @@ class Options:
         attributes: market_attribute.mat; None looks in the data set's folder.
     """
 
-    attributes: str | None = field(default=None, metadata=FILE)
+    attributes: str | None = None
 
 
 def load(source: Path, options: Options | None = None, name: str = "market1501") -> Listing:

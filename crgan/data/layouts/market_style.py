@@ -11,13 +11,13 @@ in the parameters, with a line `<name> <number>` each.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from crgan.common.errors import UserError
 from crgan.data import named_folders
 from crgan.data.entries import IMAGE_SUFFIXES, Listing
-from crgan.data.layout import FILE, Layout
+from crgan.data.layout import Layout
 
 _SUFFIX = "|".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _REST = rf"(s\d+)?(_[^/]*?)?(\.({_SUFFIX}))+"
@@ -37,7 +37,7 @@ class Options:
             that are not numbered in the file names.
     """
 
-    cameras: str | None = field(default=None, metadata=FILE)
+    cameras: str | None = None
 
 
 def load(source: Path, options: Options | None = None, name: str = "mysite") -> Listing:

@@ -10,9 +10,9 @@ aligning the upper left corners of the pixels, which no PyTorch option does: see
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from torch import Tensor
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, sha256_file
-from crgan.common.settings import Positive, Within
 from crgan.masks.backend import Batch
+from crgan.masks.jppnet import Options
 from crgan.masks.jppnet.network import CLASSES, JPPNet
 
 LABELS = (
@@ -33,26 +33,6 @@ LABELS = (
 # Where the score of each class stands in the mirror image: left and right exchanged.
 MIRRORED = (*range(14), 15, 14, 17, 16, 19, 18)
 MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)  # of the training pictures, 0 to 255
-
-
-@dataclass(frozen=True)
-class JPPNetOptions:
-    """Settings; the defaults are the released evaluation.
-
-    Attributes:
-        side: height and width the network sees at scale 1, whatever the crop's proportions.
-        scales: of `side`. The cost goes with the sum of their squares (3.1 as released); one scale
-            without mirror is 6 times faster and no longer what the authors measured.
-        mirror: whether the mirror image is averaged in; doubles the cost.
-    """
-
-    side: Annotated[int, Within(least=16)] = 384
-    scales: tuple[Positive, ...] = (1.0, 0.75, 1.25)
-    mirror: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.scales or not all(16 <= self.side * s <= 4 * self.side for s in self.scales):
-            raise UserError(f"scales is {list(self.scales)}; each up to 4, and 16 pixels or more")
 
 
 class JPPNetMasks:
@@ -67,10 +47,10 @@ class JPPNetMasks:
         self,
         network: JPPNet,
         weights_sha256: str | None,
-        options: JPPNetOptions | None = None,
+        options: Options | None = None,
         device: str = "cpu",
     ) -> None:
-        self.options = options or JPPNetOptions()
+        self.options = options or Options()
         self.settings: dict[str, Any] = {
             **asdict(self.options),
             "scales": list(self.options.scales),
@@ -91,7 +71,7 @@ class JPPNetMasks:
 
 @torch.inference_mode()
 def parsing_scores(
-    network: JPPNet, image: NDArray[np.uint8], options: JPPNetOptions, device: torch.device
+    network: JPPNet, image: NDArray[np.uint8], options: Options, device: torch.device
 ) -> Tensor:
     """The averaged raw scores, float32 (20, H, W), of one image uint8 (H, W, 3) RGB."""
     views = preprocess(image).to(device)
