@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crgan.adapt.base import Target
+from crgan.adaptation.base import Target
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file

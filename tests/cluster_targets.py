@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt.base import Adapt, Target
+from crgan.adaptation.base import Adapt, Target
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room may import those before it.
 ORDER = (
     "common", "pipeline", "metrics", "weights", "synth", "data", "masks", "nets", "train", "gan",
-    "reid", "adapt", "handcrafted", "tables", "looks", "report", "workflow", "deploy",
+    "reid", "adaptation", "handcrafted", "tables", "looks", "report", "workflow", "deploy",
 )  # fmt: skip
 FILES = sorted((ROOT / "crgan").glob("*/**/*.py"))
 

@@ -50,7 +50,7 @@ class Method:
         pairs: names of section `pairs`, the directions it runs in.
         uses: supervision. A method that uses nothing of the source and starts fresh is run once
             for each target, and its cells of other sources show the same CNN.
-        model: its file, crgan/gan/<model>.py, crgan/adapt/<model>.py or
+        model: its file, crgan/gan/<model>.py, crgan/adaptation/<model>.py or
             crgan/handcrafted/<model>.py; its own name where left out.
         start: of kind adapt, the CNN it begins with: d_id, fresh, or a method whose CNN it takes;
             of kind stored, the method whose GAN it takes.

@@ -32,8 +32,8 @@ SECTIONS = {
     "intervals": ("crgan.metrics.bootstrap", "Settings"),
 }
 # Where the files of the models of a section are.
-FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
-GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adapt", "handcrafted": "handcrafted"}
+FOLDERS = {"translators": "gan", "adaptation": "adaptation", "handcrafted": "handcrafted"}
+GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adaptation", "handcrafted": "handcrafted"}
 ENTRY = {"gan": ("train", "load_renderer", "Weights"), "translators": ("train", "load_renderer"),
          "adapt": ("adapt",), "handcrafted": ("fit",)}  # fmt: skip
 """What a method's file holds."""

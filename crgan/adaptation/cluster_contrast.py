@@ -4,8 +4,8 @@ Not a method of the paper; it is here to show what a later one gains from CR-GAN
 
 A round clusters the target by DBSCAN on k-reciprocal Jaccard distances, drops what DBSCAN calls
 outliers, fills the memory with the clusters' mean features, and trains on batches of P clusters
-with K images each (`crgan.adapt.cluster_memory`). Features are batch-normalised in training and
-for clustering; tests compare those before that, as in every other row of the tables.
+with K images each (`crgan.adaptation.cluster_memory`). Features are batch-normalised in training
+and for clustering; tests compare those before that, as in every other row of the tables.
 
 Differences from the authors' release: the result is that of the last round, not of the round that
 is best on the test set; the images of a cluster are drawn without looking at their cameras, as
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from torch import nn
 
-from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Round, Update
-from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.adaptation.base import Target
+from crgan.adaptation.cluster_memory import ClusterBatches, MemoryNet, Round, Update
+from crgan.adaptation.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
 from crgan.common.settings import Count, Inline, Partly, Positive, Within, settings_from
 from crgan.data.store import Split
@@ -94,7 +94,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """Cluster-contrast from any CNN (`crgan.adapt.base.Adapt`); the source is not seen.
+    """Cluster-contrast from any CNN (`crgan.adaptation.base.Adapt`); the source is not seen.
 
     Where DBSCAN finds fewer than two clusters there is nothing to contrast. The CNN then stays as
     it is and, since it would be clustered the same again, so ends the method; a note says so.

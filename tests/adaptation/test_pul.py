@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt import pul
-from crgan.adapt.pul import Plan, adapt, centres, trusted
+from crgan.adaptation import pul
+from crgan.adaptation.pul import Plan, adapt, centres, trusted
 from crgan.common.errors import UserError
 from crgan.reid.model_file import build_reid
 from tests.cluster_targets import adapted, coloured_target, resumed, same, start_file

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from crgan.adapt.attribute_targets import attribute_targets
-from crgan.adapt.base import Target
-from crgan.adapt.tjaidl import (
+from crgan.adaptation.attribute_targets import attribute_targets
+from crgan.adaptation.base import Target
+from crgan.adaptation.tjaidl import (
     Branches,
     InferredAttributes,
     OnSource,

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from crgan.adapt import buc
-from crgan.adapt.base import Target
-from crgan.adapt.buc import Options, adapt, cluster_distances, merged
-from crgan.adapt.cluster_memory import MemoryNet, Round
+from crgan.adaptation import buc
+from crgan.adaptation.base import Target
+from crgan.adaptation.buc import Options, adapt, cluster_distances, merged
+from crgan.adaptation.cluster_memory import MemoryNet, Round
 from crgan.common.errors import UserError
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid

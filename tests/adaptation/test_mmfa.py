@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt import mmfa
-from crgan.adapt.joint import People
-from crgan.adapt.mmfa import Options, attribute_loss, mmd
-from crgan.adapt.start import begin
+from crgan.adaptation import mmfa
+from crgan.adaptation.joint import People
+from crgan.adaptation.mmfa import Options, attribute_loss, mmd
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import settings_from
 from crgan.reid.model_file import build_reid

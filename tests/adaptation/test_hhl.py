@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt import hhl
-from crgan.adapt.hhl import Options, PeopleSampler, TripletBatches, batch_hard
-from crgan.adapt.joint import People
-from crgan.adapt.start import begin
+from crgan.adaptation import hhl
+from crgan.adaptation.hhl import Options, PeopleSampler, TripletBatches, batch_hard
+from crgan.adaptation.joint import People
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import settings_from
 from crgan.data.batches import Augmentation, from_gan

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.adapt.base import Target
-from crgan.adapt.joint import People, Solver, picked
-from crgan.adapt.start import begin
+from crgan.adaptation.base import Target
+from crgan.adaptation.joint import People, Solver, picked
+from crgan.adaptation.start import begin
 from crgan.common.settings import Count, Inline, NonNegative, Pair, Partly, settings_from
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
@@ -262,7 +262,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """StarGAN between the target's cameras, then the CNN (`crgan.adapt.base.Adapt`).
+    """StarGAN between the target's cameras, then the CNN (`crgan.adaptation.base.Adapt`).
 
     Returns:
         A re-id file without classifier: the classes stand behind FC-1024, not behind the features

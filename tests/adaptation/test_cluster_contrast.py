@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from crgan.adapt import cluster_contrast
-from crgan.adapt.cluster_contrast import Plan, adapt, clusters_of, means_of
-from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, hardest
+from crgan.adaptation import cluster_contrast
+from crgan.adaptation.cluster_contrast import Plan, adapt, clusters_of, means_of
+from crgan.adaptation.cluster_memory import ClusterBatches, MemoryNet, hardest
 from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, to_gan
 from crgan.nets.reid import ReidNet

@@ -1,7 +1,7 @@
 """BUC, bottom-up clustering (Lin et al. 2019): every image is a cluster, then clusters merge.
 
 A round trains the CNN to tell its clusters apart (repelled loss against a memory of one vector a
-cluster, `crgan.adapt.cluster_memory`), then merges the mp * n nearest pairs of clusters,
+cluster, `crgan.adaptation.cluster_memory`), then merges the mp * n nearest pairs of clusters,
 
     D(A, B) = min over a in A, b in B of |f_a - f_b|^2  +  lambda (|A| + |B|),
 
@@ -28,9 +28,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import MemoryNet, Round
-from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.adaptation.base import Target
+from crgan.adaptation.cluster_memory import MemoryNet, Round
+from crgan.adaptation.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
 from crgan.common.settings import Count, NonNegative, Pair, Partly, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, TrainBatches
@@ -112,7 +112,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source.
+    """BUC, from a CNN that has seen no person (`crgan.adaptation.base.Adapt`), without the source.
 
     Raises:
         UserError: options that cannot be, a target of fewer than two images, a start of images of

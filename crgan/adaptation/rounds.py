@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from crgan.adapt.base import Target
+from crgan.adaptation.base import Target
 from crgan.common.errors import UserError
 from crgan.metrics.inputs import Floats
 from crgan.nets.reid import ReidNet

@@ -36,9 +36,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.adapt.attribute_targets import AttributeTargets, attribute_targets
-from crgan.adapt.base import Target
-from crgan.adapt.start import begin
+from crgan.adaptation.attribute_targets import AttributeTargets, attribute_targets
+from crgan.adaptation.base import Target
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import Betas, Count, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import TrainBatches, class_labels, in_order
@@ -242,7 +242,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """TJ-AIDL from source to target (`crgan.adapt.base.Adapt`).
+    """TJ-AIDL from source to target (`crgan.adaptation.base.Adapt`).
 
     Both branches begin with the backbone of `start`; the attribute branch's is given.
 

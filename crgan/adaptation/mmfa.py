@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crgan.adapt.attribute_targets import attribute_targets
-from crgan.adapt.base import Target
-from crgan.adapt.joint import People, Solver, picked
-from crgan.adapt.start import begin
+from crgan.adaptation.attribute_targets import attribute_targets
+from crgan.adaptation.base import Target
+from crgan.adaptation.joint import People, Solver, picked
+from crgan.adaptation.start import begin
 from crgan.common.settings import NonNegative, Pair, Positive, settings_from
 from crgan.data.batches import TrainBatches
 from crgan.data.store import Split
@@ -171,7 +171,7 @@ def adapt(
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """Learn the source's identities and attributes, aligned with the target
-    (`crgan.adapt.base.Adapt`).
+    (`crgan.adaptation.base.Adapt`).
 
     Raises:
         UserError: bad options, a source without attributes, or a loss that diverges.

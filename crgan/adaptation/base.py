@@ -1,7 +1,7 @@
 """Where a feature-level method is added: one file of this folder, one line of `methods`.
 
-A method is a module `crgan/adapt/<model>.py` with a function `adapt` of the type `Adapt`; `model`
-is what its line says, or its name (docs/extending.md). It starts from a re-id CNN (`start`:
+A method is a module `crgan/adaptation/<model>.py` with a function `adapt` of the type `Adapt`;
+`model` is what its line says, or its name (docs/extending.md). It starts from a re-id CNN (`start`:
 the source-trained one, one fine-tuned on renderings, or a fresh one that knows no re-id data) and
 gives a re-id CNN. A module that needs tracklets says so by `TRACKLETS = True`.
 """
@@ -76,7 +76,7 @@ class Adapt(Protocol):
 
 
 def method(model: str) -> Adapt:
-    """The function `adapt` of `crgan/adapt/<model>.py`.
+    """The function `adapt` of `crgan/adaptation/<model>.py`.
 
     Raises:
         UserError: no such method, with the list of those there are.
@@ -109,8 +109,8 @@ def _module(model: str) -> ModuleType:
     folder = Path(__file__).parent
     known = sorted(f.stem for f in folder.glob("*.py") if _has_adapt(f))
     if model not in known:
-        raise UserError(f"no adaptation method {model!r}; crgan/adapt has {', '.join(known)}")
-    return importlib.import_module(f"crgan.adapt.{model}")
+        raise UserError(f"no adaptation method {model!r}; crgan/adaptation has {', '.join(known)}")
+    return importlib.import_module(f"crgan.adaptation.{model}")
 
 
 def _has_adapt(path: Path) -> bool:

@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt.base import Target, target_of
-from crgan.adapt.taudl import Options, TrackletBatches, Training, adapt, association, discrimination
+from crgan.adaptation.base import Target, target_of
+from crgan.adaptation.taudl import (
+    Options,
+    TrackletBatches,
+    Training,
+    adapt,
+    association,
+    discrimination,
+)
 from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, from_gan
 from crgan.data.store import Split

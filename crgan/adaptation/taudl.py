@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from crgan.adapt.base import Target
-from crgan.adapt.start import begin
+from crgan.adaptation.base import Target
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import Betas, Count, Natural, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, augment, class_labels, to_gan
@@ -235,7 +235,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """TAUDL on the target's tracklets (`crgan.adapt.base.Adapt`); the source is not looked at.
+    """TAUDL on the target's tracklets (`crgan.adaptation.base.Adapt`); the source is not looked at.
 
     It takes the backbone it starts from, lays a new embedding on it, and gives both.
 

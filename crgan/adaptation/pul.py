@@ -25,8 +25,8 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from crgan.adapt.base import Target
-from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.adaptation.base import Target
+from crgan.adaptation.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.settings import Count, Inline, Within, settings_from
 from crgan.data.batches import TrainBatches, class_labels
 from crgan.data.store import Split
@@ -84,7 +84,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """PUL from a CNN that knows the source (`crgan.adapt.base.Adapt`); the source is not seen."""
+    """PUL from a CNN that knows the source (`crgan.adaptation.base.Adapt`), not seen here."""
     o = settings_from(Options, options, "pul")
     plan, recipe = o.plan, o.recipe
     net, shares = begin(start, target), list[float]()
