@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SMALL: dict[str, Any] = {
     "pairs": {"main": ["market1501 to dukemtmc"]},
+    "run_pairs": ["main"],
     "methods": {
         "crgan": {
             "label": "CR-GAN", "kind": "gan", "pairs": ["main"], "visual": ["main"],
