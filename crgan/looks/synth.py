@@ -1,6 +1,7 @@
 """A picture of the demo benchmark to look at: a row per camera, pictures above their true masks.
 
 python -m crgan.looks.synth --out sheet.png demo/market1501 demo/dukemtmc demo/cuhk03
+python -m crgan.looks.synth --people 6 --out sheet.png demo/market1501  # a row a person instead
 """
 
 from __future__ import annotations
@@ -52,6 +53,16 @@ def _mat_rows(root: Path) -> dict[str, list[str]]:
     return rows
 
 
+def _person_rows(rows: dict[str, list[str]], people: int) -> dict[str, list[str]]:
+    """Pid -> picture paths, of the first so many people in rows by camera or view."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(path for name, row in rows.items() for path in row if " " in name):
+        name = Path(path).stem.split("_")
+        pid = name[0] if path.startswith("bounding") else "_".join(name[:2])
+        found.setdefault(pid, []).append(path)
+    return {f"person {pid}": found[pid] for pid in list(found)[:people]}
+
+
 def _read(root: Path, paths: Sequence[str]) -> list[Picture]:
     if not (root / "cuhk-03.mat").is_file():
         pictures = [cv2.imread(str(root / path), cv2.IMREAD_COLOR) for path in paths]
@@ -86,13 +97,16 @@ def _strip(root: Path, label: str, paths: Sequence[str], columns: int) -> Pictur
     return np.concatenate([name, *tiles], axis=1)
 
 
-def contact_sheet(roots: Sequence[str | Path], out: str | Path, columns: int = 16) -> None:
+def contact_sheet(
+    roots: Sequence[str | Path], out: str | Path, columns: int = 16, people: int = 0
+) -> None:
     """Write a PNG with a row for each camera of each generated data set.
 
     Args:
         roots: Folders made by `generate`.
         out: The PNG.
         columns: Pictures a row.
+        people: Where above 0, a row for each of so many training people instead.
 
     Raises:
         UserError: a folder is not a demo data set.
@@ -103,6 +117,7 @@ def contact_sheet(roots: Sequence[str | Path], out: str | Path, columns: int = 1
         if not isinstance(marker, dict) or "renderer" not in marker:
             raise UserError(f"{root / MARKER}: not written by the demo benchmark")
         rows = _mat_rows(root) if marker["dataset"] == "cuhk03" else _jpeg_rows(root)
+        rows = _person_rows(rows, people) if people else rows
         strips += [_strip(root, label, paths, columns) for label, paths in rows.items()]
     with atomic_path(out) as temporary:
         if not cv2.imwrite(str(temporary), np.concatenate(strips)[..., ::-1]):
@@ -115,9 +130,10 @@ def main() -> int:
     parser.add_argument("roots", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--columns", type=int, default=16)
+    parser.add_argument("--people", type=int, default=0, help="rows of people, not of cameras")
     arguments = parser.parse_args()
     try:
-        contact_sheet(arguments.roots, arguments.out, arguments.columns)
+        contact_sheet(arguments.roots, arguments.out, arguments.columns, arguments.people)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -21,8 +21,8 @@ from crgan.synth.masks import MASKS_NAME, write_masks
 from crgan.synth.shoot import ALIGNED, Mask, Picture, sample_crop, sample_visit, shoot
 
 MARKER = "complete.json"
-RENDERER = 1  # raise when the same configuration gives other pictures
-CAMERAS = {"market1501": 6, "dukemtmc": 8}
+RENDERER = 2  # raise when the same configuration gives other pictures
+CAMERAS = {"market1501": 6, "dukemtmc": 8, "campus": 6}
 # What a random stream is for; the stream's key is (seed, data set, purpose, numbers...).
 PEOPLE, VISITS, PIDS, MOMENTS, EXTRAS = 2, 3, 4, 5, 6
 
@@ -50,7 +50,7 @@ class Network:
         self, camera: Camera, who: Identity | None, moment: tuple[int, ...], quality: str
     ) -> tuple[Picture, Mask]:
         """Shoot `who`; `moment` is (person, camera, image), the first two make up the visit."""
-        visit = sample_visit(camera, self.rng(VISITS, *moment[:2]))
+        visit = sample_visit(camera, self.rng(VISITS, *moment[:2]), self.config)
         rng = self.rng(MOMENTS, *moment)
         crop = sample_crop(rng, "junk" if quality == "junk" else "detected")
         if quality == "aligned":
@@ -137,6 +137,7 @@ def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
         "market1501": write_market1501,
         "dukemtmc": write_dukemtmc,
         "cuhk03": write_cuhk03,
+        "campus": write_market1501,
     }
     if dataset not in writers:
         raise UserError(f"no demo data set {dataset!r}; choose from {', '.join(DATASETS)}")

@@ -53,6 +53,16 @@ KINDS: dict[str, Kind] = {
         trees=6,
         roofed=False,
     ),
+    "campus": Kind(  # brick halls, lawns and paths
+        grounds=((150, 138, 124), (132, 128, 122), (164, 150, 138)),
+        walls=((150, 92, 76), (168, 110, 86), (188, 176, 158), (126, 98, 90)),
+        accents=((40, 84, 120), (214, 208, 190), (180, 120, 50), (70, 110, 70)),
+        verges=((92, 124, 60), (104, 134, 70)),
+        paving=0.5,
+        windows=0.95,
+        trees=7,
+        roofed=False,
+    ),
     "cuhk03": Kind(  # covered walks of a campus
         grounds=((168, 156, 158), (190, 178, 170), (148, 140, 150)),
         walls=((208, 204, 210), (186, 186, 196), (176, 160, 160), (214, 206, 194)),
@@ -137,14 +147,14 @@ def _ground(paint: _Painter, kind: Kind, rng: np.random.Generator) -> None:
             paint.stroke([(x, 2.2, 0), (x, 40, 0)], 0.012, joint)
         for z in np.arange(2.2, 22, step):
             paint.stroke([(-24, z, 0), (24, z, 0)], 0.03, joint)
-        for _ in range(int(rng.integers(20, 60))):
+        for _ in range(int(rng.integers(60, 150))):
             x, z = step * rng.integers(-12, 12), 2.2 + step * rng.integers(0, 16)
-            tone = _shade(base, rng.uniform(0.88, 1.1))
+            tone = _shade(base, rng.uniform(0.72, 1.18))
             paint.flat([(x, z), (x + step, z), (x + step, z + step), (x, z + step)], tone)
     else:
-        for _ in range(int(rng.integers(3, 8))):
-            x, z, span = rng.uniform(-7, 7), rng.uniform(3, 14), rng.uniform(0.5, 2.5)
-            tone = _shade(base, rng.uniform(0.86, 1.08))
+        for _ in range(int(rng.integers(15, 40))):
+            x, z, span = rng.uniform(-7, 7), rng.uniform(3, 14), rng.uniform(0.3, 2.0)
+            tone = _shade(base, rng.uniform(0.74, 1.15))
             paint.flat(
                 [(x, z), (x + span, z), (x + span * 1.2, z + span), (x + 0.2, z + span)], tone
             )
@@ -195,7 +205,7 @@ def _wall(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float) -> 
             )
             if height > 5:
                 paint.upright(x, x + wide, 3.4, 4.9, far, tone)
-    for _ in range(int(rng.integers(1, 5))):  # signs, posters, doors
+    for _ in range(int(rng.integers(5, 13))):  # signs, posters, doors
         x, low = rng.uniform(-8, 8), rng.choice([0.0, 1.0, 2.0])
         wide, tall = rng.uniform(0.5, 2.2), rng.uniform(0.4, 1.1) + (1.2 if low == 0 else 0)
         paint.upright(x, x + wide, low, low + tall, far - 0.05, _vary(rng, kind.accents))
@@ -258,7 +268,7 @@ def _furniture(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float
     names = ("bench", "bin", "rail") if kind.roofed else ("bicycle", "car", "bin", "bench", "hedge")
     things += [
         (float(rng.uniform(0.45, 0.95)) * far, str(rng.choice(names)))
-        for _ in range(int(rng.integers(3, 8)))
+        for _ in range(int(rng.integers(8, 15)))
     ]
     for z, name in sorted(things, reverse=True):
         x = float(rng.uniform(-0.8, 0.8)) * z
@@ -311,7 +321,7 @@ def _tree(paint: _Painter, rng: np.random.Generator, x: float, z: float) -> None
 def _texture(rng: np.random.Generator, horizon: float) -> FloatArray:
     """Grain and stains (TALL, WIDE, 1), around 1: finer towards the horizon."""
     total = np.zeros((TALL, WIDE), np.float32)
-    for cell, weight in ((3, 0.03), (12, 0.025), (60, 0.05)):
+    for cell, weight in ((3, 0.06), (9, 0.06), (60, 0.06)):
         grid = rng.standard_normal((TALL // cell + 2, WIDE // (2 * cell) + 2)).astype(np.float32)
         total += weight * cv2.resize(grid, (WIDE, TALL), interpolation=cv2.INTER_LINEAR)
     calm = np.where(np.arange(TALL) < horizon, 0.6, 1.0).astype(np.float32)

@@ -47,8 +47,9 @@ def _contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_market_names_and_splits(demo: Path) -> None:
-    root = demo / "market1501"
+@pytest.mark.parametrize("dataset", ["market1501", "campus"])
+def test_market_names_and_splits(demo: Path, dataset: str) -> None:
+    root = demo / dataset
     name = re.compile(r"(-1|\d{4})_c([1-6])s[1-6]_\d{6}_\d\d\.jpg")
     found = {}
     for folder in ("bounding_box_train", "bounding_box_test", "query"):
@@ -234,6 +235,10 @@ def test_contact_sheet_has_a_row_a_camera(demo: Path, tmp_path: Path) -> None:
     assert picture is not None
     seen = {path.name[6] for path in (demo / "dukemtmc" / "bounding_box_train").iterdir()}
     assert picture.shape[0] == 256 * (len(seen) + 2)
+    contact_sheet([demo / "campus", demo / "cuhk03"], out, columns=3, people=2)
+    picture = cv2.imread(str(out))
+    assert picture is not None
+    assert picture.shape[0] == 256 * (2 + 2)
     (tmp_path / MARKER).write_text("{}")
     with pytest.raises(UserError, match="not written by the demo"):
         contact_sheet([tmp_path], out)
