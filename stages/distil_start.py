@@ -34,8 +34,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def make(args: argparse.Namespace) -> None:
     """Draw, teach, pack and write."""
+    from crgan.common.seeding import seed_everything
     from crgan.nets.reid import ReidNet
-    from crgan.pipeline.stage import 
     from crgan.reid.distil import distil
     from crgan.synth.things import pictures_of_things
     from crgan.weights.formats import pack
