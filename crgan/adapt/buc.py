@@ -180,7 +180,8 @@ def _train(
         {"params": list(model.net.parameters()), "scale": plan.backbone_lr_share},
         {"params": list(model.head.parameters())},
     ]
-    optimizer = SGD(groups, plan.lr, plan.momentum, plan.weight_decay)
+    # not fused: the same numbers to the last digit as before the optimizers had a room of their own
+    optimizer = SGD(groups, plan.lr, plan.momentum, plan.weight_decay, fused=False)
     how = Augmentation(plan.flip, round(plan.crop_padding * target.images.shape[1]))
     batches = TrainBatches(target.images, labels, plan.batch, how, seeds)
     rates = plan.rates(number, len(target))

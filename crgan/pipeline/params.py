@@ -205,7 +205,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
         config: Snakemake's; `profile=NAME`, `pairs=[NAME, ...]` and `set=[a.b=value, ...]` are the
             keys it may hold.
     """
-    unknown = sorted(set(config) - {"profile", "pairs", "set"})
+    unknown = sorted(set(config) - {"profile", "pairs", "set"}, key=str)
     if unknown:
         raise UserError(
             f"--config {unknown[0]}=...: unknown; write --config profile=paper 'pairs=[msmt17]', "

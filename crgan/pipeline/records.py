@@ -121,6 +121,8 @@ class Judge:
         stage, cell = record["stage"], record["cell"]
         if not axes_are_known(stage, cell):
             return f"its record names a stage or cell that cannot be: {stage!r}, {cell!r}"
+        if record["key"] != key_of(record):
+            return "its record was changed by hand"
         now = self.identity(record)
         if digest(now["params"]) != digest(record["params"]):
             return f"parameters changed: {_difference(record['params'], now['params'])}"

@@ -267,6 +267,10 @@ def _over(below: Mapping[str, Any], keys: Any, own: Any) -> Any:
 
 def _folders(value: Any, origin: str, key: str) -> Any:
     if isinstance(value, Mapping):
+        for k in value:
+            if not isinstance(k, str):
+                where = f" in {key}" if key else ""
+                raise UserError(f"{origin}: the key {k!r}{where} is no text; put it in quotes")
         return {k: _folders(v, origin, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
     if isinstance(value, list):
         return [_folders(entry, origin, key) for entry in value]

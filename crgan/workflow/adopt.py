@@ -307,13 +307,12 @@ def _jobs(params: Mapping[str, Any]) -> list[_Job]:
 
 
 def _files(params: Mapping[str, Any]) -> Iterator[Path]:
-    """Everything on disk that a stage may have made, hidden files apart (temporary ones are)."""
-    profile, others = params["profile"], set(params["profiles"]) - {params["profile"]}
-    for top in (Path("artifacts") / profile, Path("results")):
-        for place, folders, names in os.walk(top):
-            if place == "results":
-                folders[:] = [name for name in folders if name not in others]
-                names = [name for name in names if _FINAL.match(name)]
+    """Everything that a stage may have made, hidden files apart (temporary ones are). Other folders
+    below results, such as the documentation's, are nobody's here.
+    """
+    yield from sorted(path for path in Path("results").glob("*") if _FINAL.match(path.name))
+    for top in FOLDERS:
+        for place, folders, names in os.walk(top.format(params["profile"])):
             folders.sort()
             yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 

@@ -1,10 +1,11 @@
-"""Whatever befell params.yaml: it is loaded as it was meant, or refused in one message; nothing else
-ever comes of it, and what is accepted can be sliced, written down and loaded again.
+"""Whatever befell params.yaml: it is loaded as it was meant, or refused in one message, and what is
+accepted can be sliced, written down and loaded again. Nothing else ever comes of it.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from crgan.common.errors import UserError
 from crgan.common.yaml import parse
 from crgan.pipeline import params as parameters
 
+MORE = int(os.environ.get("CRGAN_FUZZ", "1"))  # times as many examples
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "params.yaml").read_text()
 RAW: dict[str, Any] = parse(TEXT)
@@ -43,9 +45,9 @@ FORMS = {name: (form, sorted(ways(form), key=str)) for name, form in
          (("written", RAW), ("resolved", RESOLVED))}  # fmt: skip
 PLAIN = st.sampled_from(
     [None, True, False, 0, 1, -1, 2, 10**30, -0.0, 0.5, 1e300, float("nan"), float("inf"), "", "0",
-     "none", "text", "..", "a/b", "a b", "~", "~nobody/x", "$X", "$HOME", "x;touch y", "$(touch x)",
-     "\n", "\x00", "\ud800", "-x", "{profile}", "{", "é", "١", "a.b", "=", "*", "crgan", "main",
-     "d_id/market1501", "market1501", "market1501 to dukemtmc", "reid/crgan", "table6+LMP"]
+     "none", "text", "..", "a/b", "a b", "~", "~nobody/x", "$X", "$HOME", "x;touch y",
+     "$(touch x)", "\n", "\x00", "\ud800", "-x", "{profile}", "{", "é", "\u0661", "a.b", "=", "*",
+     "crgan", "main", "d_id/market1501", "market1501", "market1501 to dukemtmc", "table6+LMP"]
 )  # fmt: skip
 VALUES = st.recursive(
     PLAIN | st.integers() | st.floats() | st.text(max_size=6) | st.dates(),
@@ -55,10 +57,12 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 
+CONFIG = ["set", "pairs", "profile", "x"]
+
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[str, list[tuple[Way, str, Any]]]:
-    """A form of the parameters, and what is done to it: value replaced, key lost, renamed, added."""
+    """A form of the parameters, and values that are replaced, keys that are lost or added."""
     form = draw(st.sampled_from(sorted(FORMS)))
     kinds = st.sampled_from(["replace", "replace", "lose", "rename", "add", "copy"])
     places = FORMS[form][1]
@@ -103,10 +107,11 @@ def check(folder: str, text: str | bytes) -> None:
     assert parameters.digest(parameters.load(path)) == parameters.digest(found)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20 * MORE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes())
 @example(("written", [(("profiles",), "replace", {"site.v2": {"data": {}}})]))
-@example(("written", [(("gan",), "replace", None)]))
+@example(("written", [(("profiles", "paper", "gan", "batch"), "rename", None)]))
+@example(("resolved", [(("matrix", "gan", 0, "model"), "lose", None)]))
 @example(("resolved", [(("matrix",), "replace", "text")]))
 def test_values_and_keys(change: tuple[str, list[tuple[Way, str, Any]]]) -> None:
     form, steps = change
@@ -114,7 +119,7 @@ def test_values_and_keys(change: tuple[str, list[tuple[Way, str, Any]]]) -> None
         check(folder, yaml.dump(changed(form, steps), sort_keys=False))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15 * MORE, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(0, 60), st.text(max_size=20)),
                 min_size=1, max_size=3))  # fmt: skip
 def test_text_cut_and_pasted(cuts: list[tuple[int, int, str]]) -> None:
@@ -125,10 +130,11 @@ def test_text_cut_and_pasted(cuts: list[tuple[int, int, str]]) -> None:
         check(folder, text)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.dictionaries(st.sampled_from(["set", "profile", "x"]), VALUES, max_size=2) | VALUES)
+@settings(max_examples=15 * MORE, deadline=None)
+@given(st.dictionaries(st.sampled_from(CONFIG), VALUES, max_size=2) | VALUES)
 @example({"set": ""})
 @example({"set": 5})
+@example({True: None, "0": None})
 @example({"set": [f"{'.'.join(['a'] * 2000)}=1"]})
 def test_what_snakemake_is_given(config: Any) -> None:
     config = config if isinstance(config, dict) else {"set": [config]}
@@ -138,7 +144,7 @@ def test_what_snakemake_is_given(config: Any) -> None:
         assert str(error)  # noqa: PT017
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15 * MORE, deadline=None)
 @given(
     st.sampled_from([w for w in FORMS["written"][1] if all(isinstance(k, str) for k in w)]), VALUES
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from crgan.pipeline import params as parameters
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.identity import identity_of
-from crgan.pipeline.records import Judge, all_records, mixed_versions, record_path
+from crgan.pipeline.records import Judge, all_records, key_of, mixed_versions, record_path
 from crgan.pipeline.stage import Run, StageParser, run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,10 +184,33 @@ def test_a_record_of_a_cell_that_cannot_be(project: Path, name: str) -> None:
     assert "names a stage or cell that cannot be" in str(why(CAMERA))
 
 
+def forge(record: dict[str, Any]) -> None:
+    """Write the camera's record with a key that fits it."""
+    record_path(CAMERA).write_text(json.dumps(record | {"key": key_of(record)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(inputs={}),
+        lambda record: record["cell"].update(seed=1),
+        lambda record: record.update(wiring={"start": "fresh"}),
+        lambda record: record.pop("key"),
+    ],
+)
+def test_a_record_changed_by_hand_vouches_for_nothing(
+    project: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    record = json.loads(record_path(CAMERA).read_text())
+    change(record)
+    record_path(CAMERA).write_text(json.dumps(record))
+    assert re.search("changed by hand|unreadable", str(why(CAMERA)))
+
+
 def test_a_forged_circle_ends(project: Path) -> None:
     record = json.loads(record_path(CAMERA).read_text())
     record["inputs"] = {CAMERA: record["outputs"][CAMERA]["sha256"]}
-    record_path(CAMERA).write_text(json.dumps(record))
+    forge(record)
     assert "depends on itself" in str(why(CAMERA))
 
 
@@ -204,7 +228,7 @@ def test_raw_material_is_judged_by_content(project: Path) -> None:
     raw.write_text("raw")
     record = json.loads(record_path(CAMERA).read_text())
     record["inputs"][str(raw)] = Hashes(None).of(raw)
-    record_path(CAMERA).write_text(json.dumps(record))
+    forge(record)
     assert why(CAMERA) is None
     raw.write_text("new")
     assert why(CAMERA) == f"{raw}: its content changed"
@@ -292,6 +316,7 @@ def test_another_line_of_the_matrix_is_another_result(project: Path) -> None:
     cell = {"method": "pul", "source": entry["source"], "target": entry["target"], "seed": 0}
     record = identity_of("adapt", params, {**cell, "model": "pul"}, Hashes(None))
     record |= {"cell": {"profile": "demo", **cell, "model": "pul"}, "inputs": {}}
+    record["key"] = key_of(record)
     assert Judge(params).why_record_stale(record) is None
     entry["start"] = "fresh"
     assert "the matrix changed: start was" in str(Judge(params).why_record_stale(record))
