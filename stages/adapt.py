@@ -1,4 +1,4 @@
-"""Adapt a re-id CNN to the target without rendered pictures.
+"""Adapt a re-id CNN to the target without rendered images.
 
 The method is crgan/adapt/<model>.py. Direct Transfer changes nothing and needs no such job.
 

@@ -26,12 +26,12 @@ from crgan.train.compute import PLAIN, Compute
 
 @dataclass(frozen=True)
 class Target:
-    """What a method may know of the target's training split; n pictures.
+    """What a method may know of the target's training split; n images.
 
     Attributes:
         images: uint8 (n, H, W, 3).
         camid: int64 (n,).
-        tracklet: int64 (n,), which pictures of one camera show one person: numbers from 0, no two
+        tracklet: int64 (n,), which images of one camera show one person: numbers from 0, no two
             cameras share one; None, where the method has not asked for them.
     """
 
@@ -96,7 +96,7 @@ def target_of(model: str, split: Split, seed: int) -> Target:
         return Target(split.images, split.camid)
     if (split.pid < 0).any():
         raise UserError(
-            f"{model} needs to know which pictures of a camera show one person, and this target "
+            f"{model} needs to know which images of a camera show one person, and this target "
             "does not say; choose a method that needs no tracklets"
         )
     pairs = np.stack((split.camid, split.pid), axis=1)

@@ -39,7 +39,7 @@ ENTRY = {"gan": ("train", "load_renderer", "Weights"), "translators": ("train", 
 """What a method's file holds."""
 RECIPE = ("schedule", "warmup", "adam_betas", "weight_decay", "label_smoothing", "flip",
           "crop_padding")  # fmt: skip
-"""Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own pictures."""
+"""Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own images."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _Layers:
         values: Mapping[str, Any] | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
-        """Refuse values that the dataclass refuses, and a size of pictures its networks cannot take
+        """Refuse values that the dataclass refuses, and a size of images its networks cannot take
         (`check_size` of the dataclass, where it has one).
         """
         seen = self.values if values is None else values

@@ -159,7 +159,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match="this source has none"):
         mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0)
-    with pytest.raises(UserError, match=r"learned pictures of 64x32"):
+    with pytest.raises(UserError, match=r"learned images of 64x32"):
         mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"mmfa.epochs"):
         adapted(epochs=3)

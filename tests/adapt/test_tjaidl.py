@@ -50,8 +50,8 @@ def source() -> Split:
         "upred": red[person], "age": old[person], "top": np.array([1, 2, 0, 1])[person],
         "hat": np.ones(20, np.int64),
     }  # fmt: skip
-    pictures = np.clip(images, 0, 255).astype(np.uint8)
-    return Split(pictures, person + 1, np.ones(20, np.int64), np.arange(20), attributes)
+    crops = np.clip(images, 0, 255).astype(np.uint8)
+    return Split(crops, person + 1, np.ones(20, np.int64), np.arange(20), attributes)
 
 
 def target() -> Target:

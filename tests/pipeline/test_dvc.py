@@ -127,7 +127,7 @@ def test_files_that_are_links_into_the_cache(project: Project, kind: str) -> Non
     project.dvc("checkout", "--relink", "-q")
     assert score.is_symlink() or score.stat().st_nlink > 1
     before = score.read_bytes()
-    set_params(project.folder, {"pretrain_id.label_smoothing": 0.25})
+    set_params(project.folder, {"profiles.demo.pretrain_id.lr": 0.25})
     project.snakemake(str(score.relative_to(project.folder)))
     assert project.ran() == {"pretrain_id": 1, "evaluate": 1}
     assert score.read_bytes() != before
