@@ -2,7 +2,7 @@
 
     python -m stages.calibrate --seeds 0 1 2 --out calibration.csv --readable calibration.md
 
-Trains D_id with the profile's own parameters, as stage pretrain_id does, and describes pictures as
+Trains D_id with the profile's own parameters, as stage pretrain_id does, and describes images as
 stage handcraft does. Data sets that are generated are prepared below --data where they are not
 there. Not part of the workflow.
 """
@@ -107,7 +107,7 @@ def _prepared(name: str, folder: Path, params: dict[str, Any]) -> Path:
 def _handcrafted(
     manifest: Path, model: str, params: dict[str, Any], protocol: Protocol, threads: int
 ) -> Ranking:
-    """Rank a network by a hand-crafted system that has seen its unlabelled training pictures."""
+    """Rank a network by a hand-crafted system that has seen its unlabelled training images."""
     import numpy as np
     import torch
 

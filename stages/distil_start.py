@@ -3,7 +3,7 @@
     python -m stages.distil_start --teacher resources/weights/mobilenetv2_features.pth \\
         --out crgan/weights/small_things.npz
 
-MobileNetV2, trained on ImageNet, teaches it on generated pictures of things, among them no person.
+MobileNetV2, trained on ImageNet, teaches it on generated images of things, among them no person.
 The file is in the repository; this command says how it came there, and is no part of the workflow.
 """
 
@@ -26,7 +26,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, required=True, help="mobilenetv2_imagenet's file")
     parser.add_argument("--out", type=Path, required=True, help="packed weights, .npz")
     parser.add_argument("--width", type=int, default=12, help="of the small CNN")
-    parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--iterations", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     return parser
@@ -37,7 +37,7 @@ def make(args: argparse.Namespace) -> None:
     from crgan.common.seeding import seed_everything
     from crgan.nets.reid import ReidNet
     from crgan.reid.distil import distil
-    from crgan.synth.things import pictures_of_things
+    from crgan.synth.things import images_of_things
     from crgan.weights.formats import pack
 
     seed_everything(args.seed, 1)
@@ -45,7 +45,7 @@ def make(args: argparse.Namespace) -> None:
     teacher.load_backbone(load_torch(args.teacher), str(args.teacher))
     student = ReidNet("small", args.width, 0)
     losses = distil(
-        teacher, student, pictures_of_things(args.pictures, (64, 32), args.seed),
+        teacher, student, images_of_things(args.images, (64, 32), args.seed),
         iterations=args.iterations, batch=32, lr=0.005, seed=args.seed,
     )  # fmt: skip
     data = pack(student.backbone.state_dict())

@@ -45,7 +45,7 @@ METHOD_FOLDER = {
     "measure_images": "crgan/gan",
     "judge_images": "crgan/gan",
     "draw_renderings": "crgan/gan",
-    "adapt": "crgan/adapt",
+    "adapt": "crgan/adaptation",
     "handcraft": "crgan/handcrafted",
 }
 EVERY_MODEL = {"draw_methods": "crgan/gan"}  # Figure 7 shows all methods of the matrix

@@ -1,6 +1,6 @@
 """Starting weights for the small CNN: it learns to see as an ImageNet network does.
 
-The demo has no network of ImageNet's size to start from. Its small one is taught, on pictures of
+The demo has no network of ImageNet's size to start from. Its small one is taught, on images of
 things, to give at every place of its last map what an ImageNet network gives there.
 """
 
@@ -17,7 +17,7 @@ from crgan.pipeline.progress import bar_range
 
 
 def distil(
-    teacher: ReidNet, student: ReidNet, pictures: NDArray[np.uint8], *, iterations: int,
+    teacher: ReidNet, student: ReidNet, crops: NDArray[np.uint8], *, iterations: int,
     batch: int, lr: float, seed: int,
 ) -> list[float]:  # fmt: skip
     """Teach `student` in place; both last maps must be of one size.
@@ -26,7 +26,7 @@ def distil(
     batch, from a linear reading of the student's: 1 for a student that has learned nothing.
 
     Args:
-        pictures: uint8 (N, H, W, 3).
+        images: uint8 (N, H, W, 3).
 
     Returns:
         The loss of each iteration.
@@ -39,10 +39,10 @@ def distil(
     parameters = [*student.backbone.parameters(), *reading.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=iterations)
-    nobody = np.zeros(len(pictures), np.int64)
-    batches = TrainBatches(pictures, nobody, batch, Augmentation(flip=0.5, pad=3), seed)
+    nobody = np.zeros(len(crops), np.int64)
+    batches = TrainBatches(crops, nobody, batch, Augmentation(flip=0.5, pad=3), seed)
     losses = []
-    for _ in bar_range(0, iterations, initial=0, total=iterations, desc="distil", pictures=batch):
+    for _ in bar_range(0, iterations, initial=0, total=iterations, desc="distil", images=batch):
         images, _ = next(batches)
         with torch.no_grad():
             wanted = standard(teacher.feature_map(images))

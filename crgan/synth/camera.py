@@ -58,7 +58,7 @@ STYLES: dict[str, Style] = {
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera of a network, the same for all its pictures."""
+    """One camera of a network, the same for all its images."""
 
     place: Place
     style: Style

@@ -1,4 +1,4 @@
-"""The places the demo cameras look at: one larger picture per camera, drawn once in perspective.
+"""The places the demo cameras look at: one larger image per camera, drawn once in perspective.
 
 A place is drawn with a pinhole camera over flat ground: a ground point (X metres to the right,
 Z metres away) falls at column `centre + focal X / Z`, row `horizon + focal * mast / Z`.
@@ -14,7 +14,7 @@ import numpy as np
 from crgan.synth.canvas import FloatArray
 from crgan.synth.identity import Colour
 
-WIDE, TALL = 1200, 640  # pixels of a place's picture
+WIDE, TALL = 1200, 640  # pixels of a place's image
 _FOCAL = 620.0
 
 
@@ -80,12 +80,12 @@ KINDS: dict[str, Kind] = {
 class Place:
     """A camera's surroundings."""
 
-    picture: FloatArray  # (TALL, WIDE, 3) float32 RGB, 0-255
+    image: FloatArray  # (TALL, WIDE, 3) float32 RGB, 0-255
     horizon: float  # row
     mast: float  # camera height, metres
 
     def ground_row(self, distance: float) -> float:
-        """Picture row of the ground at a distance in metres."""
+        """Pixels row of the ground at a distance in metres."""
         return self.horizon + _FOCAL * self.mast / distance
 
     def metre(self, distance: float) -> float:
@@ -94,10 +94,10 @@ class Place:
 
 
 class _Painter:
-    """Draws in ground coordinates on one picture."""
+    """Draws in ground coordinates on one image."""
 
     def __init__(self, horizon: float, mast: float) -> None:
-        self.picture = np.zeros((TALL, WIDE, 3), np.float32)
+        self.image = np.zeros((TALL, WIDE, 3), np.float32)
         self.horizon, self.mast = horizon, mast
 
     def point(self, x: float, z: float, up: float = 0.0) -> tuple[float, float]:
@@ -106,7 +106,7 @@ class _Painter:
 
     def polygon(self, corners: list[tuple[float, float]], colour: Colour) -> None:
         points = np.clip(np.array(corners), -8000, 8000)
-        cv2.fillPoly(self.picture, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_8, 4)
+        cv2.fillPoly(self.image, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_8, 4)
 
     def upright(
         self, x0: float, x1: float, low: float, high: float, z: float, colour: Colour
@@ -123,7 +123,7 @@ class _Painter:
         """A line through points (x, z, up); `thick` in metres at the first point's distance."""
         points = np.array([self.point(x, z, up) for x, z, up in ends])
         width = max(round(thick * _FOCAL / max(ends[0][1], 0.6)), 1)
-        cv2.polylines(self.picture, [np.round(points).astype(np.int32)], False, colour, width)
+        cv2.polylines(self.image, [np.round(points).astype(np.int32)], False, colour, width)
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
@@ -139,7 +139,7 @@ def _vary(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
 
 def _ground(paint: _Painter, kind: Kind, rng: np.random.Generator) -> None:
     base = _vary(rng, kind.grounds)
-    paint.picture[:] = base
+    paint.image[:] = base
     if kind.paving:
         joint = _shade(base, 0.82)
         step = kind.paving * rng.uniform(0.8, 1.6)
@@ -187,7 +187,7 @@ def _wall(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float) -> 
     base = _vary(rng, kind.walls)
     height = 2.9 if kind.roofed else rng.uniform(5, 9)
     if not kind.roofed:
-        paint.picture[: int(paint.horizon) + 1] = (198, 208, 218)
+        paint.image[: int(paint.horizon) + 1] = (198, 208, 218)
     paint.upright(-60, 60, 0, height, far, base)
     for up in np.arange(0.3, height, 0.42):  # courses
         paint.stroke([(-40, far, up), (40, far, up)], 0.02, _shade(base, 0.93))
@@ -273,7 +273,7 @@ def _furniture(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float
     for z, name in sorted(things, reverse=True):
         x = float(rng.uniform(-0.8, 0.8)) * z
         shadow = [(x - 0.9, z - 0.3), (x + 0.9, z - 0.3), (x + 1.1, z + 0.3), (x - 0.7, z + 0.3)]
-        paint.flat(shadow, tuple(0.72 * paint.picture[-1, 0].astype(float)))
+        paint.flat(shadow, tuple(0.72 * paint.image[-1, 0].astype(float)))
         colour = _vary(rng, kind.accents)
         if name == "tree":
             _tree(paint, rng, x, z)
@@ -308,7 +308,7 @@ def _leaves(paint: _Painter, rng: np.random.Generator, where: tuple[float, float
         centre = paint.point(x + size[0] * r * np.cos(a), z, up + size[1] * r * np.sin(a))
         tone = _shade(colour, rng.uniform(0.6, 1.35))
         radius = max(int(0.12 * _FOCAL / z * rng.uniform(0.6, 1.5)), 1)
-        cv2.circle(paint.picture, (int(centre[0]), int(centre[1])), radius, tone, -1)
+        cv2.circle(paint.image, (int(centre[0]), int(centre[1])), radius, tone, -1)
 
 
 def _tree(paint: _Painter, rng: np.random.Generator, x: float, z: float) -> None:
@@ -342,5 +342,5 @@ def build_place(kind: Kind, mast: float, rng: np.random.Generator) -> Place:
     _ground(paint, kind, rng)
     _wall(paint, kind, rng, far)
     _furniture(paint, kind, rng, far)
-    picture = cv2.GaussianBlur(paint.picture, (0, 0), 0.8) * _texture(rng, horizon)
-    return Place(np.clip(picture, 0, 255).astype(np.float32), horizon, mast)
+    image = cv2.GaussianBlur(paint.image, (0, 0), 0.8) * _texture(rng, horizon)
+    return Place(np.clip(image, 0, 255).astype(np.float32), horizon, mast)

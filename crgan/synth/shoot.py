@@ -1,4 +1,4 @@
-"""One picture: a person in front of a camera, cropped by a detector, as the sensor saw it."""
+"""One image: a person in front of a camera, cropped by a detector, as the sensor saw it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crgan.synth.config import DemoConfig
 from crgan.synth.identity import Identity, Wardrobe, sample_identity
 from crgan.synth.occluders import OCCLUDERS, draw_occluder
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 _SUPERSAMPLE = 3
 
@@ -26,7 +26,7 @@ class Visit:
 
     yaw: float  # walking direction as the camera sees it
     distance: float  # metres
-    across: float  # column of the place's picture
+    across: float  # column of the place's image
     light: FloatArray  # (3,) level and white balance
     gamma: float
     saturation: float
@@ -112,7 +112,7 @@ def _backdrop(
     move = np.array([[zoom, 0, x - zoom * foot[0]], [0, zoom, y - zoom * foot[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(
-        camera.place.picture, move, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101
+        camera.place.image, move, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101
     )
 
 
@@ -176,7 +176,7 @@ def _sense(scene: FloatArray, camera: Camera, visit: Visit, rng: np.random.Gener
 def shoot(
     dataset: str, camera: Camera, visit: Visit, who: Identity | None, crop: Crop,
     wardrobe: Wardrobe, config: DemoConfig, rng: np.random.Generator,
-) -> tuple[Picture, Mask]:  # fmt: skip
+) -> tuple[Pixels, Mask]:  # fmt: skip
     """Render one crop.
 
     Args:
@@ -189,7 +189,7 @@ def shoot(
         rng: Source of pose, noise and everything of the moment.
 
     Returns:
-        RGB picture (H, W, 3) before JPEG, and the mask (H, W) of the person's visible pixels.
+        RGB image (H, W, 3) before JPEG, and the mask (H, W) of the person's visible pixels.
     """
     grow = float(rng.uniform(*camera.style.size))
     size = max(round(config.height * grow), 16), max(round(config.width * grow), 8)
@@ -219,8 +219,8 @@ def shoot(
     scene *= _shadow(solid, near, scale * shrink, camera.sun, visit.sunlight)[..., None]
     scene = (drawn + scene * (1 - solid[..., None])) * _dapple(sensor, visit, rng)[..., None]
     sensed = np.clip(_sense(scene, camera, visit, rng), 0, 255).astype(np.uint8)
-    picture = cv2.resize(sensed, size[::-1], interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(sensed, size[::-1], interpolation=cv2.INTER_CUBIC)
     share = cv2.resize(
         (owner == PERSON).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA
     )
-    return np.asarray(picture, np.uint8), np.asarray(share) > 0.5
+    return np.asarray(image, np.uint8), np.asarray(share) > 0.5

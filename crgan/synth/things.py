@@ -1,4 +1,4 @@
-"""Pictures of things, no person among them: what the demo's small CNN first learns to see on.
+"""Images of things, no person among them: what the demo's small CNN first learns to see on.
 
 They stand for ImageNet: boxes, balls, poles, bottles and signs with stripes, checks and spots in
 any colour, before the places of no network of the benchmark.
@@ -20,11 +20,11 @@ _PLACES = 24
 _OUTDOORS = ("bicycle", "car", "bush", "post", "sign", "rail")
 
 
-def pictures_of_things(count: int, size: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
-    """Draw `count` pictures, uint8 (count, H, W, 3) RGB; the same seed gives the same bytes."""
+def images_of_things(count: int, size: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
+    """Draw `count` images, uint8 (count, H, W, 3) RGB; the same seed gives the same bytes."""
     rng = np.random.default_rng(seed)
     places = [build_place(_any_kind(rng), float(rng.uniform(2, 5)), rng) for _ in range(_PLACES)]
-    return np.stack([_picture(places[k % _PLACES], size, rng) for k in range(count)])
+    return np.stack([_image(places[k % _PLACES], size, rng) for k in range(count)])
 
 
 def _any_colour(rng: np.random.Generator) -> Colour:
@@ -49,9 +49,7 @@ def _any_kind(rng: np.random.Generator) -> Kind:
     )
 
 
-def _picture(
-    place: Place, size: tuple[int, int], rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
+def _image(place: Place, size: tuple[int, int], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     high, wide = _DRAWN
     canvas = Canvas(high, wide)
     canvas.owner = FRONT
@@ -77,7 +75,7 @@ def _behind(place: Place, rng: np.random.Generator) -> FloatArray:
     zoom = float(rng.uniform(0.6, 2.0))
     tall, broad = round(high * zoom), round(wide * zoom)
     top, left = int(rng.integers(0, TALL - tall)), int(rng.integers(0, WIDE - broad))
-    part = place.picture[top : top + tall, left : left + broad]
+    part = place.image[top : top + tall, left : left + broad]
     return np.asarray(cv2.resize(part, (wide, high), interpolation=cv2.INTER_AREA))
 
 

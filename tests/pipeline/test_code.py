@@ -15,8 +15,8 @@ from crgan.pipeline.params import SLICES, load
 from crgan.pipeline.places import AS_IT_IS
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMERIC = ("common", "data", "synth", "masks", "weights", "nets", "train", "gan", "reid", "adapt",
-           "handcrafted", "metrics")  # fmt: skip
+NUMERIC = ("common", "data", "synth", "masks", "weights", "nets", "train", "gan", "reid",
+           "adaptation", "handcrafted", "metrics")  # fmt: skip
 SILENT = ("pipeline", "workflow", "report", "deploy", "containers", "looks")
 # Commands beside the workflow, and what only they import.
 BESIDE = {

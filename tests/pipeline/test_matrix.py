@@ -140,7 +140,7 @@ def copy_of_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project with one science file and one line more."""
     shutil.copytree(ROOT / "crgan", tmp_path / "crgan", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copytree(ROOT / "reported", tmp_path / "reported")
-    (tmp_path / "crgan/adapt/stranger.py").write_text(SCIENCE)
+    (tmp_path / "crgan/adaptation/stranger.py").write_text(SCIENCE)
     text = (ROOT / "params.yaml").read_text()
     assert text.count("methods:\n") == 1
     (tmp_path / "params.yaml").write_text(text.replace("methods:\n", "methods:\n" + LINE))

@@ -91,7 +91,7 @@ def do_evaluate(target: str) -> None:
     run_stage(evaluate.parser, evaluate.body, arguments)
 
 
-def test_from_pictures_to_scores(project: Path) -> None:
+def test_from_images_to_scores(project: Path) -> None:
     do_pretrain_id()
     do_adapt("dukemtmc")
     do_evaluate("dukemtmc")
