@@ -89,7 +89,7 @@ def test_msmt17_is_asked_for_by_the_name_of_its_pair_and_shows_in_no_printed_tab
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"pairs": ["viper"]}, "run_pairs has 'viper'; pairs has main, cuhk03, msmt17"),
+        ({"pairs": ["viper"]}, "run_pairs has 'viper'; pairs has main, cuhk03, msmt17, campus"),
         ({"pairs": []}, "run_pairs is \\[\\]; give a list of main"),
         ({"profile": "demo", "pairs": "msmt17"}, "the profile's data have no msmt17; add a line"),
     ],

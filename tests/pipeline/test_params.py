@@ -129,7 +129,7 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("methods.crgan.model", "losses", r"crgan/gan/losses\.py is no method"),
         ("methods.bow.model", "chunks", r"it lacks fit"),
         ("seeds", 3, "seeds is 3"),
-        ("profile", "big", "known profiles: demo, paper, smoke"),
+        ("profile", "big", "known profiles: demo, study, paper, smoke"),
         ("profile", [], r"profile is \[\]; known profiles"),
         ("methods", 3, "methods is 3; it must have a line for each method"),
         ("methods.x;touch y", {}, "has the name 'x;touch y'; use small letters"),
@@ -295,7 +295,7 @@ def test_settings_are_laid_over_the_file_before_it_is_resolved() -> None:
         ("loss.lambda_con.x=1", "no section 'lambda_con'"),
         ("loss.lambda_con", "key=value"),
         ("loss.lambda_con=[", "not valid YAML"),
-        ("profile=none", "known profiles: demo, paper, smoke"),
+        ("profile=none", "known profiles: demo, study, paper, smoke"),
     ):
         with pytest.raises(UserError, match=message):
             parameters.load(ROOT / "params.yaml", [setting])
