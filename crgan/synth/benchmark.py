@@ -21,7 +21,7 @@ from crgan.synth.masks import MASKS_NAME, write_masks
 from crgan.synth.shoot import ALIGNED, Mask, Pixels, sample_crop, sample_visit, shoot
 
 MARKER = "complete.json"
-RENDERER = 2  # raise when the same configuration gives other images
+RENDERER = 3  # raise when the same configuration gives other images
 CAMERAS = {"market1501": 6, "dukemtmc": 8, "campus": 6}
 # What a random stream is for; the stream's key is (seed, data set, purpose, numbers...).
 PEOPLE, VISITS, PIDS, MOMENTS, EXTRAS = 2, 3, 4, 5, 6

@@ -39,8 +39,8 @@ STYLES: dict[str, Style] = {
         detail=(0.75, 1.0), quality=(55, 75), size=(1.0, 1.0),
     ),
     "dukemtmc": Style(
-        gain=(0.84, 0.95, 1.12), offset=(0, 4, 16), gamma=(1.0, 1.2), saturation=(0.5, 0.7),
-        brightness=(1.0, 1.2), sunny=0.25, mast=(3.5, 6.0), blur=(0.5, 0.9), noise=(5, 9),
+        gain=(0.84, 0.95, 1.12), offset=(0, 4, 16), gamma=(0.95, 1.12), saturation=(0.5, 0.7),
+        brightness=(1.05, 1.25), sunny=0.25, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(5, 9),
         detail=(0.65, 0.9), quality=(50, 72), size=(0.9, 1.5),
     ),
     "cuhk03": Style(
@@ -49,8 +49,8 @@ STYLES: dict[str, Style] = {
         detail=(0.5, 0.75), quality=(50, 75), size=(1.0, 1.4),
     ),
     "campus": Style(
-        gain=(0.96, 0.94, 1.02), offset=(10, 6, 14), gamma=(1.0, 1.16), saturation=(0.62, 0.8),
-        brightness=(0.95, 1.15), sunny=0.5, mast=(2.8, 5.0), blur=(0.3, 0.7), noise=(5, 9),
+        gain=(1.0, 0.95, 1.0), offset=(8, 4, 8), gamma=(0.95, 1.1), saturation=(0.85, 1.05),
+        brightness=(0.95, 1.15), sunny=0.5, mast=(2.5, 4.5), blur=(0.3, 0.7), noise=(5, 9),
         detail=(0.7, 1.0), quality=(55, 75), size=(0.9, 1.3),
     ),
 }  # fmt: skip

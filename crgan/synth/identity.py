@@ -102,8 +102,8 @@ WARDROBES: dict[str, Wardrobe] = {
         hat=0.03,
     ),
     "campus": Wardrobe(  # spring, students
-        upper={**_UPPER, "blue": 6},
-        lower={**_LOWER, "blue": 7},
+        upper={**_UPPER, "red": 2.5, "green": 2},
+        lower={**_LOWER, "brown": 2},
         tops={"tshirt": 4, "shirt": 3, "hoodie": 4, "jacket": 2, "coat": 0.3, "dress": 1},
         bottoms={"trousers": 6, "shorts": 2.5, "skirt": 1.5},
         short_sleeves=0.65,
