@@ -19,7 +19,8 @@ from crgan.data.integrity import BadImage, Checks, decode
 from crgan.data.layouts import cuhk03
 from crgan.data.mat5 import load_mat
 from crgan.data.prepare import Recipe, prepare
-from tests.data_trees import MARKET, crop, write_cuhk03, write_tree
+from tests.data_trees import MARKET, write_cuhk03, write_tree
+from tests.data_trees import image as crop
 
 SECRET = bytes(range(256)) * 8
 CONVERT = Checks(on_odd="convert")

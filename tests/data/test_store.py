@@ -16,7 +16,8 @@ from crgan.data.entries import Entry, FilePixels, Listing, in_order
 from crgan.data.integrity import Checks
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.data.store import IMAGES, open_dataset, write_store
-from tests.data_trees import crop, jpeg
+from tests.data_trees import image as crop
+from tests.data_trees import jpeg
 
 
 def listing(root: Path, n: int) -> Listing:

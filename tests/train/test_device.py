@@ -33,8 +33,8 @@ from crgan.nets.reid import ReidNet
 from crgan.train.classifier import Classification, Recipe
 from crgan.train.compute import Compute
 from crgan.train.optimizers import SGD, Adam
-from tests.adapt import test_hhl, test_mmfa, test_taudl, test_tjaidl
 from tests.adapt_fakes import SIZE, fresh, people, target
+from tests.adaptation import test_hhl, test_mmfa, test_taudl, test_tjaidl
 from tests.gan import test_m2mgan, test_ptgan, test_spgan, test_stargan
 from tests.gan_fakes import GAN, LOSS, judges, task
 from tests.translation_fakes import OPTIONS
