@@ -22,8 +22,8 @@ from crgan.reid.evaluate import Protocol
 from crgan.reid.pretrain import Start
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe
-from stages import adapt, evaluate, pretrain_cam, pretrain_id
 from stages import calibrate as calibrate_stage
+from stages import evaluate, pretrain_cam, pretrain_id
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 32)
@@ -76,24 +76,15 @@ def do_pretrain_id(out: str = "d.pt") -> None:
     run_stage(pretrain_id.parser, pretrain_id.body, arguments)
 
 
-def do_adapt(target: str) -> None:
-    arguments = ["--method", "direct_transfer", "--model", "direct_transfer", "--source",
-                 "market1501", "--target", target, "--seed", "0", "--source-manifest",
-                 manifest("market1501"), "--target-manifest", manifest(target), "--start", "d.pt",
-                 "--out", "a.pt"]  # fmt: skip
-    run_stage(adapt.parser, adapt.body, arguments)
-
-
 def do_evaluate(target: str) -> None:
     arguments = ["--method", "direct_transfer", "--source", "market1501", "--target", target,
-                 "--seed", "0", "--target-manifest", manifest(target), "--reid", "a.pt",
+                 "--seed", "0", "--target-manifest", manifest(target), "--reid", "d.pt",
                  "--out", "score.json", "--queries", "score.npz"]  # fmt: skip
     run_stage(evaluate.parser, evaluate.body, arguments)
 
 
 def test_from_images_to_scores(project: Path) -> None:
     do_pretrain_id()
-    do_adapt("dukemtmc")
     do_evaluate("dukemtmc")
     score = read_json("score.json")
     assert {k: score[k] for k in ("method", "source", "target", "seed", "profile", "backbone")} == {
@@ -147,7 +138,6 @@ def test_mobilenetv2_from_weights_to_scores(project: Path) -> None:
     save_torch("backbone.pt", {"origin": "mobilenetv2_imagenet", "sha256": "", "state": state})
     do_pretrain_id()
     assert load_torch("d.pt")["origin"] == "mobilenetv2_imagenet"
-    do_adapt("dukemtmc")
     do_evaluate("dukemtmc")
     score = read_json("score.json")
     assert (score["backbone"], score["backbone_weights"]) == ("mobilenetv2", "mobilenetv2_imagenet")
@@ -159,7 +149,6 @@ def test_unlabelled_target(project: Path, capsys: pytest.CaptureFixture[str]) ->
     run_stage(pretrain_cam.parser, pretrain_cam.body, arguments)
     assert load_torch("c.pt")["camids"] == [1, 2]
     do_pretrain_id()
-    do_adapt("mysite")
     with pytest.raises(SystemExit):
         do_evaluate("mysite")
     message = capsys.readouterr().err

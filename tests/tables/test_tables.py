@@ -12,7 +12,7 @@ import pytest
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file, write_json
 from crgan.pipeline import params as parameters
-from crgan.pipeline.records import Judge, record_path
+from crgan.pipeline.records import Judge, key_of, record_path
 from crgan.tables.printed import TABLES, Cell, Row, cell_of, printed_inputs, table_rows
 from crgan.tables.readable import markdown
 from crgan.tables.scores import read_scores
@@ -63,7 +63,7 @@ def _with_record(path: Path, score: dict[str, Any], stage: str) -> Path:
     size = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     record = {"stage": stage, "cell": {"profile": "demo"}, "params": {"of": "yesterday"},
               "code_sha256": "", "inputs": {}, "outputs": {str(path): size}}  # fmt: skip
-    write_json(record_path(path), record)
+    write_json(record_path(path), {**record, "key": key_of(record)})
     return path
 
 
