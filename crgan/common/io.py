@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -184,13 +186,22 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
+def require_regular(path: str | Path) -> None:
+    """Refuse what is there and no regular file: a pipe would hold its reader up for ever."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: a folder, pipe or device; a regular file is needed")
+
+
 def read_json(path: str | Path) -> Any:
     """Read JSON; a missing or broken file is a `UserError` naming it."""
+    require_regular(path)
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
 
 
@@ -208,17 +219,33 @@ def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: missing or broken file.
     """
-    import zipfile
-
     import numpy as np
 
+    require_regular(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+            arrays = dict(file)
+        if other := [name for name in arrays if not isinstance(arrays[name], np.ndarray)]:
+            raise ValueError(f"{other[0]} is no array")
+        return arrays
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise UserError(f"{path}: not a readable .npz ({error}); make it again") from None
+    except NPY_FAULTS as error:
+        raise UserError(
+            f"{path}: not a readable .npz ({npy_fault(error)}); make it again"
+        ) from None
+
+
+NPY_FAULTS = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, MemoryError)
+"""What `numpy.load` may raise on a file that is damaged or claims more than it has."""
+
+
+def npy_fault(error: BaseException) -> str:
+    """What is wrong with a numpy file, in a few words. numpy's own may advise to load the file with
+    pickles allowed, which would run what is in it.
+    """
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    return "it holds Python objects, or is none" if "pickle" in text else text
 
 
 def save_torch(path: str | Path, value: dict[str, Any]) -> None:
@@ -239,6 +266,7 @@ def load_torch(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).exists():
         raise UserError(f"{path}: no such file")
+    require_regular(path)
     value = tensors_from(path, str(path))
     if not isinstance(value, dict):
         raise UserError(f"{path}: holds a {type(value).__name__}, expected a dict")

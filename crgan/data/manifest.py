@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
+from crgan.common.io import atomic_path, require_regular
 from crgan.data.entries import SPLITS, natural
 
 COLUMNS = ("path", "pid", "camid", "split", "sha256")
@@ -133,6 +133,7 @@ def read_manifest(path: str | Path) -> Manifest:
     Raises:
         UserError: missing file, wrong columns, or a row that breaks the contract (named by line).
     """
+    require_regular(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file, strict=True)) or [[]]

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, sha256_bytes
+from crgan.common.io import (
+    NPY_FAULTS,
+    atomic_path,
+    npy_fault,
+    require_regular,
+    sha256_bytes,
+)
 from crgan.data.entries import Listing, NoRegularFile, Pixels
 from crgan.data.integrity import BadImage, Checks, Fault, decode, fault_report, resize
 from crgan.data.manifest import Manifest, read_manifest
@@ -172,11 +178,13 @@ def open_dataset(manifest_path: str | Path, size: tuple[int, int] | None = None)
     manifest = read_manifest(manifest_path)
     path = manifest_path.parent / IMAGES
     try:
+        require_regular(path)
         store = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no image store; run prepare_data first") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a readable image store ({error}); prepare again") from None
+    except NPY_FAULTS as error:
+        reason = npy_fault(error)
+        raise UserError(f"{path}: not a readable image store ({reason}); prepare again") from None
     if store.dtype != np.uint8 or store.ndim != 4 or store.shape[3] != 3:
         raise UserError(f"{path}: {store.dtype} {store.shape}, expected uint8 (N, H, W, 3)")
     if len(store) != len(manifest):

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from crgan.common.errors import UserError
-from crgan.common.io import load_torch, sha256_file
+from crgan.common.io import load_torch, require_regular, sha256_file
 from crgan.data.integrity import BadImage, Checks, decode, resize
 from crgan.nets.folding import frozen
 from crgan.nets.fusing import fused
@@ -218,6 +218,7 @@ class _OnnxRunner:
 def _load_onnx(path: Path) -> ReidModel:
     import onnxruntime as ort
 
+    require_regular(path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

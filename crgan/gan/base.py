@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -33,6 +34,8 @@ from crgan.train.checkpoint import Checkpoint
 from crgan.train.compute import PLAIN, Compute
 from crgan.train.history import History
 from crgan.train.loop import Watch
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Preview(NamedTuple):
@@ -296,6 +299,38 @@ def _module(model: str) -> ModuleType:
         if hasattr(module, "train") and hasattr(module, "load_renderer"):
             return module
     raise UserError(f"model {model!r}: {path} is no method with train() and load_renderer()")
+
+
+_MOST = 4096  # of any number in a GAN file's config
+
+
+def filled(build: Callable[..., Net], file: Mapping[str, Any], name: str = "the GAN file") -> Net:
+    """The network that `build` makes of the file's `config`, with its `state`, frozen and in eval
+    mode on the CPU.
+
+    It is made without memory first, so that a file cannot claim more than its tensors bear out.
+
+    Raises:
+        UserError: a config that cannot be, or weights that do not fit it.
+    """
+    config, state = file.get("config"), file.get("state")
+    if not isinstance(config, Mapping) or not isinstance(state, Mapping):
+        raise UserError(f"{name}: config or state is missing; train it again")
+    for key, value in config.items():
+        if isinstance(value, int) and not 0 <= value <= _MOST:
+            raise UserError(f"{name}: {key} is {value}, expected 0 to {_MOST}; train it again")
+    try:
+        if posing := next((k for k, v in state.items() if not v.is_contiguous()), None):
+            raise KeyError(f"{posing} holds fewer numbers than its shape says")
+        with torch.device("meta"):
+            build(config).load_state_dict(state, assign=True)
+        net = build(config)
+        net.load_state_dict(state)
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RuntimeError,
+            MemoryError) as error:  # fmt: skip
+        reason = str(error).replace("\n\t", " ")
+        raise UserError(f"{name}: does not fit this code ({reason}); train it again") from None
+    return net.eval().requires_grad_(False)
 
 
 def check_file(file: Mapping[str, Any], model: str, name: str = "the GAN file") -> None:

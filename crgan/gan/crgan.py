@@ -29,6 +29,7 @@ from crgan.gan.base import (
     Task,
     Trained,
     check_file,
+    filled,
 )
 from crgan.gan.pairs import PairBatches, Pairs, masked_images, sample_pairs
 from crgan.nets.folding import frozen
@@ -256,14 +257,10 @@ def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN fi
         UserError: another kind of file, or weights that do not fit its configuration.
     """
     check_file(file, MODEL, name)
-    config = {k: v for k, v in file["config"].items() if k not in ("flip", "height", "width_px")}
-    try:
-        generator = Generator(**config)
-        generator.load_state_dict(file["state"])
-    except (TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).replace("\n\t", " ")
-        raise UserError(f"{name}: does not fit this code ({reason}); train it again") from None
-    return generator.eval().requires_grad_(False).to(device)
+    others = ("flip", "height", "width_px")
+    return filled(
+        lambda config: Generator(**{k: v for k, v in config.items() if k not in others}), file, name
+    ).to(device)
 
 
 class ContextRenderer(Renderer):

@@ -37,7 +37,7 @@ from crgan.common.settings import (
 )
 from crgan.common.shares import gathered, own_rows
 from crgan.gan import losses
-from crgan.gan.base import Preview, Renderer, Task, Trained, check_file
+from crgan.gan.base import Preview, Renderer, Task, Trained, check_file, filled
 from crgan.gan.pairs import PairBatches, Pairs, sample_pairs, sample_rows
 from crgan.gan.pool import Pool
 from crgan.nets.patchgan import PatchGAN, decisions
@@ -310,21 +310,16 @@ def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str)
         UserError: another kind of file, weights that do not fit, or images of another size.
     """
     check_file(file, model)
+    generator = filled(
+        lambda c: ResnetGenerator(c["width"], c["blocks"], c["conditions"], c["kernel"]), file
+    )
     config = file["config"]
-    try:
-        generator = ResnetGenerator(
-            config["width"], config["blocks"], config["conditions"], config["kernel"]
-        )
-        generator.load_state_dict(file["state"])
-    except (TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).replace("\n\t", " ")
-        raise UserError(f"the GAN file: does not fit this code ({reason}); train again") from None
     if (config["height"], config["width_px"]) != (task.height, task.width):
         raise UserError(
             f"the GAN was trained on images of {config['height']}x{config['width_px']}, these "
             f"are {task.height}x{task.width}; train it again at this size"
         )
-    return generator.eval().requires_grad_(False).to(device)
+    return generator.to(device)
 
 
 class Translator(Renderer):

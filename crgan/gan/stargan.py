@@ -31,7 +31,7 @@ from crgan.common.errors import UserError
 from crgan.common.settings import Betas, Count, NonNegative, OddCount, Positive, Share, Within
 from crgan.data.batches import from_gan, to_gan
 from crgan.data.store import Split
-from crgan.gan.base import Preview, Task, Trained, check_file
+from crgan.gan.base import Preview, Task, Trained, check_file, filled
 from crgan.gan.pairs import PairBatches, Pairs, sample_rows
 from crgan.nets.stargan import StarDiscriminator, StarGenerator
 from crgan.train import schedules
@@ -266,16 +266,10 @@ class Styles:
     def __init__(self, file: Mapping[str, Any], device: str = "cpu") -> None:
         check_file(file, MODEL)
         self.camids = tuple(int(camid) for camid in file["camids"])
-        config = file["config"]
-        self._g = StarGenerator(
-            config["width"], config["blocks"], len(self.camids), config["kernel"]
-        )
-        try:
-            self._g.load_state_dict(file["state"])
-        except RuntimeError as error:
-            reason = str(error).replace("\n\t", " ")
-            raise UserError(f"the GAN file: does not fit ({reason}); train again") from None
-        self._g.eval().requires_grad_(False).to(device)
+        cameras = len(self.camids)
+        self._g = filled(
+            lambda c: StarGenerator(c["width"], c["blocks"], cameras, c["kernel"]), file
+        ).to(device)
         self._device = device
 
     def of(self, images: NDArray[np.uint8], into: NDArray[np.uint8], start: int = 0) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
+from crgan.data.mat5 import load_mat
 
 LEVELS = 32  # of each channel: the table knows RGB by steps of 8
 STEP = 256 // LEVELS
@@ -97,14 +98,7 @@ def load_matlab(path: str | Path, name: str, fields: Sequence[str] = ()) -> Any:
     Raises:
         UserError: no such file, or no such variable in it.
     """
-    from scipy.io import loadmat
-
-    try:
-        contents = loadmat(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, NotImplementedError, OSError) as error:
-        raise UserError(f"{path}: not a readable MATLAB file ({error})") from None
+    contents = load_mat(path)
     if name not in contents:
         raise UserError(f"{path}: no variable {name!r} in it")
     value = contents[name]

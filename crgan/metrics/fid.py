@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import pytorch_fid.inception as package
@@ -25,7 +24,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, canonical_json, load_torch, sha256_file
+from crgan.common.io import (
+    NPY_FAULTS,
+    atomic_path,
+    canonical_json,
+    load_torch,
+    npy_fault,
+    sha256_file,
+)
 from crgan.metrics.frechet import Moments, frechet_distance
 from crgan.metrics.measurement import Images, Measurement, WeightsFrom, checked_images, to_float
 
@@ -228,9 +234,9 @@ def load_statistics(path: str | Path, key: Mapping[str, Any]) -> FidStatistics:
         weights = str(fields["weights"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
+    except (KeyError, *NPY_FAULTS) as error:
         raise UserError(
-            f"{path}: not readable FID statistics ({error}); delete it and run again"
+            f"{path}: not readable FID statistics ({npy_fault(error)}); delete it and run again"
         ) from None
     if found != expected:
         raise UserError(

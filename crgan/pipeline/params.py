@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, canonical_json
+from crgan.common.io import atomic_path, canonical_json, require_regular
 from crgan.common.yaml import parse
 from crgan.pipeline.resolve import resolve
 
@@ -101,6 +101,7 @@ def load(path: str | Path | None = None, settings: Sequence[str] = ()) -> dict[s
         UserError: naming file, key, value and mend, before anything has run.
     """
     path = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
+    require_regular(path)
     try:
         raw = parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:

@@ -274,6 +274,8 @@ def _folders(value: Any, origin: str, key: str) -> Any:
         return {k: _folders(v, origin, f"{key}.{k}".lstrip(".")) for k, v in value.items()}
     if isinstance(value, list):
         return [_folders(entry, origin, key) for entry in value]
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise UserError(f"{origin}: {key} is {value!r}; a text that looks so must be in quotes")
     if not isinstance(value, str) or is_address(value) or not _UNSAID.search(value):
         return value
     found = expanded(value)
