@@ -193,5 +193,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no variable 'codebook'"):
         bow.load_codebook(str(tmp_path / "other.mat"), 350)
     (tmp_path / "text.mat").write_text("this is not a MATLAB file, but long enough to be one" * 9)
-    with pytest.raises(UserError, match="not a readable .mat file"):
+    with pytest.raises(UserError, match=r"not a readable \.mat file"):
         load_table(tmp_path / "text.mat")
