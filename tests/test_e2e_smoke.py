@@ -62,7 +62,8 @@ def test_measured_cells_are_numbers_of_this_profile(by_snakemake: Path) -> None:
     assert {row["profile"] for row in rows} == {"smoke"}
     measured = {row["method"]: row for row in rows if row["R1"] and row["target"] == "dukemtmc"}
     assert set(measured) == {
-        "Direct Transfer", "BoW", "SPGAN+LMP", "CR-GAN+LMP", "BUC", "CR-GAN+TAUDL", "CR-GAN+TAUDL+re-ranking",
+        "Direct Transfer", "BoW", "SPGAN+LMP", "CR-GAN+LMP", "BUC", "CR-GAN+TAUDL",
+        "CR-GAN+TAUDL+re-ranking",
     }  # fmt: skip
     for row in measured.values():
         assert 0 <= float(row["R1"]) <= 100
