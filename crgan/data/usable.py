@@ -73,7 +73,7 @@ def _test(query: Sequence[Entry], gallery: Sequence[Entry]) -> list[str]:
 
 
 def check_copies(dataset: str, entries: Sequence[Entry], digests: Sequence[str]) -> None:
-    """Look for queries whose true match in another camera is the very same file.
+    """Look for queries whose true match in another camera is the very same image.
 
     A gallery that is the queries again under another camera scores 100 and says nothing. A few such
     copies are told by a warning: a published set may have them.
@@ -81,7 +81,7 @@ def check_copies(dataset: str, entries: Sequence[Entry], digests: Sequence[str])
     Args:
         dataset: its name.
         entries: n images.
-        digests: the hashes of their n files.
+        digests: the hashes of their n images.
 
     Raises:
         UserError: more than half of the queries are so.
@@ -101,7 +101,7 @@ def check_copies(dataset: str, entries: Sequence[Entry], digests: Sequence[str])
     if not copies:
         return
     text = (
-        f"{dataset}: {copies:,} of {queries:,} queries are in the gallery, too, as the same file "
+        f"{dataset}: {copies:,} of {queries:,} queries are in the gallery, too, as the same image "
         f"under another camera (for example {first})"
     )
     if 2 * copies > queries:

@@ -259,8 +259,8 @@ def _finetune() -> type:
     return found
 
 
-def _over(below: Mapping[str, Any], keys: Any, own: Any) -> Any:
-    if not isinstance(own, Mapping):
+def _over(below: Any, keys: Any, own: Any) -> Any:
+    if not isinstance(below, Mapping) or not isinstance(own, Mapping):
         return own  # which the check refuses, by name
     return {k: v for k, v in below.items() if keys is None or k in keys} | dict(own)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
+from crgan.workflow.labels import require_labels
 
 NO_FILE = ("none", "random")  # explicit choices in place of weights
 _WITHOUT = (
@@ -54,6 +55,9 @@ def _to_bring(params: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]
     for role, name in chosen.items():
         if "/" in str(name):
             found = [] if Path(name).is_file() else [f"{name} (weights.{role}) is not there"]
+        elif name not in NO_FILE and name not in load_registry():
+            known = ", ".join([*load_registry(), *NO_FILE])
+            found = [f"{name} (weights.{role}) is not in weights.yaml; use {known}, or a path"]
         elif name not in NO_FILE and (entry := load_registry().get(name)) and entry.bring:
             found = missing([name])
         else:
@@ -75,7 +79,7 @@ def _to_fetch(chosen: Mapping[str, Any]) -> list[str]:
 
     names = [n for n in dict.fromkeys(map(str, chosen.values())) if n not in NO_FILE]
     known = load_registry()
-    return missing(n for n in names if "/" not in n and not (n in known and known[n].bring))
+    return missing(n for n in names if n in known and not known[n].bring)
 
 
 def require(
@@ -108,7 +112,10 @@ def _of_a_queue() -> str:
 def require_for_jobs(
     params: Mapping[str, Any], jobs: Iterable[tuple[str, Mapping[str, str]]]
 ) -> None:
-    """`require` for what these jobs of Snakemake, by rule and wildcards, are going to read."""
+    """`require` for what these jobs of Snakemake, by rule and wildcards, are going to read, and
+    `require_labels`.
+    """
+    jobs = list(jobs)
     datasets, roles = set(), set()
     for rule, wildcards in jobs:
         if rule == "prepare_data":
@@ -117,6 +124,7 @@ def require_for_jobs(
             roles.add(wildcards["role"])
     if datasets or roles:
         require(params, sorted(datasets), sorted(roles))
+    require_labels(params, jobs)
 
 
 def missing_for_jobs(

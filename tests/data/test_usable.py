@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from crgan.common.errors import UserError
 from crgan.data.entries import Entry, FilePixels, Listing
@@ -84,7 +86,7 @@ def test_a_gallery_of_the_queries_is_refused(tmp_path: Path) -> None:
         copy = root / "bounding_box_test" / name.replace("_c1_", "_c2_")
         copy.write_bytes((root / "query" / name).read_bytes())
     chosen = Recipe("market_style", str(root))
-    with pytest.raises(UserError, match="4 of 4 queries are in the gallery, too, as the same file"):
+    with pytest.raises(UserError, match="4 of 4 queries are in the gallery, too, as the same im"):
         prepare("site", chosen, tmp_path / "out", tmp_path / "raw", (16, 8))
     assert not list((tmp_path / "out").iterdir())
     for i, name in enumerate(names[1:]):
@@ -93,7 +95,23 @@ def test_a_gallery_of_the_queries_is_refused(tmp_path: Path) -> None:
         prepare("site", chosen, tmp_path / "out", tmp_path / "raw", (16, 8))
 
 
-def test_the_same_file_of_another_person_or_camera_is_no_copy(
+def test_a_copy_in_another_format_is_one(tmp_path: Path) -> None:
+    names = ["3_c1_1.png", "4_c1_1.png"]
+    tree = {
+        "bounding_box_train": ["1_c1_1.jpg", "1_c2_2.jpg", "2_c1_1.jpg"],
+        "query": names,
+        "bounding_box_test": [name.replace("_c1_", "_c2_") for name in names],
+    }
+    root = write_tree(tmp_path / "site", tree)
+    for i, name in enumerate(names):
+        image = Image.open(BytesIO(jpeg(100 + i)))
+        image.save(root / "query" / name, compress_level=1)
+        image.save(root / "bounding_box_test" / name.replace("_c1_", "_c2_"), compress_level=9)
+    with pytest.raises(UserError, match="2 of 2 queries are in the gallery"):
+        prepare("site", Recipe("market_style", str(root)), tmp_path / "o", tmp_path / "r", (16, 8))
+
+
+def test_the_same_image_of_another_person_or_camera_is_no_copy(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     entries = [Entry("q", 1, 1, "query"), Entry("a", 2, 2, "gallery"), Entry("b", 1, 1, "gallery")]

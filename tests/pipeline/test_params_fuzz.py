@@ -8,6 +8,7 @@ import copy
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,8 @@ def check(folder: str, text: str | bytes) -> None:
 @example(("written", [(("profiles",), "replace", {"site.v2": {"data": {}}})]))
 @example(("written", [(("profiles", "paper", "gan", "batch"), "rename", None)]))
 @example(("resolved", [(("matrix", "gan", 0, "model"), "lose", None)]))
+@example(("written", [(("handcrafted", "lomo"), "replace", [])]))
+@example(("written", [(("profiles", "smoke", "run"), "replace", date(2000, 1, 1))]))
 @example(("resolved", [(("matrix",), "replace", "text")]))
 def test_values_and_keys(change: tuple[str, list[tuple[Way, str, Any]]]) -> None:
     form, steps = change
