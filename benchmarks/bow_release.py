@@ -1,17 +1,17 @@
 """BoW against its authors' released files, number by number.
 
-    python -m benchmarks.bow_release --data FOLDER --pictures FOLDER
+    python -m benchmarks.bow_release --data FOLDER --images FOLDER
 
 `--data` holds w2c.mat, bow_codebook_350.mat and bow_params_350.mat (from the repository
 zhunzhong07/IDE-baseline-Market-1501, as codebook_350.mat and params_350.mat; they are not ours to
-ship). `--pictures` holds person crops. Shown are:
+ship). `--images` holds person crops. Shown are:
 
     options     the structure `par` beside `handcrafted.bow` of params.yaml
     table       the released colour table, and how often our own naming gives the same term
     words       the 10 nearest released words of each cell, by plain loops and by crgan
-    features    the 5,600 numbers of a picture, by plain loops and by crgan
-    statistics  of how many pictures the released IDF is the logarithm; IDF and negative evidence
-                counted on the pictures given, beside the released ones, which were counted on
+    features    the 5,600 numbers of an image, by plain loops and by crgan
+    statistics  of how many images the released IDF is the logarithm; IDF and negative evidence
+                counted on the images given, beside the released ones, which were counted on
                 others: what to expect is the same scale, and like strips
     codebook    how far cells lie from their nearest word: the released codebook and one of ours
 
@@ -43,15 +43,15 @@ FEATURES_APART = 1e-5  # of numbers up to about 0.1, in float32
 
 
 def read(folder: Path) -> np.ndarray:
-    """All pictures of a folder at 128x64, uint8 (n, 128, 64, 3)."""
+    """All images of a folder at 128x64, uint8 (n, 128, 64, 3)."""
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in (".png", ".jpg", ".jpeg"))
     if not files:
-        raise UserError(f"{folder}: no pictures")
+        raise UserError(f"{folder}: no images")
     images = []
     for file in files:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
         if image is None:
-            raise UserError(f"{file}: not a readable picture")
+            raise UserError(f"{file}: not a readable image")
         images.append(cv2.resize(image, (64, 128), interpolation=cv2.INTER_AREA))
     return np.stack(images)
 
@@ -59,7 +59,7 @@ def read(folder: Path) -> np.ndarray:
 def plain(
     image: np.ndarray, table: np.ndarray, codebook: np.ndarray, ne: np.ndarray, idf: np.ndarray
 ) -> tuple[np.ndarray, list[set[int]]]:
-    """One picture's feature and each cell's 10 words, by loops in double precision."""
+    """One image's feature and each cell's 10 words, by loops in double precision."""
     words = len(codebook)
     strips = np.zeros((16, words))
     occurrences = np.zeros(words)
@@ -111,7 +111,7 @@ def compare_tables(released: np.ndarray, own: np.ndarray, images: np.ndarray) ->
     index = (images // 8).astype(int) @ (1, 32, 1024)
     overlap = np.minimum(released, own).sum(axis=1)
     print(f"            own naming: the same first term for {100 * same.mean():.0f} % of the table "
-          f"and {100 * same[index].mean():.0f} % of the pictures' pixels; shared probability "
+          f"and {100 * same[index].mean():.0f} % of the images' pixels; shared probability "
           f"{overlap.mean():.2f} and {overlap[index].mean():.2f}")  # fmt: skip
 
 
@@ -132,27 +132,27 @@ def compare_features(
         same += sum(set(row.tolist()) == words for row, words in zip(order, chosen, strict=True))
         cells += len(chosen)
     print(f"words       {same} of {cells} cells have the same 10 nearest words")
-    print(f"features    {len(images)} pictures x {features.shape[1]}: at most {far:.0e} apart")
+    print(f"features    {len(images)} images x {features.shape[1]}: at most {far:.0e} apart")
     return same == cells and far < FEATURES_APART
 
 
 def counted_on(idf: np.ndarray, most: int = 50_000) -> int | None:
-    """The number of pictures N for which each IDF is log(N / n) with a whole n; None for no N."""
+    """The number of images N for which each IDF is log(N / n) with a whole n; None for no N."""
     shares = np.exp(-np.unique(idf))
-    for pictures in range(1, most):
-        n = pictures * shares
+    for images in range(1, most):
+        n = images * shares
         if np.abs(n - np.round(n)).max() < 1e-6:
-            return pictures
+            return images
     return None
 
 
 def compare_statistics(raw: np.ndarray, data: Path) -> bool:
-    """Print the pictures' IDF and negative evidence beside the released ones; whether the released
+    """Print the images' IDF and negative evidence beside the released ones; whether the released
     IDF is of our definition.
     """
     par = load_matlab(data / "bow_params_350.mat", "par", ("idf", "ne"))
     total = counted_on(par["idf"])
-    print(f"statistics  each released IDF is log(N / n), n whole, for N = {total} pictures")
+    print(f"statistics  each released IDF is log(N / n), n whole, for N = {total} images")
     ours = bow.statistics_of(raw)
     for name, key in (("idf", "idf"), ("negative_evidence", "ne")):
         a, b = (v.reshape(16, -1) for v in (getattr(ours, name), par[key].astype(np.float64)))
@@ -179,7 +179,7 @@ def compare_codebooks(
     apart = np.sqrt(bow.squared_distances(own, codebook).min(axis=1))
     among = bow.squared_distances(codebook, codebook) + np.eye(len(codebook), dtype=np.float32)
     print(f"codebook    mean distance of cells to the nearest word: released {far['released']:.4f},"
-          f" own from the other half of the pictures {far['own']:.4f}; our words to the nearest "
+          f" own from the other half of the images {far['own']:.4f}; our words to the nearest "
           f"released word {apart.mean():.4f}, released words among themselves "
           f"{np.sqrt(among.min(axis=1)).mean():.4f}")  # fmt: skip
 
@@ -187,12 +187,12 @@ def compare_codebooks(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, required=True)
-    parser.add_argument("--loops", type=int, default=4, help="pictures for the plain loops")
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--loops", type=int, default=4, help="images for the plain loops")
     arguments = parser.parse_args()
     section = {k: v for k, v in load()["handcrafted"]["bow"].items() if k != "image"}
     ours = bow.Options(**{**section, "mask_sigma": tuple(section["mask_sigma"])})
-    images = read(arguments.pictures)
+    images = read(arguments.images)
     table = load_table(arguments.data / "w2c.mat")
     codebook = bow.load_codebook(str(arguments.data / "bow_codebook_350.mat"), ours.words)
 

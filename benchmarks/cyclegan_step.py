@@ -4,9 +4,9 @@
     python -m benchmarks.cyclegan_step --profile paper --batch 1 --rounds 3
 
 "plain" is written as CycleGAN code usually is: reflection padding and instance norm as layers of
-their own, one forward pass for each picture of the losses, Adam as it comes, discriminators one
-after the other, a pool that keeps pictures in a list. Both have the same networks and weights, and
-do the same arithmetic on the same pictures: their losses after the rounds are compared as well.
+their own, one forward pass for each image of the losses, Adam as it comes, discriminators one
+after the other, a pool that keeps images in a list. Both have the same networks and weights, and
+do the same arithmetic on the same images: their losses after the rounds are compared as well.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def plain_discriminator(width: int, layers: int) -> nn.Sequential:
 
 
 class ListPool:
-    """The history of fakes, a list of pictures."""
+    """The history of fakes, a list of images."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.pictures: list[Tensor] = []
+        self.images: list[Tensor] = []
 
     def query(self, fakes: Tensor) -> Tensor:
         """Each new fake, or half of the time an older one in its place."""
@@ -92,13 +92,13 @@ class ListPool:
         given = []
         for fake in fakes:
             fake = fake.detach().unsqueeze(0)
-            if len(self.pictures) < self.size:
-                self.pictures.append(fake)
+            if len(self.images) < self.size:
+                self.images.append(fake)
                 given.append(fake)
             elif random.random() < 0.5:
                 place = random.randrange(self.size)
-                given.append(self.pictures[place].clone())
-                self.pictures[place] = fake
+                given.append(self.images[place].clone())
+                self.images[place] = fake
             else:
                 given.append(fake)
         return torch.cat(given)

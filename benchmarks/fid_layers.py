@@ -4,8 +4,8 @@
         --source artifacts/demo/data/market1501/manifest.csv \\
         --target artifacts/demo/data/dukemtmc/manifest.csv --size 64 32
 
-Pictures of both training splits, chosen evenly over them. Beside the two sets' FID stands that of
-the source's own two halves, which the layer should find near: with few pictures it is far from 0 in
+Images of both training splits, chosen evenly over them. Beside the two sets' FID stands that of
+the source's own two halves, which the layer should find near: with few images it is far from 0 in
 the 2048-d layer. Table 1 prints 0.330 for the two real sets.
 """
 
@@ -65,7 +65,7 @@ def distances(source: Features, target: Features) -> dict[int, tuple[float, floa
 
 
 def spread(images: Images, count: int) -> Images:
-    """`count` pictures spread evenly over the set, or all of them."""
+    """`count` images spread evenly over the set, or all of them."""
     rows = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int))
     return images[rows]
 
@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--source", type=Path, required=True, help="manifest, images beside it")
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
-                        help="pictures are shrunk to this; default: as stored")  # fmt: skip
-    parser.add_argument("--pictures", type=int, default=500, help="of each set")
+                        help="images are shrunk to this; default: as stored")  # fmt: skip
+    parser.add_argument("--images", type=int, default=500, help="of each set")
     parser.add_argument("--weights", type=Path, help="default: fid_inception of resources/weights")
     parser.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
     args = parser.parse_args(argv)
@@ -93,12 +93,12 @@ def main(argv: list[str] | None = None) -> None:
         found = []
         for name in (args.source, args.target):
             images = open_dataset(name, size).split("train").images
-            found.append(features_of(net, spread(images, args.pictures), name.parent.name))
+            found.append(features_of(net, spread(images, args.images), name.parent.name))
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     n, m = (len(features[64]) for features in found)
-    print(f"{n} and {m} pictures; Table 1 prints {PRINTED:.3f}")
+    print(f"{n} and {m} images; Table 1 prints {PRINTED:.3f}")
     print(f"{'layer':>6} {'FID':>10} {'/ printed':>10} {'halves':>10}")
     for dims, (apart, halves) in distances(*found).items():
         print(f"{dims:6} {apart:10.4f} {apart / PRINTED:10.2f} {halves:10.4f}")

@@ -9,7 +9,7 @@ is timed by itself, then the generator's backward pass. The parts do the arithme
 
 CycleGAN: the plain implementation of `benchmarks.cyclegan_step`, at the same width. It renders in
 both directions and back again: the ratio is the cost of two different methods, not two speeds of
-one. Pictures are noise; no result depends on them.
+one. Images are noise; no result depends on them.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"  {'sum':14} {1e3 * total:8.1f} ms; Training.step takes {1e3 * whole:.1f} ms")
     ratio = seconds["channels_last"] / whole
     print(f"\nrun.channels_last: {ratio:.2f} of the time of an iteration, k = 1, in this run")
-    print("\nCost of a source picture, of different methods:")
+    print("\nCost of a source image, of different methods:")
     for name, value in seconds.items():
         rate, work = o.batch / value, flops[name]
         print(

@@ -1,12 +1,12 @@
-"""LOMO and BoW in pictures a second, beside the same written plainly, in one run.
+"""LOMO and BoW in images a second, beside the same written plainly, in one run.
 
-    python -m benchmarks.handcrafted                 # 256 pictures, 2 threads
+    python -m benchmarks.handcrafted                 # 256 images, 2 threads
     python -m benchmarks.handcrafted --threads 1
 
-"plain" takes one picture after another and one block or cell after another, as the authors' MATLAB
+"plain" takes one image after another and one block or cell after another, as the authors' MATLAB
 and the ports of it do, each block's histogram by NumPy. It is fed the same Retinex, and describes
-fewer pictures; both are counted in pictures a second. Pictures are noise of several scales, which
-has about as many different colours as pictures have.
+fewer images; both are counted in images a second. Images are noise of several scales, which
+has about as many different colours as images have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from crgan.handcrafted.colour_names import own_table
 from crgan.pipeline.params import load
 
 
-def pictures(count: int, height: int, width: int) -> np.ndarray:
+def crops(count: int, height: int, width: int) -> np.ndarray:
     """Smooth noise, uint8 (count, height, width, 3)."""
     rng = np.random.default_rng(0)
     result = np.empty((count, height, width, 3), dtype=np.uint8)
@@ -41,7 +41,7 @@ def pictures(count: int, height: int, width: int) -> np.ndarray:
 
 
 def plain_lomo(image: np.ndarray, options: lomo.Options, blur: lomo.Surrounds) -> np.ndarray:
-    """LOMO of one picture, block by block."""
+    """LOMO of one image, block by block."""
     clear = lomo.retinex(image[None], blur, options.retinex_mode, options.retinex_clip)
     hsv = lomo.quantised_hsv(clear, options.hsv_bins)[0]
     grey = lomo.grey_levels(image[None])[0]
@@ -67,7 +67,7 @@ def plain_lomo(image: np.ndarray, options: lomo.Options, blur: lomo.Surrounds) -
 
 
 def plain_siltp(grey: np.ndarray, radius: int, tau: float) -> np.ndarray:
-    """SILTP of one picture (H, W), pixel by pixel along rows."""
+    """SILTP of one image (H, W), pixel by pixel along rows."""
     height, width = grey.shape
     padded = np.pad(grey, radius, mode="edge")
     codes = np.zeros((height, width), dtype=int)
@@ -84,7 +84,7 @@ def plain_siltp(grey: np.ndarray, radius: int, tau: float) -> np.ndarray:
 def plain_bow(
     image: np.ndarray, table: np.ndarray, codebook: np.ndarray, options: bow.Options
 ) -> np.ndarray:
-    """BoW's histogram of one picture, cell by cell."""
+    """BoW's histogram of one image, cell by cell."""
     rows, columns = image.shape[0] // options.cell, image.shape[1] // options.cell
     counts = np.zeros((rows // options.strip, len(codebook)))
     occurrences = np.zeros(len(codebook))
@@ -102,12 +102,12 @@ def plain_bow(
 
 
 def report(name: str, timings: dict[str, Timing], counts: dict[str, int]) -> None:
-    """One line: pictures a second by the clock and by the processor, and how far apart."""
+    """One line: images a second by the clock and by the processor, and how far apart."""
     speed = {who: counts[who] / statistics.median(timing.wall) for who, timing in timings.items()}
     busy = {who: counts[who] / statistics.median(timing.cpu) for who, timing in timings.items()}
     ours, plain = (np.asarray(timings[who].result) for who in ("ours", "plain"))
     print(
-        f"{name}: {speed['ours']:.0f} pictures/s, {speed['ours'] / speed['plain']:.1f} times plain "
+        f"{name}: {speed['ours']:.0f} images/s, {speed['ours'] / speed['plain']:.1f} times plain "
         f"({speed['plain']:.1f}); {busy['ours']:.0f} a second of processor time; "
         f"{ours.shape[1]} numbers, at most {np.abs(ours[: len(plain)] - plain).max():.0e} apart"
     )
@@ -115,17 +115,17 @@ def report(name: str, timings: dict[str, Timing], counts: dict[str, int]) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=256)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     sections = {name: dict(load()["handcrafted"][name]) for name in ("lomo", "bow")}
-    few = max(arguments.pictures // 32, 1)
-    counts = {"ours": arguments.pictures, "plain": few}
-    print(f"{arguments.pictures} pictures, plain {few}; {arguments.threads} threads")
+    few = max(arguments.images // 32, 1)
+    counts = {"ours": arguments.images, "plain": few}
+    print(f"{arguments.images} images, plain {few}; {arguments.threads} threads")
 
     height, width = sections["lomo"].pop("image")
-    images = pictures(arguments.pictures, height, width)
+    images = crops(arguments.images, height, width)
     options = settings_from(lomo.Options, sections["lomo"], "lomo")
     describe = lomo.describer(options, height, width, threads=arguments.threads)
     blur = lomo.surrounds(height, width, options.retinex_sigmas)
@@ -137,7 +137,7 @@ def main() -> None:
         report(f"LOMO {height}x{width}", compare(candidates, arguments.rounds), counts)
 
     height, width = sections["bow"].pop("image")
-    seen = pictures(arguments.pictures, height, width)
+    seen = crops(arguments.images, height, width)
     words = settings_from(bow.Options, sections["bow"], "bow")
     table = own_table(words.colour_spread)
     codebook = bow.learn_codebook(seen, table, words, seed=0)

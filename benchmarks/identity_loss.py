@@ -5,14 +5,14 @@
 
 L_id (eq. 7) asks a frozen D_id who the rendered person is. The judges:
 
-    recorded   D_id as the pipeline pre-trained it, on the source's pictures as they are
-    shaken     the same network and recipe, on the source's pictures and copies of them whose
+    recorded   D_id as the pipeline pre-trained it, on the source's images as they are
+    shaken     the same network and recipe, on the source's images and copies of them whose
                colours were changed at random: a D_id that knows people in other light
     none       lambda_id = 0
 
 Everything else is equal: the CNN that is fine-tuned starts from the recorded D_id, with the seed
 and parameters of the profile. Printed for each judge: how many source people it knows in the
-training pictures and in cut-outs (the source person by its mask on a target background: what a
+training images and in cut-outs (the source person by its mask on a target background: what a
 rendering without any repainting would be), how far X_G lies from X_S on people and on backgrounds
 (grey levels), and the re-id scores. The scores use the target's test labels: this explains a
 result, and chooses nothing.
@@ -38,7 +38,7 @@ from crgan.common.seeding import seed_everything
 from crgan.data.store import Split, open_dataset
 from crgan.gan import crgan
 from crgan.gan.base import Classifier, Task, open_task
-from crgan.gan.pairs import pictures
+from crgan.gan.pairs import masked_images
 from crgan.pipeline import params as parameters
 from crgan.reid.evaluate import protocol_from, query_and_gallery, score
 from crgan.reid.finetune import FineTuning, finetune
@@ -46,15 +46,15 @@ from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
 
 JUDGES = ("recorded", "shaken", "none")
-COPIES = 3  # shaken copies of each picture, beside the picture itself
+COPIES = 3  # shaken copies of each image, beside the image itself
 _PAIRS = 512  # that colours and judges are measured on
 _BATCH = 64
 
 
 def shaken(split: Split, copies: int, rng: np.random.Generator) -> Split:
-    """A split and `copies` of each picture with a random gain and gamma a channel.
+    """A split and `copies` of each image with a random gain and gamma a channel.
 
-    Gains are 0.6 to 1.4, gammas 0.7 to 1.4, both drawn for each picture.
+    Gains are 0.6 to 1.4, gammas 0.7 to 1.4, both drawn for each image.
     """
     images = [np.asarray(split.images)]
     n = len(split)
@@ -138,12 +138,12 @@ def pairs(task: Task, seed: int) -> Iterator[tuple[NDArray[np.int64], Tensor, Te
     labelled = np.flatnonzero(task.source.pid > 0)
     for _ in range(_PAIRS // _BATCH):
         s, t = rng.choice(labelled, _BATCH), rng.choice(len(task.target), _BATCH)
-        x_s, m_f = pictures(task.source, task.source_masks, s)
-        yield s, x_s, m_f, pictures(task.target, task.target_masks, t)[0]
+        x_s, m_f = masked_images(task.source, task.source_masks, s)
+        yield s, x_s, m_f, masked_images(task.target, task.target_masks, t)[0]
 
 
 def known(judge: Classifier, task: Task, seed: int) -> tuple[float, float]:
-    """Percent of source people a judge knows, in training pictures and in cut-outs."""
+    """Percent of source people a judge knows, in training images and in cut-outs."""
     net = judge.net.eval()
     right = np.zeros(2)
     with torch.inference_mode():

@@ -2,9 +2,9 @@
 
     python -m benchmarks.loader
 
-Both give the same thing: shuffled batches of 128x64 pictures with re-id augmentation (mirror,
+Both give the same thing: shuffled batches of 128x64 images with re-id augmentation (mirror,
 padding by 10 and random crop, random erasing), as normalised float tensors. The usual way is a
-DataLoader over JPEG files with Pillow and torchvision's transforms, one picture at a time; ours is
+DataLoader over JPEG files with Pillow and torchvision's transforms, one image at a time; ours is
 `TrainBatches` over the memory-mapped store. Rounds are interleaved; medians are printed.
 """
 
@@ -56,8 +56,8 @@ class Files(Dataset[tuple[torch.Tensor, int]]):
         return self.look(Image.open(self.paths[index]).convert("RGB")), index
 
 
-def write_pictures(folder: Path, n: int) -> tuple[list[Path], np.ndarray]:
-    """`n` JPEG files and the same pictures as a memory-mapped store."""
+def write_images(folder: Path, n: int) -> tuple[list[Path], np.ndarray]:
+    """`n` JPEG files and the same images as a memory-mapped store."""
     rng = np.random.default_rng(0)
     store = np.lib.format.open_memmap(
         folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, HEIGHT, WIDTH, 3)
@@ -97,7 +97,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        paths, store = write_pictures(Path(folder), args.images)
+        paths, store = write_images(Path(folder), args.images)
         labels = np.arange(len(store))
 
         def usual(erasing: bool, workers: int) -> Callable[[], int]:

@@ -1,4 +1,4 @@
-"""LPIPS's own example: 0.722 for the blurred picture, 0.138 for the warped one.
+"""LPIPS's own example: 0.722 for the blurred image, 0.138 for the warped one.
 
     python -m benchmarks.lpips_examples FOLDER
 
@@ -35,12 +35,12 @@ SHA256 = {
 
 
 def read_examples(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """The three pictures, each (1, 64, 64, 3) RGB.
+    """The three images, each (1, 64, 64, 3) RGB.
 
     Raises:
-        UserError: one is missing, or is not the authors' picture.
+        UserError: one is missing, or is not the authors' image.
     """
-    pictures = {}
+    images = {}
     for name, expected in SHA256.items():
         path = folder / f"{name}.png"
         if not path.is_file():
@@ -49,19 +49,19 @@ def read_examples(folder: Path) -> dict[str, NDArray[np.uint8]]:
                 "github.com/richzhang/PerceptualSimilarity"
             )
         if sha256_file(path) != expected:
-            raise UserError(f"{path}: not the authors' picture (SHA-256 differs)")
-        pictures[name] = np.asarray(lpips.load_image(str(path)), dtype=np.uint8)[None]
-    return pictures
+            raise UserError(f"{path}: not the authors' image (SHA-256 differs)")
+        images[name] = np.asarray(lpips.load_image(str(path)), dtype=np.uint8)[None]
+    return images
 
 
-def values(pictures: dict[str, NDArray[np.uint8]], trunk: Path) -> dict[str, tuple[float, float]]:
-    """LPIPS of each distorted picture to the reference: ours, and the package's own."""
+def values(images: dict[str, NDArray[np.uint8]], trunk: Path) -> dict[str, tuple[float, float]]:
+    """LPIPS of each distorted image to the reference: ours, and the package's own."""
     net = load_lpips(trunk)
     package = _package(trunk)
     found = {}
     for name in PUBLISHED:
-        ours = float(paired(net, pictures[REFERENCE], pictures[name])[0])
-        tensors = [lpips.im2tensor(pictures[key][0]) for key in (REFERENCE, name)]
+        ours = float(paired(net, images[REFERENCE], images[name])[0])
+        tensors = [lpips.im2tensor(images[key][0]) for key in (REFERENCE, name)]
         with torch.no_grad():
             found[name] = (ours, float(package(*tensors)))
     return found
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="where the three pictures are")
+    parser.add_argument("folder", type=Path, help="where the three images are")
     parser.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
     args = parser.parse_args(argv)
     try:
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"{'picture':8} {'published':>9} {'ours':>9} {'package':>9}")
+    print(f"{'image':8} {'published':>9} {'ours':>9} {'package':>9}")
     for name, (ours, package) in found.items():
         print(f"{name:8} {PUBLISHED[name]:9.3f} {ours:9.6f} {package:9.6f}")
     if any(abs(v - PUBLISHED[n]) >= 5e-4 for n, both in found.items() for v in both):

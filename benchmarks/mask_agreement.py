@@ -1,11 +1,11 @@
-"""Every mask backend on the same pictures: time a crop, what they cover, how far they agree.
+"""Every mask backend on the same images: time a crop, what they cover, how far they agree.
 
-    python -m benchmarks.mask_agreement --pictures FOLDER --sheet sheet.png
-    python -m benchmarks.mask_agreement --pictures FOLDER --sheet sheet.png --disagreement
+    python -m benchmarks.mask_agreement --images FOLDER --sheet sheet.png
+    python -m benchmarks.mask_agreement --images FOLDER --sheet sheet.png --disagreement
 
 Backends whose weights are in `--root` take part (`python -m stages.fetch_weights
 mediapipe_pose_full mediapipe_pose_heavy`; the third is LIP-JPPNet, which takes seconds a crop and
-only comes with `--jppnet FILE`). No backend is the truth here: the sheet, of pictures spread over
+only comes with `--jppnet FILE`). No backend is the truth here: the sheet, of images spread over
 the folder or of those the backends disagree on most, is there to be looked at.
 """
 
@@ -40,20 +40,20 @@ _BATCH = 64  # as `crgan.masks.extract`
 Masks = NDArray[np.bool_]
 
 
-def read_pictures(folder: Path, height: int, width: int) -> Batch:
-    """Every picture in a folder, at one size.
+def read_images(folder: Path, height: int, width: int) -> Batch:
+    """Every image in a folder, at one size.
 
     Raises:
         UserError: fewer than two, or one that cannot be read.
     """
     paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
     if len(paths) < 2:
-        raise UserError(f"{folder}: {len(paths)} pictures, at least 2 are needed")
+        raise UserError(f"{folder}: {len(paths)} images, at least 2 are needed")
     images = []
     for path in paths:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if bgr is None:
-            raise UserError(f"{path}: not readable as a picture")
+            raise UserError(f"{path}: not readable as an image")
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
         images.append(resize(rgb, height, width))
     return Batch(np.stack(images), tuple(path.name for path in paths))
@@ -73,10 +73,10 @@ def backends(root: Path, jppnet: Path | None, threads: int) -> dict[str, MaskBac
     return found
 
 
-def all_masks(backend: MaskBackend, pictures: Batch) -> Masks:
+def all_masks(backend: MaskBackend, crops: Batch) -> Masks:
     """Masks (n, H, W), in the batches of the stage."""
-    starts = range(0, len(pictures.paths), _BATCH)
-    parts = [Batch(pictures.images[s : s + _BATCH], pictures.paths[s : s + _BATCH]) for s in starts]
+    starts = range(0, len(crops.paths), _BATCH)
+    parts = [Batch(crops.images[s : s + _BATCH], crops.paths[s : s + _BATCH]) for s in starts]
     return np.concatenate([backend.masks(part) for part in parts])
 
 
@@ -91,18 +91,18 @@ def agreement(masks: Mapping[str, Masks]) -> dict[tuple[str, str], NDArray[np.fl
 def comparison_sheet(
     images: NDArray[np.uint8], masks: Mapping[str, Masks], columns: int = 16
 ) -> NDArray[np.uint8]:
-    """Picture, then its overlay by each backend below it; a line of labels on the left."""
-    kinds = {"picture": images, **{name: overlay(images, m) for name, m in masks.items()}}
+    """Pixels, then its overlay by each backend below it; a line of labels on the left."""
+    kinds = {"image": images, **{name: overlay(images, m) for name, m in masks.items()}}
     n, height, width = images.shape[:3]
     margin, gap = 88, 6
     lines = -(-n // columns)
     block = len(kinds) * height + gap
     sheet = np.full((lines * block, margin + columns * width, 3), 255, dtype=np.uint8)
-    for row, (name, pictures) in enumerate(kinds.items()):
-        for i, picture in enumerate(pictures):
+    for row, (name, crops) in enumerate(kinds.items()):
+        for i, image in enumerate(crops):
             line, column = divmod(i, columns)
             top, left = line * block + row * height, margin + column * width
-            sheet[top : top + height, left : left + width] = picture
+            sheet[top : top + height, left : left + width] = image
         for line in range(lines):
             at = (4, line * block + row * height + height // 2)
             cv2.putText(sheet, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
@@ -110,7 +110,7 @@ def comparison_sheet(
 
 
 def print_times(timings: Mapping[str, Timing], masks: Mapping[str, Masks]) -> None:
-    """Time a crop, what 30,000 take, and how much of the picture is person."""
+    """Time a crop, what 30,000 take, and how much of the image is person."""
     print(f"{'backend':12} {'cpu ms':>7} {'wall ms':>8} {'30,000':>8} {'person':>7} {'empty':>6}")
     for name, timing in timings.items():
         n = len(masks[name])
@@ -125,7 +125,7 @@ def print_times(timings: Mapping[str, Timing], masks: Mapping[str, Masks]) -> No
 def print_agreement(
     pairs: Mapping[tuple[str, str], NDArray[np.float64]], names: tuple[str, ...]
 ) -> None:
-    """IoU of each pair, and the pictures they agree on least."""
+    """IoU of each pair, and the images they agree on least."""
     print(f"\n{'pair':26} {'mean':>6} {'median':>7} {'p10':>6} {'< 0.5':>6}")
     for (a, b), values in pairs.items():
         told = summary(values)
@@ -144,21 +144,21 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of person crops")
+    parser.add_argument("--images", type=Path, required=True, help="folder of person crops")
     parser.add_argument("--size", type=int, nargs=2, default=(128, 64), metavar=("H", "W"))
     parser.add_argument("--root", type=Path, default=ROOT, help="folder of the weight files")
     parser.add_argument("--jppnet", type=Path, help="converted weights; adds LIP-JPPNet")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sheet", type=Path, help="PNG to write")
-    parser.add_argument("--count", type=int, default=48, help="pictures on the sheet")
+    parser.add_argument("--count", type=int, default=48, help="images on the sheet")
     parser.add_argument("--disagreement", action="store_true", help="the sheet shows the worst")
     args = parser.parse_args(argv)
     cv2.setNumThreads(args.threads)
     try:
-        pictures = read_pictures(args.pictures, *args.size)
+        crops = read_images(args.images, *args.size)
         runs: dict[str, Callable[[], object]] = {
-            name: partial(all_masks, backend, pictures)
+            name: partial(all_masks, backend, crops)
             for name, backend in backends(args.root, args.jppnet, args.threads).items()
         }
     except UserError as error:
@@ -167,16 +167,16 @@ def main(argv: list[str] | None = None) -> None:
     timings = compare(runs, args.rounds)
     masks = {name: np.asarray(timing.result) for name, timing in timings.items()}
     pairs = agreement(masks)
-    print(f"{len(pictures.paths)} crops of {args.size[0]}x{args.size[1]}, {args.threads} thread(s)")
+    print(f"{len(crops.paths)} crops of {args.size[0]}x{args.size[1]}, {args.threads} thread(s)")
     print_times(timings, masks)
     if pairs:
-        print_agreement(pairs, pictures.paths)
+        print_agreement(pairs, crops.paths)
     if args.sheet:
-        n = len(pictures.paths)
+        n = len(crops.paths)
         rows = np.unique(np.linspace(0, n - 1, min(args.count, n)).round().astype(int))
         if args.disagreement and pairs:
             rows = np.argsort(np.mean(list(pairs.values()), axis=0))[: args.count]
-        sheet = comparison_sheet(pictures.images[rows], {k: m[rows] for k, m in masks.items()})
+        sheet = comparison_sheet(crops.images[rows], {k: m[rows] for k, m in masks.items()})
         with atomic_path(args.sheet) as temporary:
             cv2.imwrite(str(temporary), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 

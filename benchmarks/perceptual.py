@@ -25,7 +25,7 @@ from crgan.metrics.frechet import Moments, frechet_distance
 from crgan.metrics.lpips_distance import diversity, load_lpips
 
 
-def pictures(*shape: int) -> np.ndarray:
+def crops(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
 
 
@@ -43,7 +43,7 @@ def report(
 
 def lpips_diversity(sources: int, rounds: int) -> None:
     """All 28 pairs among 8 renderings of each source, 128 x 64."""
-    renderings = pictures(sources, 8, 128, 64)
+    renderings = crops(sources, 8, 128, 64)
     net = load_lpips("random")
     package = load_lpips("random").model.to(memory_format=torch.contiguous_format)
     left, right = map(list, zip(*itertools.combinations(range(8), 2), strict=True))
@@ -65,8 +65,8 @@ def lpips_diversity(sources: int, rounds: int) -> None:
 
 
 def fid_features(count: int, dims: Dims, rounds: int) -> None:
-    """Inception features of pictures of 128 x 64, batches of 8."""
-    images = pictures(count, 128, 64)
+    """Inception features of images of 128 x 64, batches of 8."""
+    images = crops(count, 128, 64)
     net = load_inception("random", dims=dims)
     package = package_inception("random", dims=dims)
 
@@ -77,7 +77,7 @@ def fid_features(count: int, dims: Dims, rounds: int) -> None:
         return torch.cat(layers).numpy()
 
     report(
-        f"FID features, {count} pictures, {dims}-d",
+        f"FID features, {count} images, {dims}-d",
         lambda: extract(net, images, batch=8),
         by_package,
         rounds,
@@ -96,7 +96,7 @@ def distance(count: int, dims: int, rounds: int) -> None:
     gaussians = [(f.astype(np.float64).mean(axis=0), np.cov(f.T)) for f in sets]
 
     report(
-        f"Frechet distance, {dims}-d, {count} pictures a set",
+        f"Frechet distance, {dims}-d, {count} images a set",
         lambda: frechet_distance(*moments),
         lambda: calculate_frechet_distance(*gaussians[0], *gaussians[1]),
         rounds,

@@ -5,7 +5,7 @@
 
 Two tasks: an iteration of CR-GAN (D_d once, G once) with the sizes of a profile, and ResNet50
 forward and backward with Adam's step. Every way is the section `run` of the parameters with one key
-changed, and runs the code that the stages run. Pictures are noise; no result depends on them.
+changed, and runs the code that the stages run. Images are noise; no result depends on them.
 
 The instructions that decide are printed first: without `avx512_bf16` or `amx_bf16` a processor
 computes in float32 and converts to and fro.
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--profile", default="demo")
     for name in ("batch", "width", "levels", "discriminator-width"):
         parser.add_argument(f"--{name}", type=int, help="of the GAN, instead of the profile's")
-    parser.add_argument("--height", type=int, default=128, help="of ResNet50's pictures")
+    parser.add_argument("--height", type=int, default=128, help="of ResNet50's images")
     parser.add_argument("--resnet-batch", type=int, default=8)
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument(

@@ -6,7 +6,7 @@
 "full sort" is torchreid's algorithm written out plainly: whole distance matrix, argsort of every
 row, matrix of matches, one pass per query. Where torchreid's compiled module can be imported (as
 `torchreid.metrics.rank_cylib.rank_cy`, or built alone, as `rank_cy`), it runs beside. Features are
-synthetic, with the numbers of pictures, persons and distractors of Market-1501.
+synthetic, with the numbers of images, persons and distractors of Market-1501.
 """
 
 from __future__ import annotations

@@ -61,19 +61,19 @@ def plain_training(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -
 
 
 @torch.no_grad()
-def plain_features(net: ReidNet, pictures: np.ndarray, parts: int) -> tuple[Tensor, Tensor]:
+def plain_features(net: ReidNet, crops: np.ndarray, parts: int) -> tuple[Tensor, Tensor]:
     """The usual loop: a forward for the pooled features and one for LMP."""
     net.eval()
-    pooled = torch.cat([net.features(batch) for batch in in_order(pictures, 32)])
-    lmp = [local_max_pool(net.feature_map(batch), parts) for batch in in_order(pictures, 32)]
+    pooled = torch.cat([net.features(batch) for batch in in_order(crops, 32)])
+    lmp = [local_max_pool(net.feature_map(batch), parts) for batch in in_order(crops, 32)]
     return pooled, torch.cat(lmp)
 
 
 @torch.no_grad()
-def plain_pooled(net: ReidNet, pictures: np.ndarray) -> Tensor:
+def plain_pooled(net: ReidNet, crops: np.ndarray) -> Tensor:
     """The usual loop, pooled features only."""
     net.eval()
-    return torch.cat([net.features(batch) for batch in in_order(pictures, 32)])
+    return torch.cat([net.features(batch) for batch in in_order(crops, 32)])
 
 
 def candidates(args: argparse.Namespace) -> dict[str, dict[str, Callable[[], object]]]:
@@ -81,13 +81,13 @@ def candidates(args: argparse.Namespace) -> dict[str, dict[str, Callable[[], obj
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     shape = (args.height, args.width, 3)
-    pictures = rng.integers(0, 256, (args.pictures, *shape), dtype=np.uint8)
+    crops = rng.integers(0, 256, (args.images, *shape), dtype=np.uint8)
     width = {"resnet50": 64, "mobilenetv2": 32, "small": 16}[args.backbone]
     ours, plain, scored = (ReidNet(args.backbone, width, CLASSES) for _ in range(3))
     recipe = Recipe(args.steps, args.batch, 1e-4, weight_decay=5e-4, label_smoothing=0.1,
                     flip=0.5, crop_padding=0.08)  # fmt: skip
-    labels = rng.integers(0, CLASSES, args.pictures)
-    loader = TrainBatches(pictures, labels, args.batch, recipe.augmentation(args.height), seed=0)
+    labels = rng.integers(0, CLASSES, args.images)
+    loader = TrainBatches(crops, labels, args.batch, recipe.augmentation(args.height), seed=0)
     images, classes = next(loader)
     parts = scored.feature_map(images[:1]).shape[2]
     return {
@@ -97,9 +97,9 @@ def candidates(args: argparse.Namespace) -> dict[str, dict[str, Callable[[], obj
             "loader alone": lambda: [next(loader) for _ in range(args.steps)],
         },
         "features": {
-            "plain": lambda: plain_pooled(scored, pictures),
-            "plain, then LMP": lambda: plain_features(scored, pictures, parts),
-            "ours, pooled and LMP": lambda: extract(scored, pictures),
+            "plain": lambda: plain_pooled(scored, crops),
+            "plain, then LMP": lambda: plain_features(scored, crops, parts),
+            "ours, pooled and LMP": lambda: extract(scored, crops),
         },
     }
 
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3, help="iterations in a round")
-    parser.add_argument("--pictures", type=int, default=256, help="pictures to extract from")
+    parser.add_argument("--images", type=int, default=256, help="images to extract from")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     training = compare(tables["training"], args.rounds)
     report("training", training, args.steps * args.batch)
     features = compare(tables["features"], args.rounds)
-    report("features", features, args.pictures)
+    report("features", features, args.images)
     reference, _ = features["plain, then LMP"].result  # type: ignore[misc]
     ours = features["ours, pooled and LMP"].result
     scale = float(reference.abs().max())

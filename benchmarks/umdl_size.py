@@ -1,13 +1,13 @@
 """UMDL at the real sets' size: what the dense way needs, what ours takes.
 
     python -m benchmarks.umdl_size                    # both directions, figures and a timed trial
-    python -m benchmarks.umdl_size --share 0.1        # the trial with a tenth of the pictures
+    python -m benchmarks.umdl_size --share 0.1        # the trial with a tenth of the images
 
 "dense" is counted, not run: the n x n matrices in double precision that the authors' functions hold
 for the source and the target (affinity, its copy for the Laplacian, similarities), and for the
 one-to-one assignment 2 n^3 operations at least. Ours is counted likewise (features, codes, graph),
-and run on synthetic features of the size of params.yaml for a share of the pictures and a few
-iterations, in processor time; iterations scale with the pictures (but for the atoms, so a small
+and run on synthetic features of the size of params.yaml for a share of the images and a few
+iterations, in processor time; iterations scale with the images (but for the atoms, so a small
 share overstates), the graph with their square.
 """
 
@@ -34,7 +34,7 @@ from crgan.handcrafted.umdl_dictionaries import (
 )
 from crgan.pipeline.params import load
 
-# training pictures, persons and cameras as published
+# training images, persons and cameras as published
 SETS = {"market1501": (12_936, 751, 6), "dukemtmc": (16_522, 702, 8)}
 GB, DENSE_MATRICES = 1e9, 3
 
@@ -49,13 +49,13 @@ class Trial:
 
 
 def trial(source: str, target: str, options: Options, share: float, iterations: int) -> Trial:
-    """Run a share of the pictures."""
+    """Run a share of the images."""
     rng = np.random.default_rng(0)
 
-    def features(pictures: int, persons: int) -> tuple[np.ndarray, np.ndarray]:
-        person = rng.integers(persons, size=pictures)
+    def features(images: int, persons: int) -> tuple[np.ndarray, np.ndarray]:
+        person = rng.integers(persons, size=images)
         centres = rng.standard_normal((persons, options.components), dtype=np.float32)
-        x = centres[person] + rng.standard_normal((pictures, options.components), dtype=np.float32)
+        x = centres[person] + rng.standard_normal((images, options.components), dtype=np.float32)
         return x / np.linalg.norm(x, axis=1, keepdims=True), person
 
     x_s, people = features(*(int(share * n) for n in SETS[source][:2]))
@@ -82,7 +82,7 @@ def trial(source: str, target: str, options: Options, share: float, iterations: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--share", type=float, default=0.1, help="of the pictures in the trial")
+    parser.add_argument("--share", type=float, default=0.1, help="of the images in the trial")
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -116,12 +116,12 @@ def main() -> None:
         total = options.iterations * scale * (seen.plain + (options.rounds - 1) * seen.graph)
         total += (options.rounds - 1) * scale**2 * seen.making
         print(
-            f"  trial with {arguments.share:g} of the pictures, {arguments.threads} threads: "
+            f"  trial with {arguments.share:g} of the images, {arguments.threads} threads: "
             f"{seen.plain:.2f} s an iteration, {seen.graph:.2f} s with the graph, "
             f"{seen.making:.2f} s to make it; {max(timing.extra_mb):.0f} MB"
         )
         print(
-            f"  so {options.rounds} rounds of {options.iterations} iterations of all pictures take "
+            f"  so {options.rounds} rounds of {options.iterations} iterations of all images take "
             f"about {total / 60:.0f} minutes of processor time"
         )
 

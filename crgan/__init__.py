@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crgan.data.manifest import Manifest as Manifest
     from crgan.data.manifest import read_manifest as read_manifest
     from crgan.data.store import open_dataset as open_dataset
-    from crgan.deploy.adapt import adapt as adapt_to_cameras  # noqa: F401
+    from crgan.deploy.adapt import adapt as adapt
     from crgan.deploy.model import ReidModel as ReidModel
     from crgan.deploy.search import search as search
     from crgan.masks.store import open_masks as open_masks
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Where a public name is defined, under the same name unless another follows; the imports above say
-# it to type checkers. (`crgan.adapt` is the room of the methods.)
+# it to type checkers.
 _HOMES = {
     "Manifest": "crgan.data.manifest",
     "Ranking": "crgan.metrics.ranking",
     "ReidModel": "crgan.deploy.model",
     "UserError": "crgan.common.errors",
-    "adapt_to_cameras": "crgan.deploy.adapt:adapt",
+    "adapt": "crgan.deploy.adapt",
     "evaluate": "crgan.metrics.ranking",
     "evaluate_distances": "crgan.metrics.ranking",
     "open_dataset": "crgan.data.store",

@@ -1,6 +1,6 @@
-"""Adapt a re-id CNN to the target without rendered pictures.
+"""Adapt a re-id CNN to the target without rendered images.
 
-The method is crgan/adapt/<model>.py. Direct Transfer changes nothing and needs no such job.
+The method is crgan/adaptation/<model>.py. Direct Transfer changes nothing and needs no such job.
 
 python -m stages.adapt --method pul --model pul \\
     --source market1501 --target dukemtmc --seed 0 \\
@@ -20,7 +20,7 @@ from crgan.pipeline.stage import Run, StageParser, run_stage
 
 parser = StageParser("adapt", __doc__)
 parser.cell("--method", help="entry of `methods` in the parameters")
-parser.cell("--model", help="file of crgan/adapt")
+parser.cell("--model", help="file of crgan/adaptation")
 parser.cell("--source")
 parser.cell("--target")
 parser.cell("--seed", type=int)
@@ -32,7 +32,7 @@ parser.output("--out", help="the adapted re-id file")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Adapt and write."""
-    from crgan.adapt.base import method, target_of
+    from crgan.adaptation.base import method, target_of
     from crgan.data.store import open_dataset
     from crgan.train.checkpoint import Checkpoint
     from crgan.train.compute import Compute

@@ -33,8 +33,8 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Read, draw and write."""
     settings = settings_from(Settings, run.params["intervals"], "intervals")
     printed = table_rows(args.table, args.printed[0].parent, run.params["beyond"])
-    queries, pictures = read_measured(run, args.queries, args.visual)
-    lines = bound(printed, queries, pictures, params=run.params, settings=settings)
+    queries, images = read_measured(run, args.queries, args.visual)
+    lines = bound(printed, queries, images, params=run.params, settings=settings)
     write_csv(args.out, printed, lines, run.profile)
     with atomic_path(args.readable) as temporary:
         temporary.write_text(markdown(printed, lines, run.profile, settings), encoding="utf-8")

@@ -25,10 +25,10 @@ from crgan.common.io import load_torch
 from crgan.common.seeding import seed_everything
 from crgan.gan.base import load_method, open_task, towards
 from crgan.looks.figures import draw_methods
-from crgan.looks.generators import method_pictures
+from crgan.looks.generators import method_images
 from crgan.looks.picks import different_first
 from crgan.pipeline.stage import Run, StageParser, run_stage
-from crgan.tables.names import dataset_label, picture_note
+from crgan.tables.names import dataset_label, image_note
 
 parser = StageParser("draw_methods", __doc__)
 parser.cell("--source", help="source data set")
@@ -63,10 +63,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
         file = towards(load_torch(path), args.source, args.target, str(path))
         renderer = load_method(cell["model"]).load_renderer(file, task, run.device)
         label = run.params["methods"][cell["method"]]["label"]
-        pictures = method_pictures(renderer, task, rows, figures["contexts"], figures["seed"])
-        columns.append((label, pictures))
+        images = method_images(renderer, task, rows, figures["contexts"], figures["seed"])
+        columns.append((label, images))
     note = (
-        f"{dataset_label(args.source)} to {dataset_label(args.target)}. {picture_note(run.profile)}"
+        f"{dataset_label(args.source)} to {dataset_label(args.target)}. {image_note(run.profile)}"
     )
     draw_methods(task.source.images[rows], columns, note).save(args.out)
 

@@ -15,7 +15,7 @@ from crgan.pipeline.stage import Run, StageParser, run_stage
 from crgan.reid.evaluate import query_and_gallery
 from crgan.reid.features import extract
 from crgan.reid.model_file import build_reid
-from crgan.tables.names import dataset_label, picture_note
+from crgan.tables.names import dataset_label, image_note
 
 parser = StageParser("draw_rank_lists", __doc__)
 parser.cell("--method", help="key of `methods` in params.yaml")
@@ -24,7 +24,7 @@ parser.cell("--target", help="target data set")
 parser.cell("--seed", type=int)
 parser.input("--target-manifest", beside=("images.npy",), help="manifest of the target")
 parser.input("--reid", help="the re-id model")
-parser.output("--out", help="the picture, .png")
+parser.output("--out", help="the image, .png")
 
 _HOW_TO_READ = (
     "✓ solid green: the same person; ✗ dashed red: another.",
@@ -66,7 +66,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         f"{args.method}, {dataset_label(args.source)} to {dataset_label(args.target)}, "
         f"seed {args.seed}"
     )
-    notes = [*_HOW_TO_READ, picture_note(run.profile)]
+    notes = [*_HOW_TO_READ, image_note(run.profile)]
     draw_rank_lists(lists, title, notes).save(args.out)
 
 

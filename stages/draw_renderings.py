@@ -1,6 +1,6 @@
 """Figure 6: source persons rendered into target contexts, with and without the dual condition.
 
-Beside it a sheet of how pictures come about: X_S, X_T, M_T, X'_T, X_R, X_C and X_G.
+Beside it a sheet of how images come about: X_S, X_T, M_T, X'_T, X_R, X_C and X_G.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crgan.looks.figures import draw_columns, draw_renderings
 from crgan.looks.generators import part_columns, render_grid
 from crgan.looks.picks import pick_pairs
 from crgan.pipeline.stage import Run, StageParser, run_stage
-from crgan.tables.names import dataset_label, picture_note
+from crgan.tables.names import dataset_label, image_note
 
 parser = StageParser("draw_renderings", __doc__)
 parser.cell("--source", help="source data set")
@@ -51,7 +51,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         task.source, task.target, figures["people"], figures["renderings"], rng
     )
     note = (
-        f"{dataset_label(args.source)} to {dataset_label(args.target)}. {picture_note(run.profile)}"
+        f"{dataset_label(args.source)} to {dataset_label(args.target)}. {image_note(run.profile)}"
     )
     draw_renderings(render_grid(gan, baseline, task, s_rows, t_rows), note).save(args.out)
     pairs = min(len(s_rows), len(t_rows))

@@ -1,4 +1,4 @@
-"""Fine-tune D_id on rendered source pictures: on the fly (Alg. 1, III), or from a stored set.
+"""Fine-tune D_id on rendered source images: on the fly (Alg. 1, III), or from a stored set.
 
 With a GAN, for which the target and the masks are needed too:
 

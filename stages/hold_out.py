@@ -4,7 +4,7 @@
         --share 0.2 --seed 0 --out resources/market1501_fit
 
 The new folder has the layout of the old: `bounding_box_train` without the held-out identities, and
-these as `query` (one picture a camera) and `bounding_box_test`. The old test set is not in it. Not
+these as `query` (one image a camera) and `bounding_box_test`. The old test set is not in it. Not
 part of the workflow: name the folder as a data set of its own in params.yaml (docs/evidence.md).
 """
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    counts = ", ".join(f"{name}: {count} pictures" for name, count in found.items())
+    counts = ", ".join(f"{name}: {count} images" for name, count in found.items())
     print(f"{args.out}: {counts}")
 
 

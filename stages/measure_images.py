@@ -1,8 +1,8 @@
-"""Measure rendered pictures by LPIPS and FID (Tables 1 and 4).
+"""Measure rendered images by LPIPS and FID (Tables 1 and 4).
 
-LPIPS: mean over each rendered picture and its own source picture. FID: the rendered pictures
-against the target's training pictures. The row "Source-Target data" beside them: LPIPS of random
-source and target pairs, FID of the same source pictures unrendered. Why so: docs/open-choices.md.
+LPIPS: mean over each rendered image and its own source image. FID: the rendered images
+against the target's training images. The row "Source-Target data" beside them: LPIPS of random
+source and target pairs, FID of the same source images unrendered. Why so: docs/open-choices.md.
 
 python -m stages.measure_images --method crgan --model crgan --source market1501 \\
     --target dukemtmc --seed 0 --source-manifest artifacts/demo/data/market1501/manifest.csv \\

@@ -1,4 +1,4 @@
-"""Raw data to manifest and image store, every count and every picture checked on the way.
+"""Raw data to manifest and image store, every count and every image checked on the way.
 
     python -m stages.prepare_data --dataset market1501 --raw resources/demo/market1501 \\
         --out artifacts/demo/data/market1501/manifest.csv \\
@@ -6,7 +6,7 @@
 
 Where the data come from is a parameter (`data.<dataset>.source`): a folder, an archive, an address
 with its sha256, or `generated`. `--raw` is where downloads, unpacked archives and generated
-pictures are kept for the next time.
+images are kept for the next time.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ python -m stages.select --method crgan --source market1501 --target dukemtmc --s
     --reid artifacts/demo/finetuned/crgan/market1501-dukemtmc/seed0.pt \\
     --out results/demo/selection/crgan/market1501-dukemtmc/seed0.json
 
-Of the target only training pictures and their cameras are read. The source's identities that were
+Of the target only training images and their cameras are read. The source's identities that were
 held out of training are ranked where the source is named in `selection.held_out` (docs/evidence.md
 says how such a source is made); of another source no identity was, and no rate is given.
 `crgan select` lists DVC experiments by these numbers.

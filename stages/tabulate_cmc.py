@@ -4,7 +4,7 @@ python -m stages.tabulate_cmc --table 2 --printed reported/table2.csv \\
     --queries results/demo/queries/*/* --out results/curves/table2.csv
 
 Give the results of the cells the table shows. A result that the present parameters and sources
-would not make again is refused. Tables 1 and 4 are of pictures and have no ranks.
+would not make again is refused. Tables 1 and 4 are of images and have no ranks.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
         --source-masks ... --target-masks ... --d-id ... --d-cam ... \\
         --out gan.pt --history gan.csv --samples gan.png
 
-Only training splits are read; of the target only pictures, masks and cameras. While it runs, the
+Only training splits are read; of the target only images, masks and cameras. While it runs, the
 last sample grids and the history so far lie in the scratch folder.
 """
 

@@ -8,7 +8,7 @@
         --history artifacts/demo/gan/spgan/market1501-dukemtmc/seed0.csv \\
         --samples artifacts/demo/gan/spgan/market1501-dukemtmc/seed0.png
 
-Only training splits are read, and of them pictures, masks (PTGAN) and cameras (M2M-GAN, PTGAN's
+Only training splits are read, and of them images, masks (PTGAN) and cameras (M2M-GAN, PTGAN's
 transfer to single cameras), never identities. While it runs, the last sample grids and the history
 so far lie in the scratch folder.
 """
@@ -33,7 +33,7 @@ parser.input("--a-masks", help="masks of a (.h5)")
 parser.input("--b-masks", help="masks of b (.h5)")
 parser.output("--out", help="the GAN file")
 parser.output("--history", help="losses and learning rates (CSV)")
-parser.output("--samples", help="fixed sample pictures at every interval (PNG)")
+parser.output("--samples", help="fixed sample images at every interval (PNG)")
 
 
 def body(args: argparse.Namespace, run: Run) -> None:

@@ -35,10 +35,10 @@ def body(args: argparse.Namespace, run: Run) -> None:
     """Read, weigh and write."""
     settings = settings_from(Settings, run.params["intervals"], "intervals")
     claims = load_claims(args.claims)
-    queries, pictures = read_measured(run, args.queries, args.visual, args.judged)
+    queries, images = read_measured(run, args.queries, args.visual, args.judged)
     weighed = weigh(
         comparisons(claims.measured, args.printed[0].parent),
-        queries, pictures, params=run.params, settings=settings,
+        queries, images, params=run.params, settings=settings,
     )  # fmt: skip
     write_csv(args.out, weighed, claims.unmeasured, run.profile)
     with atomic_path(args.readable) as temporary:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crgan.adapt.base import Target
+from crgan.adaptation.base import Target
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
@@ -44,7 +44,7 @@ class KilledAfter(Checkpoint):
 
 
 def people(attributes: bool = True) -> Split:
-    """Two junk pictures, then four people, four pictures each; colours tell them apart."""
+    """Two junk images, then four people, four images each; colours tell them apart."""
     pid = np.array([-1, 0] + [p for p in PIDS for _ in range(4)])
     rng = np.random.default_rng(0)
     images = rng.integers(0, 40, (len(pid), *SIZE, 3))
@@ -60,7 +60,7 @@ def people(attributes: bool = True) -> Split:
 
 
 def target(n: int = 9) -> Target:
-    """Pictures of cameras 2, 3 and 5, the first dark and the last light."""
+    """Images of cameras 2, 3 and 5, the first dark and the last light."""
     camid = np.array([2, 3, 5])[np.arange(n) % 3]
     images = (
         np.random.default_rng(5).integers(0, 90, (n, *SIZE, 3)) + 30 * camid[:, None, None, None]

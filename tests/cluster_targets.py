@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt.base import Adapt, Target
+from crgan.adaptation.base import Adapt, Target
 from crgan.data.store import Split
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import reid_file
@@ -21,7 +21,7 @@ NOBODY = Split(np.zeros((0, 32, 16, 3), np.uint8), _NONE, _NONE, _NONE)
 
 
 def coloured_target(people: int = 4, each: int = 6) -> Target:
-    """Noisy pictures 32x16, each person in a colour of its own, one person after the other."""
+    """Noisy images 32x16, each person in a colour of its own, one person after the other."""
     rng = np.random.default_rng(0)
     colours = rng.integers(0, 190, (people, 1, 1, 1, 3))
     noise = rng.integers(0, 60, (people, each, 32, 16, 3))

@@ -37,14 +37,14 @@ DUKE = {
 CUHK03 = ["1_001_1_01.png", "1_001_2_06.png", "1_002_1_03.png", "1_002_2_10.png", "2_001_1_02.png"]
 
 
-def picture(seed: int = 0, height: int = 32, width: int = 16) -> NDArray[np.uint8]:
-    """A small picture, uint8 (height, width, 3)."""
+def image(seed: int = 0, height: int = 32, width: int = 16) -> NDArray[np.uint8]:
+    """A small image, uint8 (height, width, 3)."""
     return draw(np.random.default_rng(seed), height, width)
 
 
 def jpeg(seed: int = 0, height: int = 32, width: int = 16) -> bytes:
     """The same as a JPEG file."""
-    return simplejpeg.encode_jpeg(picture(seed, height, width), quality=90)
+    return simplejpeg.encode_jpeg(image(seed, height, width), quality=90)
 
 
 def write_tree(root: Path, tree: dict[str, list[str]]) -> Path:
@@ -61,5 +61,5 @@ def write_tree(root: Path, tree: dict[str, list[str]]) -> Path:
 def write_cuhk03(root: Path, names: Iterable[str] = CUHK03) -> Path:
     """Write a small cuhk-03.mat; its path."""
     root.mkdir(parents=True, exist_ok=True)
-    write_mat(root / "cuhk-03.mat", ((n, picture(i, 30, 20)) for i, n in enumerate(names)))
+    write_mat(root / "cuhk-03.mat", ((n, image(i, 30, 20)) for i, n in enumerate(names)))
     return root / "cuhk-03.mat"

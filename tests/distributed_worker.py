@@ -151,7 +151,7 @@ def variants(compute: Compute) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def doubles() -> Iterator[None]:
-    """Networks and pictures of float64."""
+    """Networks and images of float64."""
     to_gan = batches.to_gan
     with pytest.MonkeyPatch.context() as patch:
         for module in (batches, pairs, fine_tuning):

@@ -1,4 +1,4 @@
-"""A small measured project: real stages on a few generated pictures and untrained networks.
+"""A small measured project: real stages on a few generated images and untrained networks.
 
 Two methods, two seeds, one direction; Table 6 with its record, per-query results beside the scores.
 """
@@ -38,7 +38,7 @@ def make() -> None:
 
 
 def prepare() -> None:
-    """Parameters, pictures and networks, and nothing measured."""
+    """Parameters, images and networks, and nothing measured."""
     params = parameters.load(ROOT / "params.yaml") | {"profile": "smoke"}
     params["matrix"]["seeds"] = list(SEEDS)
     Path("params.yaml").write_text(yaml.safe_dump(params))

@@ -114,7 +114,9 @@ def _method(method: str, i: int) -> None:
     """A CNN, its score and what it found for each query."""
     cell = {"method": method, **WAY, "seed": 0}
     place = f"{method}/market1501-dukemtmc/seed0"
-    model = f"artifacts/smoke/reid/{place}.pt"
+    as_it_is = method == "direct_transfer"
+    home = "d_id/market1501" if as_it_is else f"finetuned/{method}/market1501-dukemtmc"
+    model = f"artifacts/smoke/{home}/seed0.pt"
     score, queries = f"results/smoke/cells/{place}.json", f"results/smoke/queries/{place}.npz"
     torch.manual_seed(i)
     save_torch(model, reid_file(ReidNet("small", 4, 3), [1, 2, 3], SIZE, "none"))

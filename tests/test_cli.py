@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,11 +62,31 @@ def test_help_loads_no_library() -> None:
     assert not HEAVY & {module.partition(".")[0] for module in done.stdout.split()}
 
 
-def test_completions_know_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = said(["--print-completion", "bash"], capsys)
+@pytest.mark.parametrize(("shell", "word"), [("bash", "COMPREPLY"), ("zsh", "#compdef crgan")])
+def test_completions_know_commands_and_their_options(
+    shell: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = said(["--print-completion", shell], capsys)
     assert status == 0
-    assert "COMPREPLY" in out
+    assert word in out
     assert "trace" in out
+    assert "--same-camera" in out
+    if shutil.which(shell):
+        (tmp_path / "completion").write_text(out)
+        subprocess.run([shell, "-n", str(tmp_path / "completion")], check=True)
+
+
+def test_bash_completes_a_command_and_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "completion").write_text(said(["--print-completion", "bash"], capsys)[1])
+    script = (
+        f'source "{tmp_path}/completion"; '
+        'complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_crgan; '
+        'echo "${COMPREPLY[*]}"; }; complete_line crgan sea; complete_line crgan search --same'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["search", "--same-camera"]
 
 
 def test_a_users_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Imports between the library's rooms go one way, so that a room can be read without those above.
 
-Two orders of the rooms' work run through this list: pictures are made before they are scored
+Two orders of the rooms' work run through this list: images are made before they are scored
 (gan, reid, adapt), and measures know nothing of who asks (metrics).
 """
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room may import those before it.
 ORDER = (
     "common", "pipeline", "metrics", "weights", "synth", "data", "masks", "nets", "train", "gan",
-    "reid", "adapt", "handcrafted", "tables", "looks", "report", "workflow", "deploy",
+    "reid", "adaptation", "handcrafted", "tables", "looks", "report", "workflow", "deploy",
 )  # fmt: skip
 FILES = sorted((ROOT / "crgan").glob("*/**/*.py"))
 

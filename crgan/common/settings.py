@@ -77,7 +77,7 @@ Betas = tuple[Partly, Partly]
 """Of Adam."""
 _Side = Annotated[int, Within(least=8, most=4096)]
 Size = tuple[_Side, _Side]
-"""Height and width of a picture."""
+"""Height and width of an image."""
 
 
 @dataclass(frozen=True)

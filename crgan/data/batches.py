@@ -34,7 +34,7 @@ class Augmentation:
         flip: probability of a horizontal mirror.
         pad: pixels of black padding before the random crop back to size (a shift by up to `pad`).
         erase: probability of random erasing (Zhong et al. 2020).
-        erase_area: least and largest share of the picture that is erased.
+        erase_area: least and largest share of the image that is erased.
         erase_aspect: least height / width of the erased box; the largest is its inverse.
     """
 

@@ -50,7 +50,7 @@ class Pixels(Protocol):
 
 
 class BadImage(Exception):
-    """One picture that cannot be used: `kind` is a key of the report, `detail` what was seen."""
+    """One image that cannot be used: `kind` is a key of the report, `detail` what was seen."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(f"{kind}: {detail}")

@@ -22,7 +22,7 @@ _FOLDER_OF = {split: folder for folder, split in FOLDERS.items()}
 
 
 def hold_out(layout: str, raw: Path, out: Path, *, share: float, seed: int) -> dict[str, int]:
-    """Write the folder; pictures are hard links where the file system can.
+    """Write the folder; images are hard links where the file system can.
 
     Args:
         layout: market1501 or dukemtmc.
@@ -30,7 +30,7 @@ def hold_out(layout: str, raw: Path, out: Path, *, share: float, seed: int) -> d
         seed: which ones.
 
     Returns:
-        Pictures by split.
+        Images by split.
 
     Raises:
         UserError: a share outside 0 to 1, too few identities, or an `out` that is there already.
@@ -57,7 +57,7 @@ def hold_out(layout: str, raw: Path, out: Path, *, share: float, seed: int) -> d
 
 
 def _splits(train: list[Entry], share: float, seed: int) -> dict[str, str]:
-    """{path: split}: a held-out person's first picture before each camera is a query."""
+    """{path: split}: a held-out person's first image before each camera is a query."""
     pids = sorted({entry.pid for entry in train if entry.pid > 0})
     count = max(2, round(share * len(pids)))
     if count > len(pids) - 2:

@@ -1,6 +1,6 @@
 """Decoding that does not forgive: every image is looked at once, before anything is trained.
 
-JPEG decoders fill the rest of a truncated or damaged picture with grey and go on. Here each such
+JPEG decoders fill the rest of a truncated or damaged image with grey and go on. Here each such
 file is a fault with a name, and all faults of a data set are told in one report.
 """
 
@@ -27,8 +27,8 @@ _MENDS = {
     "truncated": "copy or download the file again",
     "corrupt": "copy or download the file again",
     "unreadable": "give read permission, or restore the file",
-    "not an image": "remove it, or replace it by a JPEG, PNG, BMP or WebP picture",
-    "huge": "cut the person out; pictures here are crops of one person",
+    "not an image": "remove it, or replace it by a JPEG, PNG, BMP or WebP image",
+    "huge": "cut the person out; images here are crops of one person",
     "no file": "remove it; only files are read, and links to them",
     "too dark": "its values fill a part of the 16 bits (a camera of 10, 12 or 14): scale them so "
     "that the largest becomes 255, and save it as 8-bit RGB",
@@ -53,7 +53,7 @@ class Checks:
     """What is refused.
 
     Attributes:
-        on_odd: greyscale, CMYK, 16-bit, palette and transparent pictures are refused, or converted.
+        on_odd: greyscale, CMYK, 16-bit, palette and transparent images are refused, or converted.
         max_pixels: more pixels than this are refused before they are decoded.
         max_bytes: larger files are refused before they are read whole.
     """
@@ -77,12 +77,12 @@ class Fault:
 
 
 def decode(raw: bytes | NDArray[np.generic], checks: Checks) -> NDArray[np.uint8]:
-    """Decode a picture to uint8 (H, W, 3) RGB.
+    """Decode an image to uint8 (H, W, 3) RGB.
 
     An EXIF orientation is applied, so that what is stored is what viewers show.
 
     Raises:
-        BadImage: anything that is not a whole, ordinary picture.
+        BadImage: anything that is not a whole, ordinary image.
     """
     if isinstance(raw, np.ndarray):
         return _check_array(raw, checks)
@@ -124,7 +124,7 @@ def _decode_other(raw: bytes, checks: Checks) -> NDArray[np.uint8]:
         image = Image.open(io.BytesIO(raw), formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise BadImage("huge", _one_line(error)) from None
-    except Exception:  # a header that is no picture's makes Pillow raise nearly anything
+    except Exception:  # a header that is no image's makes Pillow raise nearly anything
         if raw[:4] == b"\x89PNG" or raw[8:12] == b"WEBP":
             raise BadImage("corrupt", "damaged in its header or cut short") from None
         raise BadImage("not an image", f"begins with {raw[:8]!r}") from None
@@ -187,7 +187,7 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _check_array(array: NDArray[np.generic], checks: Checks) -> NDArray[np.uint8]:
-    """A picture that a data set stores as numbers (CUHK03's .mat)."""
+    """An image that a data set stores as numbers (CUHK03's .mat)."""
     if array.ndim == 2 and array.dtype == np.uint8 and array.size:
         if checks.on_odd == "refuse":
             raise BadImage("greyscale", f"array of shape {array.shape}")

@@ -35,8 +35,8 @@ class Recipe:
         sha256: of the file; needed for an address.
         expect: `published` counts, or `none` for a set that is different on purpose; None takes
             the published ones of a layout that has any.
-        on_odd: greyscale, CMYK, 16-bit, palette and transparent pictures: `refuse` or `convert`.
-        max_pixels: larger pictures are refused unseen.
+        on_odd: greyscale, CMYK, 16-bit, palette and transparent images: `refuse` or `convert`.
+        max_pixels: larger images are refused unseen.
         demo: settings of the demo benchmark's renderer, for source `generated`.
         options: the layout's own (its `Options`), such as CUHK03's protocol.
     """

@@ -42,17 +42,17 @@ _CELLS = 10  # images a person has at most in CUHK03
 def draw(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
     """A clothed figure before a soft background, uint8 (height, width, 3) RGB."""
     rough = rng.integers(40, 220, size=(5, 3, 3), dtype=np.uint8)
-    picture = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
     skin, top, legs = (tuple(int(v) for v in rng.integers(20, 236, 3)) for _ in range(3))
     x = int(width * rng.uniform(0.4, 0.6))
     half = max(1, int(width * rng.uniform(0.13, 0.2)))
     waist, foot = int(height * rng.uniform(0.48, 0.58)), int(height * 0.95)
-    cv2.rectangle(picture, (x - half, int(height * 0.2)), (x + half, waist), top, -1)
-    cv2.rectangle(picture, (x - half, waist), (x - half // 4, foot), legs, -1)
-    cv2.rectangle(picture, (x + half // 4, waist), (x + half, foot), legs, -1)
-    cv2.circle(picture, (x, int(height * 0.12)), max(1, int(height * 0.07)), skin, -1)
-    noise = rng.integers(-8, 9, size=picture.shape)
-    return np.clip(picture.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    cv2.rectangle(image, (x - half, int(height * 0.2)), (x + half, waist), top, -1)
+    cv2.rectangle(image, (x - half, waist), (x - half // 4, foot), legs, -1)
+    cv2.rectangle(image, (x + half // 4, waist), (x + half, foot), legs, -1)
+    cv2.circle(image, (x, int(height * 0.12)), max(1, int(height * 0.07)), skin, -1)
+    noise = rng.integers(-8, 9, size=image.shape)
+    return np.clip(image.astype(np.int64) + noise, 0, 255).astype(np.uint8)
 
 
 def write_tree(
@@ -139,8 +139,8 @@ def write_cuhk03(lists: Path, out: Path, height: int, width: int, distinct: int,
         raise UserError(f"{config}: no such protocol file")
     names = [str(name) for name in load_mat(config, squeeze_me=True)["filelist"]]
     rng = np.random.default_rng(seed)
-    pictures = [draw(rng, height, width) for _ in range(distinct)]
-    images = (pictures[i % distinct] for i in range(len(names)))
+    crops = [draw(rng, height, width) for _ in range(distinct)]
+    images = (crops[i % distinct] for i in range(len(names)))
     write_mat(out / MAT, Bar(zip(names, images, strict=True), total=len(names), unit="img"))
     return len(names)
 
@@ -186,9 +186,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset", required=True, choices=known)
     parser.add_argument("--lists", type=Path, help="folder of the name lists; invented without")
     parser.add_argument("--out", required=True, type=Path, help="folder to write")
-    parser.add_argument("--height", type=int, default=128, help="of the pictures, in pixels")
+    parser.add_argument("--height", type=int, default=128, help="of the images, in pixels")
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--distinct", type=int, default=300, help="pictures drawn, then reused")
+    parser.add_argument("--distinct", type=int, default=300, help="images drawn, then reused")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     options = (args.out, args.height, args.width, args.distinct, args.seed)

@@ -1,6 +1,6 @@
 """The image store: one uint8 array per data set, beside its manifest, read by memory map.
 
-Every later stage takes its pictures from here, already decoded and of one size; raw folders are
+Every later stage takes its images from here, already decoded and of one size; raw folders are
 read once, by `write_store`.
 """
 

@@ -49,6 +49,7 @@ def adapt(
     method: str = "crgan",
     profile: str = "demo",
     start: str | Path | None = None,
+    masks: str | None = None,
     cores: int | None = None,
 ) -> Adapted:
     """Adapt a re-id CNN to one's own cameras, without labels of them.
@@ -62,6 +63,7 @@ def adapt(
             (the source's CNN as it is, to compare with).
         profile: scale: demo (minutes), or another of params.yaml.
         start: a model.pt or re-id file whose network D_id starts from.
+        masks: a mask backend; the profile's by default, but `mediapipe_pose` for `jppnet`.
         cores: for Snakemake; all by default.
 
     Returns:
@@ -76,7 +78,10 @@ def adapt(
 
     out, project = Path(out), project_folder()
     params = parse((project / "params.yaml").read_text(encoding="utf-8"))
-    what = plan(params, site.root, source=source, method=method, profile=profile, project=project)
+    what = plan(
+        params, site.root, source=source, method=method, profile=profile, project=project,
+        masks=masks,
+    )  # fmt: skip
     work = out / WORK
     with only_one(work):
         if start is not None:

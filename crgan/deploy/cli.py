@@ -52,6 +52,10 @@ that were added since. It leaves model.onnx, model.pt, card.md and report.html i
                         help="scale: demo (default, minutes), study, paper")  # fmt: skip
     parser.add_argument("--start", type=Path, metavar="MODEL",
                         help="a model.pt whose network learning starts from")  # fmt: skip
+    parser.add_argument("--masks", metavar="NAME",
+                        help="what finds the person: grabcut, mediapipe_pose or jppnet, whose "
+                        "weights you must bring; by default the profile's, but not "
+                        "jppnet")  # fmt: skip
     parser.add_argument("--cores", type=int, help="of the processor; all by default")
 
 
@@ -61,7 +65,7 @@ def run_adapt(args: argparse.Namespace) -> int:
 
     made = adapt(
         args.target, args.out, source=args.source, method=args.method, profile=args.profile,
-        start=args.start, cores=args.cores,
+        start=args.start, masks=args.masks, cores=args.cores,
     )  # fmt: skip
     print(made.onnx, made.pt, made.card, made.report, sep="\n")
     return 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
 from crgan.common.io import atomic_path, load_torch, read_json, save_torch, sha256_file
-from crgan.deploy.model import METADATA, FeatureNet, Picture, ReidModel, as_array, model_file
+from crgan.deploy.model import METADATA, FeatureNet, Pixels, ReidModel, as_array, model_file
 from crgan.nets.folding import frozen
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid
@@ -29,7 +29,7 @@ def export(
     out: str | Path,
     *,
     provenance: Mapping[str, Any] | None = None,
-    probes: Iterable[Picture] | None = None,
+    probes: Iterable[Pixels] | None = None,
 ) -> tuple[Path, Path]:
     """Write `model.pt` and `model.onnx` of a re-id file into the folder `out`, and check them.
 

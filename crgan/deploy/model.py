@@ -29,7 +29,7 @@ from crgan.nets.fusing import fused
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid
 
-Picture: TypeAlias = "NDArray[np.uint8] | Image.Image | str | Path"
+Pixels: TypeAlias = "NDArray[np.uint8] | Image.Image | str | Path"
 Features: TypeAlias = NDArray[np.float32]
 
 FORMAT = "crgan reid model 1"
@@ -99,7 +99,7 @@ class ReidModel:
         net, about = read_model(path)
         return cls(_TorchRunner(net, device), _size(about), sha256_file(path), about)
 
-    def __call__(self, images: Iterable[Picture] | NDArray[np.uint8]) -> Features:
+    def __call__(self, images: Iterable[Pixels] | NDArray[np.uint8]) -> Features:
         """Features float32 (N, D) of length 1.
 
         Args:
@@ -114,7 +114,7 @@ class ReidModel:
             raise UserError("no images to extract features of")
         return np.concatenate(parts)
 
-    def batches(self, images: Iterable[Picture] | NDArray[np.uint8]) -> Iterator[Features]:
+    def batches(self, images: Iterable[Pixels] | NDArray[np.uint8]) -> Iterator[Features]:
         """The same, up to 32 rows at a time, for more images than memory holds features of."""
         if isinstance(images, str | Path | Image.Image) or (
             isinstance(images, np.ndarray) and images.ndim != 4
@@ -128,7 +128,7 @@ class ReidModel:
             yield found
 
 
-def as_array(image: Picture, size: tuple[int, int]) -> NDArray[np.uint8]:
+def as_array(image: Pixels, size: tuple[int, int]) -> NDArray[np.uint8]:
     """An image as uint8 RGB (H, W, 3) of `size`, resized as training images are.
 
     Raises:

@@ -97,6 +97,7 @@ def plan(
     method: str,
     profile: str,
     project: Path,
+    masks: str | None = None,
 ) -> Plan:
     """The parameters for a site, from the project's.
 
@@ -107,6 +108,8 @@ def plan(
         method: a key of `METHODS`.
         profile: one of the parameters'.
         project: the checkout, which the sources in `params` are relative to.
+        masks: a mask backend; the profile's by default, but for `jppnet` `mediapipe_pose`, whose
+            weights a run can fetch.
 
     Raises:
         UserError: an unknown method, profile or source, or a source that is not there.
@@ -130,7 +133,14 @@ def plan(
         "chosen": [],
     }
     made.pop("run_pairs", None)  # all of its one
+    own = made["profiles"][profile]
+    backend = masks or _FETCHED.get(own["masks"]["backend"])
+    if backend:
+        own["masks"] = {**own["masks"], "backend": backend}
     return Plan(made, name, METHODS[method][-1])
+
+
+_FETCHED = {"jppnet": "mediapipe_pose"}
 
 
 def _line(line: Mapping[str, Any], is_shown: bool) -> dict[str, Any]:

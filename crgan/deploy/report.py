@@ -28,7 +28,7 @@ _NEIGHBOURS = 6
 _SEED = 7
 _TINT = np.array([255, 40, 40], dtype=np.float32)
 
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
 def write_report(
@@ -110,7 +110,7 @@ def _masks(task: Task) -> list[str]:
     ]
 
 
-def tinted(image: Pictures, mask: NDArray[np.bool_]) -> Pictures:
+def tinted(image: Images, mask: NDArray[np.bool_]) -> Images:
     """An image (H, W, 3) with what its mask (H, W) covers in red."""
     mixed = image.astype(np.float32)
     mixed[mask] = 0.5 * mixed[mask] + 0.5 * _TINT
@@ -138,7 +138,7 @@ def _image(split: Split, row: int, cameras: list[str]) -> dict[str, str]:
     return {"uri": data_uri(_large(split.images[row])), "caption": printable(name)}
 
 
-def _large(image: Pictures) -> Pictures:
+def _large(image: Images) -> Images:
     """Small images enlarged to 128 rows, so that their compression does not show."""
     height, width = image.shape[:2]
     return image if height >= 128 else resize(image, 128, round(width * 128 / height))

@@ -116,5 +116,5 @@ def _size_of(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             return image.size
-    except Exception:  # a header that is no picture's makes Pillow raise nearly anything
+    except Exception:  # a header that is no image's makes Pillow raise nearly anything
         return None

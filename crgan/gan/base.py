@@ -82,7 +82,7 @@ class Task:
     """A pair of domains: the training splits with their masks, all of one size.
 
     Attributes:
-        source, target: n and m pictures of height x width.
+        source, target: n and m images of height x width.
         source_masks, target_masks: their person masks, in the splits' order.
     """
 
@@ -99,7 +99,7 @@ class Task:
             ("target", self.target, self.target_masks),
         ):
             if not len(split):
-                raise UserError(f"the {name} has no training pictures; choose another data set")
+                raise UserError(f"the {name} has no training images; choose another data set")
             if split.images.shape[1:3] != (self.height, self.width) or len(split) != len(masks):
                 raise ValueError(f"{name}: {split.images.shape}, {len(masks)} masks")
 
@@ -127,10 +127,10 @@ def open_task(
 
 @dataclass(frozen=True)
 class Classifier:
-    """A pre-trained judge of pictures: D_id with the pids it tells apart, or D_cam with the camids.
+    """A pre-trained judge of images: D_id with the pids it tells apart, or D_cam with the camids.
 
     Attributes:
-        net: pictures (B, 3, H, W) in [-1, 1] to logits (B, len(classes)).
+        net: images (B, 3, H, W) in [-1, 1] to logits (B, len(classes)).
         classes: the pid or camid of each logit.
         name: its file, for messages.
     """
@@ -172,7 +172,7 @@ class Renderer(ABC):
     """A trained method at work.
 
     Attributes:
-        varies: whether two renderings of a picture may differ.
+        varies: whether two renderings of an image may differ.
     """
 
     varies: bool
@@ -181,13 +181,13 @@ class Renderer(ABC):
     def render_to(
         self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[Tensor, NDArray[np.int64] | None]:
-        """A random rendering of source pictures into the target domain.
+        """A random rendering of source images into the target domain.
 
         Args:
-            x_s: pictures (B, 3, H, W) in [-1, 1].
+            x_s: images (B, 3, H, W) in [-1, 1].
             s_rows: their places in `task.source`, int64 (B,).
             rng: decides what is random, such as the target instances; nothing else does. Its
-                arrays have a row for each of the B pictures, so that several processes can draw
+                arrays have a row for each of the B images, so that several processes can draw
                 for a batch together (`crgan.common.shares.draws`).
 
         Returns:

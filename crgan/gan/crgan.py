@@ -31,7 +31,7 @@ from crgan.gan.base import (
     check_file,
     filled,
 )
-from crgan.gan.pairs import PairBatches, Pairs, pictures, sample_pairs
+from crgan.gan.pairs import PairBatches, Pairs, masked_images, sample_pairs
 from crgan.nets.folding import frozen
 from crgan.nets.generator import Generator, MaskActivation, ResidualActivation, Upsampling
 from crgan.nets.patchgan import Norm, PatchGAN, decisions
@@ -83,7 +83,7 @@ class Options:
     sample_every: Count
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse pictures that the networks cannot take."""
+        """Refuse images that the networks cannot take."""
         step = 2**self.levels
         if height % step or width % step:
             raise UserError(
@@ -264,7 +264,7 @@ def load_generator(file: Mapping[str, Any], device: str, name: str = "the GAN fi
 
 
 class ContextRenderer(Renderer):
-    """Random context rendering, Algorithm 1, III: each source picture meets a random target."""
+    """Random context rendering, Algorithm 1, III: each source image meets a random target."""
 
     def __init__(self, generator: Generator, task: Task, flip: bool) -> None:
         self._g = generator
@@ -279,7 +279,7 @@ class ContextRenderer(Renderer):
         """See `crgan.gan.base.Renderer`; targets are mirrored half of the time if G knows that."""
         rows = rng.integers(len(self._task.target), size=len(x_s))
         flips = rng.random(len(rows)) < 0.5 if self._flip else None
-        x_t, m_t = pictures(self._task.target, self._task.target_masks, rows, flips)
+        x_t, m_t = masked_images(self._task.target, self._task.target_masks, rows, flips)
         x_g: Tensor = self._g(x_s, x_t.to(x_s.device), m_t.to(x_s.device))
         return x_g, self._task.target.camid[rows] if self.varies else None
 
@@ -288,13 +288,13 @@ def load_renderer(file: Mapping[str, Any], task: Task, device: str) -> ContextRe
     """A renderer of a GAN file for its task; see `crgan.gan.base.Method`.
 
     Raises:
-        UserError: another kind of file, or pictures of another size.
+        UserError: another kind of file, or images of another size.
     """
     generator = load_generator(file, device)
     trained = (file["config"]["height"], file["config"]["width_px"])
     if trained != (task.height, task.width):
         raise UserError(
-            f"the GAN was trained on pictures of {trained[0]}x{trained[1]}, these are "
+            f"the GAN was trained on images of {trained[0]}x{trained[1]}, these are "
             f"{task.height}x{task.width}; train it again at this size"
         )
     return ContextRenderer(generator, task, file["config"]["flip"])

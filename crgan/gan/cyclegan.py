@@ -75,7 +75,7 @@ class Options:
     sample_every: Count
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse pictures that the networks cannot take."""
+        """Refuse images that the networks cannot take."""
         if height % 4 or width % 4 or min(height, width) < 8:
             raise UserError(f"image.train is {height}x{width}: both must be multiples of 4 from 8")
         if min(decisions(height, width, self.discriminator_layers)) < 1:
@@ -144,7 +144,7 @@ class Training(Parts):
     # What a subclass may change ------------------------------------------------------------------
 
     def to_b(self, x: Tensor, pairs: Pairs) -> Tensor:
-        """G(x) for pictures of any number of the mini-batch's blocks."""
+        """G(x) for images of any number of the mini-batch's blocks."""
         return self.g(x)
 
     def to_a(self, x: Tensor, pairs: Pairs) -> Tensor:
@@ -172,7 +172,7 @@ class Training(Parts):
     def translate(self, pairs: Pairs) -> Fakes:
         """Both domains through both generators.
 
-        What a generator makes of a picture does not depend on the others in its batch (instance
+        What a generator makes of an image does not depend on the others in its batch (instance
         norm), so one pass of twice the batch gives fakes and identity mappings together.
         """
         x_a, x_b = pairs.x_s, pairs.x_t
@@ -201,7 +201,7 @@ class Training(Parts):
         return {f"loss_{name}": term for name, (_, term) in terms.items()}
 
     def _update_discriminators(self, pairs: Pairs, fakes: Fakes, lr: float) -> Tensor:
-        # The history is of all processes' pictures, and each keeps the whole of it.
+        # The history is of all processes' images, and each keeps the whole of it.
         old_b, old_a = (
             own_rows(pool.swap(gathered(x)))
             for pool, x in ((self.pool_b, fakes.b), (self.pool_a, fakes.a))
@@ -222,7 +222,7 @@ class Training(Parts):
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute difference, over pictures and pixels."""
+    """Mean absolute difference, over images and pixels."""
     return (x - y).abs().mean()
 
 
@@ -307,7 +307,7 @@ def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str)
     """The generator of one direction, frozen; `file` comes from `crgan.gan.base.towards`.
 
     Raises:
-        UserError: another kind of file, weights that do not fit, or pictures of another size.
+        UserError: another kind of file, weights that do not fit, or images of another size.
     """
     check_file(file, model)
     generator = filled(
@@ -316,14 +316,14 @@ def load_generator(file: Mapping[str, Any], model: str, task: Task, device: str)
     config = file["config"]
     if (config["height"], config["width_px"]) != (task.height, task.width):
         raise UserError(
-            f"the GAN was trained on pictures of {config['height']}x{config['width_px']}, these "
+            f"the GAN was trained on images of {config['height']}x{config['width_px']}, these "
             f"are {task.height}x{task.width}; train it again at this size"
         )
     return generator.to(device)
 
 
 class Translator(Renderer):
-    """G(x): one rendering a picture, whatever the random numbers."""
+    """G(x): one rendering an image, whatever the random numbers."""
 
     varies = False
 

@@ -1,4 +1,4 @@
-"""The losses of section 3.2: predictions and pictures in, one number out.
+"""The losses of section 3.2: predictions and images in, one number out.
 
 Every function takes a batch and returns its mean, a scalar tensor. `crgan.gan.crgan` weighs them,
 eq. (8).
@@ -26,7 +26,7 @@ def adversarial_d(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def adversarial_g(fake: Tensor) -> Tensor:
-    """L_adv of eq. (4) for G, least-squares form: D_d shall take X_G for a target picture.
+    """L_adv of eq. (4) for G, least-squares form: D_d shall take X_G for a target image.
 
     Without LSGAN's factor of one half, as CycleGAN and PatchGAN's authors write it; the weight
     lambda_adv stands before it.
@@ -48,10 +48,10 @@ def context(x_g: Tensor, x_s: Tensor, x_t: Tensor, m_f: Tensor, m_b: Tensor, nor
     """L_con = ||(X_G - X_S) o M_F||_2 + ||(X_G - X_T) o M_B||_2, eq. (6).
 
     Args:
-        x_g, x_s, x_t: pictures (B, 3, H, W) in [-1, 1].
+        x_g, x_s, x_t: images (B, 3, H, W) in [-1, 1].
         m_f, m_b: foreground and background (B, 1, H, W) of X_S.
-        norm: `rms`, the norm of each picture over the square root of its 3 H W entries, so that it
-            does not grow with the picture; or `mse`, its square.
+        norm: `rms`, the norm of each image over the square root of its 3 H W entries, so that it
+            does not grow with the image; or `mse`, its square.
     """
     return masked_norm((x_g - x_s) * m_f, norm) + masked_norm((x_g - x_t) * m_b, norm)
 
@@ -61,7 +61,7 @@ def masked_norm(difference: Tensor, norm: str) -> Tensor:
     if norm == "mse":
         return difference.square().mean()
     if norm == "rms":
-        # vector_norm has a gradient of 0, not nan, where a picture's difference is 0 throughout
+        # vector_norm has a gradient of 0, not nan, where an image's difference is 0 throughout
         lengths = torch.linalg.vector_norm(difference.flatten(1), dim=1)
         return lengths.mean() / difference[0].numel() ** 0.5
     raise ValueError(f"context norm {norm!r}; one of {', '.join(CONTEXT_NORMS)}")

@@ -10,11 +10,11 @@ embedded as guidance; a view classifier tells the views apart. The rest is our c
   discriminators could not tell cameras apart, since instance norm takes out colour and brightness,
   by which cameras differ (docs/open-choices.md has the numbers);
 - the losses are CycleGAN's, with SPGAN's weights, and lambda_view times the cross-entropies;
-- a picture that shall stay as it is (identity mapping) has no source camera in its guidance.
+- an image that shall stay as it is (identity mapping) has no source camera in its guidance.
 
     L = L_cyclegan + lambda_view (E[-log V_b(t | G(x_a, s, t))] + E[-log V_a(s | F(x_b, t, s))])
 
-and the classifiers learn from real pictures alone: -log V_b(t | x_b) - log V_a(s | x_a).
+and the classifiers learn from real images alone: -log V_b(t | x_b) - log V_a(s | x_a).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Training(cyclegan.Training):
         return {"view": (self.options.lambda_view, view)}
 
     def more_updates(self, t: int, pairs: Pairs, fakes: Fakes) -> dict[str, Tensor]:
-        """V_b and V_a on the real pictures."""
+        """V_b and V_a on the real images."""
         loss = self._views(pairs, pairs.x_t, pairs.x_s)
         self.compute.descend(self.adam_v, loss, self.options.lr_at(t))
         return {"loss_classifier": loss}
@@ -94,11 +94,11 @@ class Training(cyclegan.Training):
 
 
 def guidance(start: Tensor, n_start: int, end: Tensor, n_end: int, rows: int) -> Tensor:
-    """One-hot codes (rows, n_start + n_end) of the cameras a picture comes from and goes to.
+    """One-hot codes (rows, n_start + n_end) of the cameras an image comes from and goes to.
 
     Args:
         start, end: cameras (B,), as classes of their domains.
-        rows: B, or 2 B, of which the second half are pictures of the domain it goes to: they come
+        rows: B, or 2 B, of which the second half are images of the domain it goes to: they come
             from no camera of the other one, so their first part is 0.
     """
     kind = torch.get_default_dtype()
@@ -131,7 +131,7 @@ def train(
 
 
 class CameraTranslator(Renderer):
-    """G(x, s, t): from the picture's own camera s into a random target camera t."""
+    """G(x, s, t): from the image's own camera s into a random target camera t."""
 
     varies = True
 

@@ -1,4 +1,4 @@
-"""Mini-batches of pairs (X_S, X_T): unpaired pictures of the two domains, with labels and masks."""
+"""Mini-batches of pairs (X_S, X_T): unpaired images of the two domains, with labels and masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pairs:
     """A mini-batch; symbols as in the paper.
 
     Attributes:
-        x_s, x_t: source and target pictures (B, 3, H, W) in [-1, 1].
+        x_s, x_t: source and target images (B, 3, H, W) in [-1, 1].
         m_f, m_t: person masks of X_S and of X_T, float (B, 1, H, W) of 0 and 1.
         y_j: label of X_S, int64 (B,): its identity, as a class of D_id; for M2M-GAN its camera.
         y_c: camera of X_T, as a class of D_cam, int64 (B,).
@@ -40,17 +40,17 @@ class Pairs:
 class PairBatches:
     """Endless batches of random pairs, resumable bit for bit.
 
-    Each domain goes through its own shuffled epochs, so that every picture is seen equally often
-    and a source picture meets another target each time.
+    Each domain goes through its own shuffled epochs, so that every image is seen equally often
+    and a source image meets another target each time.
 
     Args:
         task: the two domains.
-        y_j: class of each source picture, int64 (n,); y_c: of each target picture, int64 (m,).
+        y_j: class of each source image, int64 (n,); y_c: of each target image, int64 (m,).
         batch: pairs in a batch. Of several processes (`crgan.common.shares`) each gets a share.
         seed: order, mirroring and cropping follow from it.
         device: of the tensors.
-        flip: mirror each picture, with its mask, half of the time.
-        enlarge: a picture and its mask are enlarged by this much, 1 or more, and a random part of
+        flip: mirror each image, with its mask, half of the time.
+        enlarge: an image and its mask are enlarged by this much, 1 or more, and a random part of
             the old size is taken.
     """
 
@@ -87,7 +87,7 @@ class PairBatches:
 
     def _varied(self, split: Split, masks: Masks, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         flips = self._draws.random(len(rows)) < 0.5 if self._flip else None
-        x, m = pictures(split, masks, rows, flips)
+        x, m = masked_images(split, masks, rows, flips)
         return (x, m) if self._enlarge == 1 else enlarged_crop(x, m, self._enlarge, self._draws)
 
     def state_dict(self) -> dict[str, Any]:
@@ -105,13 +105,13 @@ class PairBatches:
         self._rng.bit_generator.state = state["random"]
 
 
-def pictures(
+def masked_images(
     split: Split,
     masks: Masks,
     rows: NDArray[np.int64],
     flips: NDArray[np.bool_] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Pictures of a split (B, 3, H, W) in [-1, 1] and their masks, float (B, 1, H, W).
+    """Images of a split (B, 3, H, W) in [-1, 1] and their masks, float (B, 1, H, W).
 
     Args:
         rows: places in the split, int64 (B,).
@@ -127,7 +127,7 @@ def pictures(
 def enlarged_crop(
     x: Tensor, m: Tensor, factor: float, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Pictures (B, 3, H, W) and masks (B, 1, H, W) enlarged by `factor`, and of each pair one
+    """Images (B, 3, H, W) and masks (B, 1, H, W) enlarged by `factor`, and of each pair one
     random part of the old size: the same part of both.
     """
     n, _, height, width = x.shape
@@ -150,7 +150,7 @@ def sample_pairs(task: Task, device: str, count: int = 8) -> tuple[Tensor, Tenso
     """X_S, X_T, M_S and M_T of `count` pairs, taken evenly from both domains, so that people and
     cameras differ."""
     (x_s, m_s), (x_t, m_t) = (
-        pictures(split, masks, sample_rows(len(split), count))
+        masked_images(split, masks, sample_rows(len(split), count))
         for split, masks in ((task.source, task.source_masks), (task.target, task.target_masks))
     )
     return x_s.to(device), x_t.to(device), m_s.to(device), m_t.to(device)

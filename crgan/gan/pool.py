@@ -1,4 +1,4 @@
-"""A history of generated pictures for the discriminator (Shrivastava et al. 2017, section 2.3)."""
+"""A history of generated images for the discriminator (Shrivastava et al. 2017, section 2.3)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class Pool:
-    """Keeps up to `size` pictures and hands out older ones half of the time.
+    """Keeps up to `size` images and hands out older ones half of the time.
 
-    As in CycleGAN: until it is full every picture is kept and returned; then each new one is either
+    As in CycleGAN: until it is full every image is kept and returned; then each new one is either
     returned, or put in the place of a random old one, which is returned.
 
     Args:
-        size: pictures kept; 0 returns what comes.
+        size: images kept; 0 returns what comes.
         seed: the choices follow from it.
     """
 
@@ -26,26 +26,26 @@ class Pool:
         self._kept: Tensor | None = None
         self._count = 0
 
-    def swap(self, pictures: Tensor) -> Tensor:
-        """As many pictures as are given (B, 3, H, W), each a new or an older one; no gradients."""
-        pictures = pictures.detach()
+    def swap(self, images: Tensor) -> Tensor:
+        """As many images as are given (B, 3, H, W), each a new or an older one; no gradients."""
+        images = images.detach()
         if not self.size:
-            return pictures
+            return images
         if self._kept is None:
-            self._kept = pictures.new_zeros(self.size, *pictures.shape[1:])
-        given = pictures.clone()
-        for i, picture in enumerate(pictures):
+            self._kept = images.new_zeros(self.size, *images.shape[1:])
+        given = images.clone()
+        for i, image in enumerate(images):
             if self._count < self.size:
-                self._kept[self._count] = picture
+                self._kept[self._count] = image
                 self._count += 1
             elif self._rng.random() < 0.5:
                 place = int(self._rng.integers(self.size))
                 given[i] = self._kept[place]
-                self._kept[place] = picture
+                self._kept[place] = image
         return given
 
     def state_dict(self) -> dict[str, Any]:
-        """The pictures and the random state."""
+        """The images and the random state."""
         kept = None if self._kept is None else self._kept[: self._count].clone()
         return {"kept": kept, "random": self._rng.bit_generator.state}
 

@@ -1,13 +1,13 @@
 """PTGAN: person transfer GAN (Wei et al. 2018), to be read beside its section 3.
 
 CycleGAN without identity mapping, and a person who must stay as he is: with M the person mask of a
-picture, repeated over the colours, and the mean over all pixels,
+image, repeated over the colours, and the mean over all pixels,
 
     L_ID = E[||(G(x_a) - x_a) o M(x_a)||^2] + E[||(F(x_b) - x_b) o M(x_b)||^2]             eq. (3)
     L    = L_style + lambda_1 L_ID                                                         eq. (1)
     L_style = L_GAN(G) + L_GAN(F) + lambda_cycle L_cyc                                     eq. (2)
 
-The release crops and mirrors pictures and leaves their masks as they were; here the masks go along
+The release crops and mirrors images and leaves their masks as they were; here the masks go along
 (`crgan.gan.pairs`).
 
 With `per_camera` each target camera is a domain of its own, as the paper transfers to single
@@ -62,10 +62,10 @@ class Training(cyclegan.Training):
 
 
 def person_loss(y: Tensor, x: Tensor, m: Tensor) -> Tensor:
-    """One half of L_ID, eq. (3): the mean of ((y - x) o m)^2 over pictures, colours and all pixels.
+    """One half of L_ID, eq. (3): the mean of ((y - x) o m)^2 over images, colours and all pixels.
 
     Args:
-        y, x: a translation and its picture (B, 3, H, W); m: the picture's mask (B, 1, H, W).
+        y, x: a translation and its image (B, 3, H, W); m: the image's mask (B, 1, H, W).
     """
     return ((y - x) * m).square().mean()
 

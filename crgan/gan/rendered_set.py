@@ -1,6 +1,6 @@
 """The rendered-set mode: the labelled source is rendered once and kept, as the rivals do.
 
-CR-GAN renders on the fly instead (Alg. 1, III), so that no picture is seen twice in one context. A
+CR-GAN renders on the fly instead (Alg. 1, III), so that no image is seen twice in one context. A
 stored set is one more `Renderer`: fine-tuning takes either without knowing which.
 """
 
@@ -31,7 +31,7 @@ class Settings:
     """The section `render_set` of the parameters.
 
     Attributes:
-        copies: renderings stored of each picture; one, where a method's do not vary.
+        copies: renderings stored of each image; one, where a method's do not vary.
         seed: what is random in them follows from it.
     """
 
@@ -50,7 +50,7 @@ def write_set(
     """Render a training split into an HDF5 file: `images`, uint8 (n, copies, H, W, 3), not packed.
 
     Args:
-        source: the split; row i of the file is its picture i.
+        source: the split; row i of the file is its image i.
         manifest: the source's; a set is only ever read with the manifest it was made of.
     """
     copies = settings.copies if renderer.varies else 1
@@ -60,7 +60,7 @@ def write_set(
         file.attrs["format"] = _FORMAT
         file.attrs["manifest_sha256"] = sha256_file(Path(manifest))
         images = file.create_dataset("images", (n, copies, height, width, 3), dtype=np.uint8)
-        for start in bar_range(0, n, _BATCH, desc="rendering", unit="batch", pictures=_BATCH):
+        for start in bar_range(0, n, _BATCH, desc="rendering", unit="batch", images=_BATCH):
             rows = np.arange(start, min(start + _BATCH, n))
             x_s = to_gan(source.images[rows]).to(device)
             for copy in range(copies):
@@ -68,7 +68,7 @@ def write_set(
 
 
 class StoredSet(Renderer):
-    """A stored set as a renderer: a random copy of each picture asked for.
+    """A stored set as a renderer: a random copy of each image asked for.
 
     Raises:
         UserError: a file that is missing, damaged or made of another manifest or size.
@@ -80,7 +80,7 @@ class StoredSet(Renderer):
         found = (self._images.shape[0], *self._images.shape[2:])
         if found != wanted:
             raise UserError(
-                f"{path}: pictures {found}, the source's training split is {wanted}; run "
+                f"{path}: images {found}, the source's training split is {wanted}; run "
                 "render_set again"
             )
         self.copies = self._images.shape[1]
@@ -90,12 +90,12 @@ class StoredSet(Renderer):
         self, x_s: Tensor, s_rows: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[Tensor, NDArray[np.int64] | None]:
         copies = rng.integers(self.copies, size=len(s_rows))
-        pictures = np.stack([self._images[r, c] for r, c in zip(s_rows, copies, strict=True)])
-        return to_gan(pictures).to(x_s.device), None
+        images = np.stack([self._images[r, c] for r, c in zip(s_rows, copies, strict=True)])
+        return to_gan(images).to(x_s.device), None
 
 
 def _opened(path: Path, manifest: Path) -> NDArray[np.uint8]:
-    """The pictures as a memory map: they stand in the file as they would in an .npy."""
+    """The images as a memory map: they stand in the file as they would in an .npy."""
     try:
         with open_hdf5(path, "a rendered set", "run render_set again") as file:
             if file.attrs["format"] != _FORMAT:

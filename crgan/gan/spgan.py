@@ -1,7 +1,7 @@
 """SPGAN: similarity preserving GAN (Deng et al. 2018), to be read beside its section 3.
 
 CycleGAN with identity mapping and a siamese network SiaNet, which asks two things of a translation:
-that it stays like its own source picture (self-similarity), and that it is unlike every picture of
+that it stays like its own source image (self-similarity), and that it is unlike every image of
 the target domain, whose people are others (domain-dissimilarity):
 
     L_con(i, x1, x2) = (1 - i) max(0, m - d)^2 + i d^2                                     eq. (5)
@@ -115,7 +115,7 @@ def contrastive(e1: Tensor, e2: Tensor, same: bool, margin: float) -> Tensor:
     squared = (e1 - e2).square().sum(dim=1)
     if same:
         return squared.mean()
-    # the root has no gradient at 0, where a translation and a target picture would be one
+    # the root has no gradient at 0, where a translation and a target image would be one
     return (margin - (squared + 1e-12).sqrt()).clamp(min=0).square().mean()
 
 

@@ -1,8 +1,8 @@
 """StarGAN between the cameras of one data set (Choi et al. 2018), as HHL trains it.
 
 One generator G(x, c) for all cameras and one discriminator D with two heads: decisions D_src and
-classes D_cls. Pictures and their cameras are all it sees. With x of camera c', c a random camera,
-and x_hat between x and G(x, c) at random, picture by picture:
+classes D_cls. Images and their cameras are all it sees. With x of camera c', c a random camera,
+and x_hat between x and G(x, c) at random, image by image:
 
     L_adv = E[D_src(x)] - E[D_src(G(x, c))] - lambda_gp E[(|grad D_src(x_hat)|_2 - 1)^2]    eq. (8)
     L_cls^r = E[-log D_cls(c' | x)]                                                         eq. (2)
@@ -41,7 +41,7 @@ from crgan.train.loop import Parts, Plan, Watch, iterate, plain
 from crgan.train.optimizers import Adam
 
 MODEL = "stargan"
-_BATCH = 32  # pictures restyled at once
+_BATCH = 32  # images restyled at once
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Options:
 
     Attributes:
         iterations: updates of D.
-        batch: pictures in each.
+        batch: images in each.
         lr, adam_betas: of both networks; constant_share: of the iterations, then linearly to 0.
         n_critic: updates of D to one of G.
         lambda_cls, lambda_rec, lambda_gp: weights.
-        flip: mirror half of the pictures; enlarge: by this, then a random crop.
+        flip: mirror half of the images; enlarge: by this, then a random crop.
         width, blocks, kernel: of G; discriminator_width, discriminator_layers: of D.
     """
 
@@ -77,7 +77,7 @@ class Options:
     history_every: Count
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse pictures that the networks cannot take."""
+        """Refuse images that the networks cannot take."""
         step = max(4, 2**self.discriminator_layers)
         if height % step or width % step:
             raise UserError(
@@ -93,8 +93,8 @@ class Options:
 class Training(Parts):
     """G, D and one iteration after the other.
 
-    Of `Pairs` x_s are pictures, y_j their cameras, and y_c the cameras of other random pictures:
-    where they go. So a camera is gone to as often as it takes pictures, as in the release.
+    Of `Pairs` x_s are images, y_j their cameras, and y_c the cameras of other random images:
+    where they go. So a camera is gone to as often as it takes images, as in the release.
 
     Attributes:
         shown: images that `preview` shows (B, 3, H, W); camids: of its cameras.
@@ -175,9 +175,9 @@ class Training(Parts):
 
 
 def gradient_penalty(d: StarDiscriminator, x: Tensor, fake: Tensor) -> Tensor:
-    """E[(|grad D_src(x_hat)|_2 - 1)^2] of eq. (8); pictures (B, 3, H, W), both without gradients.
+    """E[(|grad D_src(x_hat)|_2 - 1)^2] of eq. (8); images (B, 3, H, W), both without gradients.
 
-    x_hat lies between a picture and its fake, at a random place of its own. D_src is the sum over
+    x_hat lies between an image and its fake, at a random place of its own. D_src is the sum over
     the map of decisions, as in the release.
     """
     alpha = torch.rand(len(x), 1, 1, 1, device=x.device)
@@ -202,7 +202,7 @@ class _NoMasks:
 
 
 def train(
-    pictures: Split,
+    images: Split,
     options: Options,
     *,
     seed: int,
@@ -210,24 +210,24 @@ def train(
     watch: Watch | None = None,
     compute: Compute = PLAIN,
 ) -> Trained:
-    """Learn the camera styles of a training split, of which pictures and cameras are looked at.
+    """Learn the camera styles of a training split, of which images and cameras are looked at.
 
     Raises:
-        UserError: pictures of a size the networks cannot take, or a loss that diverges.
+        UserError: images of a size the networks cannot take, or a loss that diverges.
     """
-    height, width = pictures.images.shape[1:3]
+    height, width = images.images.shape[1:3]
     options.check_size(height, width)
-    camids, y = np.unique(pictures.camid, return_inverse=True)
+    camids, y = np.unique(images.camid, return_inverse=True)
     y = y.reshape(-1).astype(np.int64)
     torch.manual_seed(seed)
     training = Training(options, len(camids), (height, width), compute)
-    masks = _NoMasks(pictures.images)
-    task = Task(pictures, pictures, masks, masks, height, width)
+    masks = _NoMasks(images.images)
+    task = Task(images, images, masks, masks, height, width)
     batches = PairBatches(
         task, y, y, options.batch, seed, compute.device,
         flip=options.flip, enlarge=options.enlarge,
     )  # fmt: skip
-    training.shown = to_gan(pictures.images[sample_rows(len(pictures))]).to(compute.device)
+    training.shown = to_gan(images.images[sample_rows(len(images))]).to(compute.device)
     training.camids = camids
     plan = Plan(
         MODEL, options.iterations, options.lr_at, options.batch, options.history_every,
@@ -250,7 +250,7 @@ def _restyle(g: StarGenerator, x: Tensor, camera: int) -> NDArray[np.uint8]:
 
 
 class Styles:
-    """A trained generator at work: pictures in the style of each camera.
+    """A trained generator at work: images in the style of each camera.
 
     Args:
         file: a StarGAN's, of `train`.
@@ -273,7 +273,7 @@ class Styles:
         self._device = device
 
     def of(self, images: NDArray[np.uint8], into: NDArray[np.uint8], start: int = 0) -> None:
-        """Each picture as each camera would show it.
+        """Each image as each camera would show it.
 
         Args:
             images: uint8 (n, H, W, 3).

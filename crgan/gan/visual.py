@@ -1,4 +1,4 @@
-"""How far renderings move a picture and how near they come to the target: LPIPS and FID.
+"""How far renderings move an image and how near they come to the target: LPIPS and FID.
 
 The rows of Tables 1 and 4. What the paper must have meant by them is in `crgan.metrics`.
 """
@@ -30,16 +30,16 @@ class Settings:
     """The section `visual` of the parameters.
 
     Attributes:
-        pictures: source pictures rendered; all, where there are fewer.
-        target_pictures: target pictures that FID compares them with; all, where there are fewer.
-        pairs_seed: which pictures, and which target instances they meet. All methods and seeds of
+        images: source images rendered; all, where there are fewer.
+        target_images: target images that FID compares them with; all, where there are fewer.
+        pairs_seed: which images, and which target instances they meet. All methods and seeds of
             a direction are so measured on the same ones.
         fid_dims: layer of the Inception, 64, 192, 768 or 2048.
         lpips_net: alex, as section 4.1 has it.
     """
 
-    pictures: Pair
-    target_pictures: Pair
+    images: Pair
+    target_images: Pair
     pairs_seed: Natural
     fid_dims: Dims
     lpips_net: Literal["alex"]
@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where FID statistics of real pictures are kept, which every method and seed compares with.
+    """Where FID statistics of real images are kept, which every method and seed compares with.
 
     Attributes:
         folder: of the kept files; may be deleted at any time.
@@ -78,8 +78,8 @@ def measure(
     """
     seed = settings.pairs_seed
     rng = np.random.default_rng(seed)
-    s_rows = _choose(len(task.source), settings.pictures, rng)
-    t_rows = _choose(len(task.target), settings.target_pictures, rng)
+    s_rows = _choose(len(task.source), settings.images, rng)
+    t_rows = _choose(len(task.target), settings.target_images, rng)
     x_s, x_t = task.source.images[s_rows], task.target.images[t_rows]
     x_g = _render(renderer, x_s, s_rows, rng, device)
     lpips = load_lpips(lpips_weights, device=device)
@@ -115,9 +115,9 @@ def _render(
     rng: np.random.Generator,
     device: str,
 ) -> NDArray[np.uint8]:
-    """One rendering of each source picture, as bytes: what LPIPS and FID see of any picture."""
+    """One rendering of each source image, as bytes: what LPIPS and FID see of any image."""
     x_g = np.empty_like(x_s)
-    for start in bar_range(0, len(x_s), _BATCH, desc="rendering", unit="batch", pictures=_BATCH):
+    for start in bar_range(0, len(x_s), _BATCH, desc="rendering", unit="batch", images=_BATCH):
         some = slice(start, start + _BATCH)
         x_g[some] = from_gan(renderer.render(to_gan(x_s[some]).to(device), s_rows[some], rng))
     return x_g

@@ -2,7 +2,7 @@
 
 A system is a module `crgan/handcrafted/<model>.py` with a function `fit` of the type `Fit`; `model`
 is what its line says, or its name (docs/extending.md). It learns what it needs from the training
-splits and gives a function that describes pictures; these descriptions are ranked as features are.
+splits and gives a function that describes images; these descriptions are ranked as features are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crgan.common.errors import UserError
 from crgan.data.store import Split
 
 Describe = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Pictures uint8 (n, H, W, 3) to features float32 (n, D), row for row."""
+"""Images uint8 (n, H, W, 3) to features float32 (n, D), row for row."""
 
 
 class Fit(Protocol):
@@ -45,7 +45,7 @@ class Fit(Protocol):
             threads: CPU threads it may use.
 
         Returns:
-            What describes pictures of the size of the splits.
+            What describes images of the size of the splits.
         """
         ...
 

@@ -1,11 +1,11 @@
 """BoW: bag of colour words (Zheng et al. 2015), the baseline that came with Market-1501.
 
-A picture of 128x64 is a grid of 32x16 cells of 4x4 pixels; a cell is eleven numbers, how likely its
+An image of 128x64 is a grid of 32x16 cells of 4x4 pixels; a cell is eleven numbers, how likely its
 pixels are called each basic colour term. Words are k-means centres of cells (350). A cell votes for
-its 10 nearest words, by exp(-d / sigma^2), the less the farther it is from the picture's middle
+its 10 nearest words, by exp(-d / sigma^2), the less the farther it is from the image's middle
 (Gaussian mask), in the histogram of its strip of two grid rows: 16 strips x 350 words = 5,600
 numbers. Then, in this order: burstiness (a word's bins are divided by the square root of how often
-it occurs in the picture), negative evidence (the mean over pictures is taken away), IDF (its square
+it occurs in the image), negative evidence (the mean over images is taken away), IDF (its square
 root is multiplied in), length 1.
 
 Colour table, codebook and statistics are our own unless files are named: the authors' released ones
@@ -29,10 +29,10 @@ from crgan.common.errors import UserError
 from crgan.common.settings import Count, Positive, settings_from
 from crgan.data.store import Split
 from crgan.handcrafted.base import Describe
-from crgan.handcrafted.chunks import Features, Pictures, in_chunks
+from crgan.handcrafted.chunks import Features, Images, in_chunks
 from crgan.handcrafted.colour_names import load_matlab, load_table, own_table, table_index
 
-_CHUNK = 8  # pictures at a time: 4,096 cells x 350 distances, 6 MB a thread
+_CHUNK = 8  # images at a time: 4,096 cells x 350 distances, 6 MB a thread
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Options:
         words: of the codebook.
         nearest: words a cell votes for.
         sigma: of a vote's weight.
-        mask_sigma: of the mask across and down; the picture reaches from -1 to 1 each way.
-        samples: cells of the source's training pictures that the codebook is learned from.
-        statistics: whose training pictures negative evidence and IDF are counted on.
+        mask_sigma: of the mask across and down; the image reaches from -1 to 1 each way.
+        samples: cells of the source's training images that the codebook is learned from.
+        statistics: whose training images negative evidence and IDF are counted on.
         colour_spread: of our own colour naming (`crgan.handcrafted.colour_names`).
         colour_table, codebook, statistics_file: MATLAB files to use instead; "" for our own.
     """
@@ -72,17 +72,17 @@ class Options:
             raise UserError(f"samples is {self.samples}, fewer than the {self.words} words")
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse pictures that are no whole number of cells and strips."""
+        """Refuse images that are no whole number of cells and strips."""
         dimension(self, height, width)
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of many pictures' histograms; (D,) each.
+    """Of many images' histograms; (D,) each.
 
     Attributes:
         negative_evidence: the mean histogram.
-        idf: log(pictures / pictures in which the word occurs in the strip).
+        idf: log(images / images in which the word occurs in the strip).
     """
 
     negative_evidence: Features
@@ -100,7 +100,7 @@ def fit(
     """Learn codebook and statistics (`crgan.handcrafted.base.Fit`).
 
     Raises:
-        UserError: bad options, pictures that are no whole number of cells and strips, files that
+        UserError: bad options, images that are no whole number of cells and strips, files that
             do not fit, or too few cells of different colour for the codebook.
     """
     settings = settings_from(Options, options, "handcrafted.bow")
@@ -115,7 +115,7 @@ def fit(
     else:
         codebook = learn_codebook(source.images, table, settings, seed)
 
-    def histograms_of(images: Pictures) -> Features:
+    def histograms_of(images: Images) -> Features:
         return in_chunks(
             lambda part: histograms(part, table, codebook, settings),
             images, dims, chunk=_CHUNK, threads=threads, description="BoW",
@@ -133,17 +133,17 @@ def dimension(options: Options, height: int, width: int) -> int:
     """Length of a description.
 
     Raises:
-        UserError: pictures that are no whole number of cells and strips.
+        UserError: images that are no whole number of cells and strips.
     """
     if height % (options.cell * options.strip) or width % options.cell:
         raise UserError(
-            f"bow: pictures of {height}x{width} are no whole number of cells of {options.cell} "
+            f"bow: images of {height}x{width} are no whole number of cells of {options.cell} "
             f"pixels and strips of {options.strip} cells; use another image size"
         )
     return height // (options.cell * options.strip) * options.words
 
 
-def cell_colours(images: Pictures, table: Features, cell: int) -> Features:
+def cell_colours(images: Images, table: Features, cell: int) -> Features:
     """Mean colour-name probabilities of each cell: (n, H, W, 3) to (n, H / cell, W / cell, 11)."""
     names = table[table_index(images)]
     rows = functools.reduce(np.add, [names[:, i::cell] for i in range(cell)])
@@ -151,7 +151,7 @@ def cell_colours(images: Pictures, table: Features, cell: int) -> Features:
     return cells / np.float32(cell**2)
 
 
-def histograms(images: Pictures, table: Features, codebook: Features, options: Options) -> Features:
+def histograms(images: Images, table: Features, codebook: Features, options: Options) -> Features:
     """Histograms after burstiness, before the statistics: uint8 (n, H, W, 3) to float32 (n, D).
 
     D runs over strips from the top, and within a strip over the words.
@@ -165,11 +165,11 @@ def histograms(images: Pictures, table: Features, codebook: Features, options: O
     votes *= gaussian_mask(rows, columns, options.mask_sigma).reshape(-1)[cell % (rows * columns)]
 
     strips, words = rows // options.strip, len(codebook)
-    picture, strip = cell // (rows * columns), cell // (columns * options.strip)
+    image, strip = cell // (rows * columns), cell // (columns * options.strip)
     counts = np.zeros(n * strips * words, dtype=np.float32)
     np.add.at(counts, strip * words + word, votes)
     occurrences = np.zeros(n * words, dtype=np.float32)
-    np.add.at(occurrences, picture * words + word, np.float32(1))
+    np.add.at(occurrences, image * words + word, np.float32(1))
     counts = counts.reshape(n, strips, words)
     counts /= np.sqrt(np.maximum(occurrences, 1)).reshape(n, 1, words)
     return counts.reshape(n, -1)
@@ -193,7 +193,7 @@ def gaussian_mask(rows: int, columns: int, sigma: tuple[float, float]) -> Featur
 
 
 def statistics_of(raw: Features) -> Statistics:
-    """Negative evidence and IDF of histograms (n, D). A bin no picture has counts as if one had."""
+    """Negative evidence and IDF of histograms (n, D). A bin no image has counts as if one had."""
     having = np.maximum((raw > 0).sum(axis=0), 1)
     return Statistics(
         raw.mean(axis=0, dtype=np.float64).astype(np.float32),
@@ -208,8 +208,8 @@ def weighted(raw: Features, statistics: Statistics) -> Features:
     return values / np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
 
 
-def learn_codebook(images: Pictures, table: Features, options: Options, seed: int) -> Features:
-    """k-means centres (words, 11) of cells drawn from pictures (n, H, W, 3).
+def learn_codebook(images: Images, table: Features, options: Options, seed: int) -> Features:
+    """k-means centres (words, 11) of cells drawn from images (n, H, W, 3).
 
     Raises:
         UserError: fewer different cells than words.
@@ -219,7 +219,7 @@ def learn_codebook(images: Pictures, table: Features, options: Options, seed: in
     total = len(images) * grid
     drawn = np.sort(rng.choice(total, min(options.samples, total), replace=False, shuffle=False))
     cells = np.empty((len(drawn), table.shape[1]), dtype=np.float32)
-    for start in range(0, len(images), 64):  # whole, the pictures' pixels would be gigabytes
+    for start in range(0, len(images), 64):  # whole, the images' pixels would be gigabytes
         first, last = np.searchsorted(drawn, (start * grid, (start + 64) * grid))
         colours = cell_colours(images[start : start + 64], table, options.cell)
         cells[first:last] = colours.reshape(-1, table.shape[1])[drawn[first:last] - start * grid]

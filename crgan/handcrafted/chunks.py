@@ -1,4 +1,4 @@
-"""Work on many pictures, some at a time: bounded memory, several threads, one bar."""
+"""Work on many images, some at a time: bounded memory, several threads, one bar."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from crgan.pipeline.progress import Bar
 
 Features = NDArray[np.float32]
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
 def in_chunks(
-    describe: Callable[[Pictures], Features],
-    images: Pictures,
+    describe: Callable[[Images], Features],
+    images: Images,
     dims: int,
     *,
     chunk: int,
     threads: int,
     description: str,
 ) -> Features:
-    """Describe all pictures, `chunk` at a time on each of `threads` threads.
+    """Describe all images, `chunk` at a time on each of `threads` threads.
 
-    Every picture is described alone, so neither number changes a result by more than rounding.
+    Every image is described alone, so neither number changes a result by more than rounding.
 
     Args:
         describe: uint8 (b, H, W, 3) to float32 (b, dims); NumPy and OpenCV leave the interpreter

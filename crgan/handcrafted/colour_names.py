@@ -1,6 +1,6 @@
 """Colour names: how likely each RGB value is called each of the eleven basic colour terms.
 
-BoW's released table (`w2c.mat`, learned from pictures found by colour words) is not ours to ship,
+BoW's released table (`w2c.mat`, learned from images found by colour words) is not ours to ship,
 so this is a naming of our own. CSS names 140 colours, and its usual listing puts them in families
 that are the basic colour terms (cyan goes to blue here, being no basic term). A colour is called by
 a term the more, the nearer the term's nearest CSS colour lies in CIELAB:

@@ -1,10 +1,10 @@
 """LOMO: local maximal occurrence (Liao et al. 2015), to be read beside its section 3.
 
-A picture is brightened by multi-scale Retinex, and each of its pixels gets three numbers: the bin
-of its colour in a joint 8x8x8 histogram of HSV, and two texture codes, SILTP of the grey picture at
+An image is brightened by multi-scale Retinex, and each of its pixels gets three numbers: the bin
+of its colour in a joint 8x8x8 histogram of HSV, and two texture codes, SILTP of the grey image at
 radii 3 and 5. Blocks of 10x10 pixels, 5 apart, are histograms of these; of all blocks at one height
 only the largest count of each bin is kept, the local maximal occurrence, so that it does not matter
-where across the picture a pattern stands. The same again on the picture halved, and halved once
+where across the image a pattern stands. The same again on the image halved, and halved once
 more: (24 + 11 + 5) heights x (512 + 2 x 81) bins = 26,960 numbers for 128x48 pixels. Counts are
 damped by log(1 + x), and each of the three kinds has length 1. Nothing is learned.
 
@@ -27,11 +27,11 @@ from crgan.common.errors import UserError
 from crgan.common.settings import Count, Partly, Positive, Share, Within, settings_from
 from crgan.data.store import Split
 from crgan.handcrafted.base import Describe
-from crgan.handcrafted.chunks import Features, Pictures, in_chunks
+from crgan.handcrafted.chunks import Features, Images, in_chunks
 
 RetinexMode = Literal["colour_preserving", "channels"]
 SILTP_CODES = 81  # four neighbours, three digits each
-CHUNK = 32  # pictures at a time: enough for two threads to run side by side nine tenths of the time
+CHUNK = 32  # images at a time: enough for two threads to run side by side nine tenths of the time
 _WHITE = 255.0
 
 
@@ -40,7 +40,7 @@ class Options:
     """Section `handcrafted.lomo` of the parameters; lengths in pixels.
 
     Attributes:
-        scales: pictures of the pyramid, each half as large as the one before.
+        scales: images of the pyramid, each half as large as the one before.
         block, step: side of the blocks and their distance; `block` is a multiple of `step`,
             and its pixels are counted in a byte.
         hsv_bins: bins of hue, saturation and value.
@@ -66,7 +66,7 @@ class Options:
             raise UserError(f"retinex_clip is {self.retinex_clip}; use two rising shares of 1")
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse pictures too small to describe."""
+        """Refuse images too small to describe."""
         dimension(self, height, width)
 
     @property
@@ -83,20 +83,20 @@ def fit(
     seed: int,
     threads: int,
 ) -> Describe:
-    """LOMO of the splits' picture size (`crgan.handcrafted.base.Fit`).
+    """LOMO of the splits' image size (`crgan.handcrafted.base.Fit`).
 
     Raises:
-        UserError: bad options, or pictures too small for them.
+        UserError: bad options, or images too small for them.
     """
     settings = settings_from(Options, options, "handcrafted.lomo")
     return describer(settings, *target.images.shape[1:3], threads=threads)
 
 
 def describer(options: Options, height: int, width: int, *, threads: int) -> Describe:
-    """What describes pictures (n, height, width, 3) by LOMO; float32 (n, D), length sqrt(3).
+    """What describes images (n, height, width, 3) by LOMO; float32 (n, D), length sqrt(3).
 
     Raises:
-        UserError: a picture of the pyramid is smaller than a block or SILTP's neighbourhood.
+        UserError: an image of the pyramid is smaller than a block or SILTP's neighbourhood.
     """
     dims = dimension(options, height, width)
     lomo = plain(options, height, width)
@@ -105,13 +105,13 @@ def describer(options: Options, height: int, width: int, *, threads: int) -> Des
     )
 
 
-def plain(options: Options, height: int, width: int) -> Callable[[Pictures], Features]:
+def plain(options: Options, height: int, width: int) -> Callable[[Images], Features]:
     """As `describer`, on one thread and without a bar: for whoever goes on with each chunk."""
     blur = surrounds(height, width, options.retinex_sigmas)
 
-    def describe(images: Pictures) -> Features:
+    def describe(images: Images) -> Features:
         if images.shape[1:] != (height, width, 3):
-            raise ValueError(f"pictures {images.shape[1:]}, expected {(height, width, 3)}")
+            raise ValueError(f"images {images.shape[1:]}, expected {(height, width, 3)}")
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
         return np.concatenate([_describe(chunk, options, blur) for chunk in chunks])
 
@@ -129,7 +129,7 @@ def dimension(options: Options, height: int, width: int) -> int:
     for scale in range(options.scales):
         if min(height, width) < needed:
             raise UserError(
-                f"lomo: the picture is {height}x{width} at scale {scale + 1} of {options.scales}, "
+                f"lomo: the image is {height}x{width} at scale {scale + 1} of {options.scales}, "
                 f"and {needed} pixels are needed each way; use fewer scales or a larger image"
             )
         rows += (height - options.block) // options.step + 1
@@ -137,7 +137,7 @@ def dimension(options: Options, height: int, width: int) -> int:
     return rows * (options.colours + len(options.siltp_radii) * SILTP_CODES)
 
 
-def _describe(images: Pictures, options: Options, blur: Surrounds) -> Features:
+def _describe(images: Images, options: Options, blur: Surrounds) -> Features:
     hsv = quantised_hsv(
         retinex(images, blur, options.retinex_mode, options.retinex_clip), options.hsv_bins
     )
@@ -171,7 +171,7 @@ Surrounds = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 
 def surrounds(height: int, width: int, sigmas: tuple[float, ...]) -> Surrounds:
     """Gaussian blurs as pairs of matrices: B I C is the blurred I. Weights that would fall outside
-    the picture go to the pixels inside.
+    the image go to the pixels inside.
     """
 
     def matrix(n: int, sigma: float) -> NDArray[np.float32]:
@@ -183,7 +183,7 @@ def surrounds(height: int, width: int, sigmas: tuple[float, ...]) -> Surrounds:
 
 
 def retinex(
-    images: Pictures, blur: Surrounds, mode: RetinexMode, clip: tuple[float, float]
+    images: Images, blur: Surrounds, mode: RetinexMode, clip: tuple[float, float]
 ) -> Features:
     """Multi-scale Retinex: each pixel's light relative to its surround, stretched to [0, 1].
 
@@ -195,7 +195,7 @@ def retinex(
         mode: I is the mean of the three channels, and the channels are scaled by one gain a pixel,
             which keeps their hue and saturation (`colour_preserving`); or each channel is treated
             alone (`channels`), which also takes away the light's colour, and some of the clothes'.
-        clip: shares of a picture's pixels: their quantiles of r become black and white. This is
+        clip: shares of an image's pixels: their quantiles of r become black and white. This is
             the automatic gain and offset of the paper.
 
     Returns:
@@ -216,7 +216,7 @@ def retinex(
 
 
 def _quantiles(values: Features, shares: tuple[float, float]) -> tuple[Features, Features]:
-    """Of each picture, the entries at these shares of the sorted ones; (n, 1, 1, 1) each."""
+    """Of each image, the entries at these shares of the sorted ones; (n, 1, 1, 1) each."""
     flat = values.reshape(len(values), -1)
     low, high = (round(share * (flat.shape[1] - 1)) for share in shares)
     flat = np.partition(flat, (low, high), axis=1)
@@ -233,7 +233,7 @@ def quantised_hsv(images: Features, bins: tuple[int, int, int]) -> Features:
     return quantised
 
 
-def grey_levels(images: Pictures) -> Features:
+def grey_levels(images: Images) -> Features:
     """Luma (n, H, W) in [0, 1]; images uint8 (n, H, W, 3)."""
     n, height, width, _ = images.shape
     tall = images.astype(np.float32).reshape(n * height, width, 3)

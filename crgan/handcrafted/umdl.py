@@ -2,13 +2,13 @@
 
 A labelled source and an unlabelled target are coded on a dictionary they share, the target also on
 one of its own (`crgan.handcrafted.umdl_dictionaries` has the objective). At first nothing is known
-of who is whom in the target; after each round of learning, every picture is joined to those in
+of who is whom in the target; after each round of learning, every image is joined to those in
 other cameras whose codes are most like its own, and the next round learns with that graph. A
-picture is described by its ridge code on all of the target's atoms, of which the shared and the
+image is described by its ridge code on all of the target's atoms, of which the shared and the
 unique part are kept, and ranked by cosine.
 
 Two things differ from the authors' functions, both for size: their one-to-one assignment of all
-pictures to all (Hungarian, n^3) is a graph of nearest neighbours, the other graph that stands in
+images to all (Hungarian, n^3) is a graph of nearest neighbours, the other graph that stands in
 those functions, and features are LOMO by principal components instead of a descriptor that is not
 described. `python -m benchmarks.umdl_size` shows what that saves.
 """
@@ -28,7 +28,7 @@ from crgan.common.settings import Count, NonNegative, Positive, settings_from
 from crgan.data.store import Split
 from crgan.handcrafted import lomo
 from crgan.handcrafted.base import Describe
-from crgan.handcrafted.chunks import Features, Pictures, in_chunks
+from crgan.handcrafted.chunks import Features, Images, in_chunks
 from crgan.handcrafted.umdl_dictionaries import (
     Problem,
     Weights,
@@ -38,7 +38,7 @@ from crgan.handcrafted.umdl_dictionaries import (
     zero_codes,
 )
 
-_CHUNK = 64  # pictures whose LOMO is held by a thread: 7 MB
+_CHUNK = 64  # images whose LOMO is held by a thread: 7 MB
 _ROWS = 1024  # of the similarities that are held at once
 
 
@@ -47,15 +47,15 @@ class Options(lomo.Options):
     """Section `handcrafted.umdl` of the parameters: LOMO's, and UMDL's own.
 
     Attributes:
-        components: principal components of LOMO; fewer, where there are fewer pictures.
-        pca_samples: training pictures of each data set that they are computed from.
+        components: principal components of LOMO; fewer, where there are fewer images.
+        pca_samples: training images of each data set that they are computed from.
         shared, unique, residual: atoms of D_s, D_u and each D_r.
         alpha, beta, gamma, source_weight: weights of the objective.
         iterations: of each round.
         rounds: of learning; the first has no graph of the target.
-        neighbours: pictures in other cameras that a picture is joined to.
+        neighbours: images in other cameras that an image is joined to.
         weakest: least weight of an edge.
-        ridge_graph, ridge_test: ridge of the codes that make the graph and describe pictures.
+        ridge_graph, ridge_test: ridge of the codes that make the graph and describe images.
     """
 
     components: Count
@@ -86,7 +86,7 @@ def fit(
     """Learn components and dictionaries (`crgan.handcrafted.base.Fit`).
 
     Raises:
-        UserError: bad options, or pictures too small for LOMO.
+        UserError: bad options, or images too small for LOMO.
     """
     settings = settings_from(Options, options, "handcrafted.umdl")
     size = target.images.shape[1:3]
@@ -99,7 +99,7 @@ def fit(
     with threadpool_limits(threads):
         project = components(_all(describe, sample, threads, "LOMO"), settings.components)
 
-    def compact(images: Pictures) -> Features:
+    def compact(images: Images) -> Features:
         return _all(lambda part: project(describe(part)), images, threads, "LOMO, components")
 
     with threadpool_limits(threads):
@@ -147,9 +147,9 @@ def transfer(
 def neighbour_graph(
     features: Features, camid: NDArray[np.int64], neighbours: int, weakest: float
 ) -> sparse.csr_array | None:
-    """Laplacian (m, m) of the graph that joins each picture to its nearest in other cameras.
+    """Laplacian (m, m) of the graph that joins each image to its nearest in other cameras.
 
-    An edge's weight is the cosine of the two, `weakest` at least; it is there when either picture
+    An edge's weight is the cosine of the two, `weakest` at least; it is there when either image
     is among the other's nearest. Similarities are held for some rows at a time.
 
     Returns:
@@ -199,13 +199,13 @@ def components(sample: Features, count: int) -> Callable[[Features], Features]:
     return project
 
 
-def _drawn(images: Pictures, count: int, rng: np.random.Generator) -> Pictures:
+def _drawn(images: Images, count: int, rng: np.random.Generator) -> Images:
     rows = np.sort(rng.choice(len(images), min(count, len(images)), replace=False))
     return images[rows]
 
 
 def _all(
-    describe: Callable[[Pictures], Features], images: Pictures, threads: int, name: str
+    describe: Callable[[Images], Features], images: Images, threads: int, name: str
 ) -> Features:
     dims = describe(images[:1]).shape[1]
     return in_chunks(describe, images, dims, chunk=_CHUNK, threads=threads, description=name)

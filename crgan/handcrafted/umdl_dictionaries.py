@@ -1,6 +1,6 @@
 """UMDL's multi-task dictionaries (Peng et al. 2016): objective and alternating updates.
 
-Rows are pictures here: X (n, d) is coded as A (n, K) on atoms D (K, d), X ~ A D. All data sets
+Rows are images here: X (n, d) is coded as A (n, K) on atoms D (K, d), X ~ A D. All data sets
 share D_s; the target has D_u of its own; what neither explains goes to a residual dictionary D_r of
 each data set, so that it does not spoil the others. With |.| the Frobenius norm,
 
@@ -10,13 +10,13 @@ each data set, so that it does not spoil the others. With |.| the Frobenius norm
                   + g |A|^2 + a tr(A' L A)            with A = [A_s A_u], D = [D_s; D_u]
 
 and every atom no longer than 1. (a, b, g, w: alpha, beta, gamma, source_weight.) L = Deg - W is the
-Laplacian of a graph W: pictures it joins shall have like codes. The terms are those the authors'
+Laplacian of a graph W: images it joins shall have like codes. The terms are those the authors'
 functions minimise; here each update is the exact minimum of all that its variable stands in, so the
 objective never rises.
 
-Those functions hold W as a dense n x n matrix and code one picture after another. Here nothing is
-n x n: the source's graph joins all pictures of a person, so L is block-diagonal and its inverse is
-known in closed form (`code_people`); the target's has a few neighbours a picture, and is solved by
+Those functions hold W as a dense n x n matrix and code one image after another. Here nothing is
+n x n: the source's graph joins all images of a person, so L is block-diagonal and its inverse is
+known in closed form (`code_people`); the target's has a few neighbours an image, and is solved by
 conjugate gradients (`code_graph`).
 """
 
@@ -31,7 +31,7 @@ from scipy import sparse
 
 from crgan.pipeline.progress import bar_range
 
-Matrix = NDArray[Any]  # float32 where it is as long as the pictures, float64 where it is small
+Matrix = NDArray[Any]  # float32 where it is as long as the images, float64 where it is small
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def ridge(x: Matrix, atoms: Matrix, gamma: float) -> Matrix:
 
 
 def ridge_map(atoms: Matrix, gamma: float) -> Matrix:
-    """The matrix (d, K) that takes a picture to its ridge code."""
+    """The matrix (d, K) that takes an image to its ridge code."""
     gram = _gram(atoms) + gamma * np.eye(len(atoms))
     return np.linalg.solve(gram, atoms).T
 
@@ -224,7 +224,7 @@ def ridge_map(atoms: Matrix, gamma: float) -> Matrix:
 def code_people(
     gram: Matrix, products: Matrix, people: NDArray[np.int64], alpha: float, gamma: float
 ) -> Matrix:
-    """Codes where all n pictures of a person are joined by edges of weight 1.
+    """Codes where all n images of a person are joined by edges of weight 1.
 
     Solves A (gram + gamma) + alpha L A = products. A person's block of L is n I - 1 1', which takes
     the mean of the person's codes to 0 and multiplies what is left by n; so mean and rest are each
@@ -300,7 +300,7 @@ def bounded_atoms(
 
     One atom after another is put where it is best, the others fixed (the problem is convex and the
     bounds are each atom's own, so this ends at the minimum), until none moves by `tolerance`. An
-    atom that no picture uses stays.
+    atom that no image uses stays.
     """
     atoms = atoms.copy()
     used = np.flatnonzero(np.diag(gram) > 1e-10 * max(float(np.diag(gram).max()), 1e-10))
@@ -322,7 +322,7 @@ def _mixed(x: Matrix, a_r: Matrix, d_r: Matrix, beta: float) -> Matrix:
 
 
 def _times(x: Matrix, small: Matrix) -> Matrix:
-    """A product as long as the pictures, float32."""
+    """A product as long as the images, float32."""
     return x.astype(np.float32, copy=False) @ small.astype(np.float32)
 
 

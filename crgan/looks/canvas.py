@@ -1,4 +1,4 @@
-"""Drawing: a white sheet of pictures and text, pixel for pixel repeatable.
+"""Drawing: a white sheet of images and text, pixel for pixel repeatable.
 
 Pillow draws, with the DejaVu fonts that matplotlib carries, so that no font of the machine matters.
 """
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from crgan.common.io import atomic_path
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """uint8 (H, W, 3) RGB."""
 Colour = tuple[int, int, int]
 
@@ -26,22 +26,22 @@ WHITE: Colour = (255, 255, 255)
 
 TEXT = 13  # points at 72 dots an inch, that is pixels
 _DASH = 6
-_SHOWN_HEIGHT = 128  # smaller pictures are enlarged: people do not see 32 pixels
+_SHOWN_HEIGHT = 128  # smaller images are enlarged: people do not see 32 pixels
 
 
 def shown_size(height: int, width: int) -> tuple[int, int]:
-    """(H, W) at which pictures of a size are drawn: a whole multiple, of at least 128 rows."""
+    """(H, W) at which images of a size are drawn: a whole multiple, of at least 128 rows."""
     factor = max(1, -(-_SHOWN_HEIGHT // height))
     return height * factor, width * factor
 
 
-def enlarged(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The picture at (H, W): cubic upwards, area means downwards."""
+def enlarged(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """The image at (H, W): cubic upwards, area means downwards."""
     height, width = size
-    if picture.shape[:2] == (height, width):
-        return picture
-    how = cv2.INTER_CUBIC if height >= picture.shape[0] else cv2.INTER_AREA
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), dtype=np.uint8)
+    if image.shape[:2] == (height, width):
+        return image
+    how = cv2.INTER_CUBIC if height >= image.shape[0] else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
 
 
 def text_width(text: str, size: int = TEXT, *, bold: bool = False) -> int:
@@ -61,9 +61,9 @@ class Canvas:
         """(width, height)."""
         return self._image.size
 
-    def picture(self, picture: Picture, x: int, y: int) -> None:
-        """Paste a picture with its top left corner at (x, y)."""
-        self._image.paste(Image.fromarray(picture), (x, y))
+    def image(self, image: Pixels, x: int, y: int) -> None:
+        """Paste an image with its top left corner at (x, y)."""
+        self._image.paste(Image.fromarray(image), (x, y))
 
     def text(
         self,
@@ -101,7 +101,7 @@ class Canvas:
         dashed: bool = False,
         thick: int = 4,
     ) -> None:
-        """Draw a frame around a picture of size (H, W) whose top left corner is at (x, y)."""
+        """Draw a frame around an image of size (H, W) whose top left corner is at (x, y)."""
         height, width = size
         left, top, right, bottom = x - thick, y - thick, x + width + thick, y + height + thick
         step = 2 * _DASH if dashed else max(right - left, bottom - top)
@@ -115,7 +115,7 @@ class Canvas:
             self._draw.rectangle((left, start, x - 1, stop), fill=colour)
             self._draw.rectangle((x + width, start, right - 1, stop), fill=colour)
 
-    def array(self) -> Picture:
+    def array(self) -> Pixels:
         """The sheet as uint8 (height, width, 3)."""
         return np.array(self._image, dtype=np.uint8)
 

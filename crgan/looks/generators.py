@@ -1,4 +1,4 @@
-"""The pictures of Figures 6 and 7 and of the parts sheet, made by trained generators."""
+"""The images of Figures 6 and 7 and of the parts sheet, made by trained generators."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from crgan.data.batches import from_gan, to_gan
 from crgan.gan.base import Renderer, Task
-from crgan.gan.pairs import pictures
-from crgan.looks.figures import Pictures, Renderings
+from crgan.gan.pairs import masked_images
+from crgan.looks.figures import Images, Renderings
 from crgan.looks.picks import Integers
 from crgan.nets.generator import Generator, masked_target
 
@@ -18,7 +18,7 @@ from crgan.nets.generator import Generator, masked_target
 def render_grid(
     gan: Generator, baseline: Generator, task: Task, s_rows: Integers, t_rows: Integers
 ) -> Renderings:
-    """Every source picture in every target's context, and by the baseline, which sees no target.
+    """Every source image in every target's context, and by the baseline, which sees no target.
 
     Args:
         gan: with the dual condition.
@@ -26,8 +26,8 @@ def render_grid(
         task: the two domains.
         s_rows, t_rows: places of X_S and X_T in its splits.
     """
-    x_s, _ = pictures(task.source, task.source_masks, s_rows)
-    x_t, m_t = pictures(task.target, task.target_masks, t_rows)
+    x_s, _ = masked_images(task.source, task.source_masks, s_rows)
+    x_t, m_t = masked_images(task.target, task.target_masks, t_rows)
     rendered = [
         from_gan(gan(x.expand_as(x_t), x_t, m_t)) for x in x_s.split(1)
     ]  # a row of the figure at a time
@@ -40,10 +40,10 @@ def render_grid(
     )
 
 
-def method_pictures(
+def method_images(
     renderer: Renderer, task: Task, s_rows: Integers, contexts: int, seed: int
-) -> Pictures:
-    """Renderings of source pictures, uint8 (n, k, H, W, 3): k is `contexts`, or 1 where a method's
+) -> Images:
+    """Renderings of source images, uint8 (n, k, H, W, 3): k is `contexts`, or 1 where a method's
     do not vary.
     """
     rng = np.random.default_rng(seed)
@@ -55,10 +55,10 @@ def method_pictures(
 @torch.no_grad()
 def part_columns(
     gan: Generator, task: Task, s_rows: Integers, t_rows: Integers
-) -> list[tuple[str, Pictures]]:
-    """X_S, X_T, M_T, X'_T (eq. 2), X_R, X_C and X_G (eq. 3) of pairs, as labelled pictures."""
-    x_s, _ = pictures(task.source, task.source_masks, s_rows)
-    x_t, m_t = pictures(task.target, task.target_masks, t_rows)
+) -> list[tuple[str, Images]]:
+    """X_S, X_T, M_T, X'_T (eq. 2), X_R, X_C and X_G (eq. 3) of pairs, as labelled images."""
+    x_s, _ = masked_images(task.source, task.source_masks, s_rows)
+    x_t, m_t = masked_images(task.target, task.target_masks, t_rows)
     made = gan.parts(x_s, x_t, m_t)
     return [
         ("X_S", from_gan(x_s)),
@@ -71,6 +71,6 @@ def part_columns(
     ]
 
 
-def _grey(values: Tensor) -> Pictures:
-    """Values in [0, 1], (B, 1 or 3, H, W), as pictures: 1 is white."""
+def _grey(values: Tensor) -> Images:
+    """Values in [0, 1], (B, 1 or 3, H, W), as images: 1 is white."""
     return from_gan((values * 2 - 1).expand(-1, 3, -1, -1))

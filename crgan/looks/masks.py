@@ -1,4 +1,4 @@
-"""A picture sheet for looking at masks: image, mask and overlay of rows spread over a mask file.
+"""An image sheet for looking at masks: image, mask and overlay of rows spread over a mask file.
 
 python -m crgan.looks.masks --manifest MANIFEST --masks MASKS.h5 --out sheet.png
 """
@@ -18,21 +18,21 @@ from crgan.common.io import atomic_path
 from crgan.data.store import open_dataset
 from crgan.masks.store import open_masks
 
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 _TINT = np.array([255, 0, 0], dtype=np.float32)
 _TINT_SHARE = 0.55  # strong enough on red clothes, weak enough to see them
 _GAP = 4  # pixels between the triples of rows
 
 
-def overlay(images: Pictures, masks: NDArray[np.bool_]) -> Pictures:
+def overlay(images: Images, masks: NDArray[np.bool_]) -> Images:
     """The images, uint8 (n, H, W, 3) RGB, with the masked pixels tinted red."""
     tinted = images * (1 - _TINT_SHARE) + _TINT * _TINT_SHARE
     return np.where(masks[..., None], tinted, images).round().astype(np.uint8)
 
 
-def mask_sheet(images: Pictures, masks: NDArray[np.bool_], columns: int = 16) -> Pictures:
-    """Image above mask above overlay, `columns` pictures a line; uint8 (height, width, 3) RGB.
+def mask_sheet(images: Images, masks: NDArray[np.bool_], columns: int = 16) -> Images:
+    """Image above mask above overlay, `columns` images a line; uint8 (height, width, 3) RGB.
 
     Args:
         images: uint8 (n, H, W, 3) RGB.
@@ -42,11 +42,11 @@ def mask_sheet(images: Pictures, masks: NDArray[np.bool_], columns: int = 16) ->
     n, height, width = masks.shape
     lines = -(-n // columns)
     sheet = np.full((lines * (3 * height + _GAP), columns * width, 3), 255, dtype=np.uint8)
-    for kind, pictures in enumerate((images, grey, overlay(images, masks))):
-        for i, picture in enumerate(pictures):
+    for kind, crops in enumerate((images, grey, overlay(images, masks))):
+        for i, image in enumerate(crops):
             line, column = divmod(i, columns)
             top = line * (3 * height + _GAP) + kind * height
-            sheet[top : top + height, column * width : (column + 1) * width] = picture
+            sheet[top : top + height, column * width : (column + 1) * width] = image
     return sheet
 
 

@@ -1,4 +1,4 @@
-"""Which pictures the figures show: chosen at random by a seed, spread over people and cameras.
+"""Which images the figures show: chosen at random by a seed, spread over people and cameras.
 
 Nothing here looks at a score or a rendering, so no figure shows chosen successes.
 """
@@ -26,8 +26,8 @@ def different_first(labels: Integers, count: int, rng: np.random.Generator) -> I
 def pick_pairs(
     source: Split, target: Split, people: int, contexts: int, rng: np.random.Generator
 ) -> tuple[Integers, Integers]:
-    """Places of source pictures, of different people first, and of target ones, of different
-    cameras first; fewer where a split has fewer pictures.
+    """Places of source images, of different people first, and of target ones, of different
+    cameras first; fewer where a split has fewer images.
     """
     return (
         different_first(source.pid, people, rng),
@@ -36,10 +36,10 @@ def pick_pairs(
 
 
 def pick_people(split: Split, people: int, rng: np.random.Generator) -> Integers:
-    """Positions (p, 2) in a split: two pictures of each of `people` people, of two cameras.
+    """Positions (p, 2) in a split: two images of each of `people` people, of two cameras.
 
     People seen by one camera only are taken when there are too few others, and without labels
-    (pid -2) any two pictures stand in a column. Fewer than `people` where the split has no more.
+    (pid -2) any two images stand in a column. Fewer than `people` where the split has no more.
     """
     named = np.unique(split.pid[split.pid > 0])
     if len(named) == 0:

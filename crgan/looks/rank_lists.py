@@ -19,7 +19,7 @@ from crgan.looks.canvas import (
     TEXT,
     Canvas,
     Colour,
-    Picture,
+    Pixels,
     enlarged,
     shown_size,
     text_width,
@@ -42,7 +42,7 @@ _SMALL = TEXT - 2
 class Found:
     """One gallery image of a rank list."""
 
-    picture: Picture
+    image: Pixels
     camid: int
     is_right: bool
 
@@ -51,7 +51,7 @@ class Found:
 class RankList:
     """A query and the images found for it, nearest first."""
 
-    query: Picture
+    query: Pixels
     camid: int
     found: tuple[Found, ...]
 
@@ -69,7 +69,7 @@ def list_found(
     """The first `count` gallery images of the chosen queries, ranked as scores are.
 
     Args:
-        query, gallery: labels and, unless `shown` is given, the pictures to draw.
+        query, gallery: labels and, unless `shown` is given, the images to draw.
         features: of all queries (Q, D) and gallery images (G, D).
         chosen: positions of the queries to draw.
         shown: the same two splits at another size, to draw those instead.
@@ -127,12 +127,12 @@ def draw_rank_lists(lists: Sequence[RankList], title: str, notes: Sequence[str])
         sheet.text(head, x + width // 2, top - _FRAME - 2, anchor="md", size=_SMALL, colour=GREY)
     for row, ranks in enumerate(lists):
         y = top + row * pitch
-        sheet.picture(enlarged(ranks.query, size), _MARGIN, y)
+        sheet.image(enlarged(ranks.query, size), _MARGIN, y)
         _label(sheet, f"camera {ranks.camid}", _MARGIN + width // 2, y + height, BLACK)
         for i, found in enumerate(ranks.found):
             x = start + i * (width + _GAP)
             colour, mark = (RIGHT, _TICK) if found.is_right else (WRONG, _CROSS)
-            sheet.picture(enlarged(found.picture, size), x, y)
+            sheet.image(enlarged(found.image, size), x, y)
             sheet.frame(x, y, size, colour, dashed=not found.is_right, thick=_FRAME)
             _label(sheet, f"{mark} camera {found.camid}", x + width // 2, y + height, colour)
     return sheet

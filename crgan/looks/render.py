@@ -21,7 +21,7 @@ from crgan.data.manifest import read_manifest
 from crgan.data.store import Split
 from crgan.gan.base import Task, open_task
 from crgan.gan.crgan import load_generator
-from crgan.gan.pairs import pictures
+from crgan.gan.pairs import masked_images
 from crgan.looks.samples import draw, input_rows, output_rows, parts, write_png
 
 _BATCH = 16
@@ -87,5 +87,5 @@ def _inputs(
     task: Task, s_rows: NDArray[np.int64], t_rows: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """X_S, X_T and M_T of pairs."""
-    x_s, _ = pictures(task.source, task.source_masks, s_rows)
-    return x_s, *pictures(task.target, task.target_masks, t_rows)
+    x_s, _ = masked_images(task.source, task.source_masks, s_rows)
+    return x_s, *masked_images(task.target, task.target_masks, t_rows)

@@ -19,8 +19,8 @@ from crgan.gan.base import Preview
 from crgan.nets.generator import Generator, Parts
 from crgan.train.history import History
 
-Picture = NDArray[np.uint8]
-Row = tuple[str, Picture]  # name, uint8 (n, H, W, 3)
+Pixels = NDArray[np.uint8]
+Row = tuple[str, Pixels]  # name, uint8 (n, H, W, 3)
 
 
 class Shows(Protocol):
@@ -29,9 +29,9 @@ class Shows(Protocol):
     def preview(self) -> Preview: ...
 
 
-_GAP = 2  # pixels between pictures
+_GAP = 2  # pixels between images
 _MARGIN = 72  # pixels for the rows' names
-_TALL = 128  # smaller pictures are enlarged to about this height
+_TALL = 128  # smaller images are enlarged to about this height
 
 
 @torch.no_grad()
@@ -54,8 +54,8 @@ def output_rows(made: Parts) -> list[Row]:
     ]
 
 
-def draw(rows: Sequence[Row]) -> Picture:
-    """Draw named rows of pictures below each other.
+def draw(rows: Sequence[Row]) -> Pixels:
+    """Draw named rows of images below each other.
 
     Args:
         rows: (name, uint8 (n, H, W, 3)), all of one shape.
@@ -73,15 +73,15 @@ def draw(rows: Sequence[Row]) -> Picture:
             sheet, name, (4, top + tall // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1,
             cv2.LINE_AA,
         )  # fmt: skip
-        for j, picture in enumerate(row):
+        for j, image in enumerate(row):
             left = _MARGIN + j * wide
-            big = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+            big = image.repeat(scale, axis=0).repeat(scale, axis=1)
             sheet[top : top + tall - _GAP, left : left + wide - _GAP] = big
     return sheet
 
 
 def layout(height: int) -> tuple[int, int]:
-    """Of a sheet of pictures of a height: pixels from one row to the next, and above the first."""
+    """Of a sheet of images of a height: pixels from one row to the next, and above the first."""
     return height * _scale(height) + _GAP, _GAP
 
 
@@ -117,7 +117,7 @@ class Sheet:
             history.write(self._folder / "history.csv")
             write_png(self._folder / f"samples-{iteration:06d}.png", draw([*inputs, *outputs]))
 
-    def drawn(self) -> Picture:
+    def drawn(self) -> Pixels:
         """All blocks below each other."""
         return np.concatenate([draw(rows) for rows in self._blocks])
 
@@ -141,13 +141,13 @@ class Sheet:
         self._iteration = state["iteration"]
 
 
-def write_png(path: str | Path, picture: Picture) -> None:
+def write_png(path: str | Path, image: Pixels) -> None:
     """Write uint8 (H, W, 3) RGB as PNG, atomically."""
     with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path}: could not be written")
 
 
-def _grey(values: Tensor) -> Picture:
-    """Values in [0, 1] (B, 1 or 3, H, W) as pictures."""
+def _grey(values: Tensor) -> Pixels:
+    """Values in [0, 1] (B, 1 or 3, H, W) as images."""
     return from_gan((values * 2 - 1).expand(-1, 3, -1, -1))

@@ -65,7 +65,7 @@ def _rows(dataset: Dataset, splits: Sequence[str]) -> NDArray[np.int64]:
     rows = rows_of_splits(dataset.manifest, splits)
     if not len(rows):
         raise UserError(
-            f"{dataset.path}: no pictures in {', '.join(splits)}; choose others in masks.splits"
+            f"{dataset.path}: no images in {', '.join(splits)}; choose others in masks.splits"
         )
     return rows
 

@@ -49,8 +49,8 @@ class MediaPipePose:
     def __init__(self, weights: Path, options: Options | None = None, threads: int = 1) -> None:
         """Load the .tflite file `weights`.
 
-        The model takes one picture at a time, so each thread has an interpreter of its own and
-        pictures are shared out among them; a picture's mask does not depend on `threads`.
+        The model takes one image at a time, so each thread has an interpreter of its own and
+        images are shared out among them; an image's mask does not depend on `threads`.
 
         Raises:
             UserError: ai-edge-litert or the file is absent, or the file is no such model.
@@ -96,7 +96,7 @@ class MediaPipePose:
         height, width = image.shape[:2]
         side = max(height, width)
         top, left = (side - height) // 2, (side - width) // 2
-        # Replicated edges rather than black: the network has seen cut-outs of whole pictures.
+        # Replicated edges rather than black: the network has seen cut-outs of whole images.
         square = cv2.copyMakeBorder(
             image, top, side - height - top, left, side - width - left, cv2.BORDER_REPLICATE
         )

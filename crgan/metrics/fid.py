@@ -1,6 +1,6 @@
 """FID: features by `pytorch_fid`'s Inception, its weights from a local file, a fast exact distance.
 
-A FID means nothing without the number of pictures, their resolution, the resize filter and the
+A FID means nothing without the number of images, their resolution, the resize filter and the
 layer, so `Measurement` carries them all. The layer is a parameter because the paper's values
 (0.058 to 0.330) are two to three orders of magnitude below those of the usual 2048-d layer; the
 package's own README says that the lower layers change the magnitude. `dims` = 64, the first
@@ -56,7 +56,7 @@ class FidNet:
 
 @dataclass(frozen=True)
 class FidStatistics:
-    """A set of pictures as FID sees it; kept and reused, since features cost more than the rest."""
+    """A set of images as FID sees it; kept and reused, since features cost more than the rest."""
 
     moments: Moments
     height: int
@@ -142,7 +142,7 @@ def _fold_batch_norm(model: nn.Module) -> None:
 @torch.inference_mode()
 def extract(net: FidNet, images: Images, *, batch: int = 32) -> NDArray[np.float32]:
     """(N, dims) features: the layer's spatial mean. Resized to 299 x 299 by the package."""
-    images = checked_images("pictures", images)
+    images = checked_images("images", images)
     features = np.empty((len(images), net.dims), dtype=np.float32)
     for start in range(0, len(images), batch):
         rows = slice(start, start + batch)
@@ -152,14 +152,14 @@ def extract(net: FidNet, images: Images, *, batch: int = 32) -> NDArray[np.float
 
 
 def statistics(net: FidNet, images: Images, *, batch: int = 32) -> FidStatistics:
-    """Statistics of (N, H, W, 3) uint8 pictures, N >= 2."""
-    images = checked_images("pictures", images, least=2)
+    """Statistics of (N, H, W, 3) uint8 images, N >= 2."""
+    images = checked_images("images", images, least=2)
     moments = Moments.of(extract(net, images, batch=batch))
     return FidStatistics(moments, images.shape[1], images.shape[2], net.weights)
 
 
 def fid(net: FidNet, images: Images, reference: Images, *, batch: int = 32) -> Measurement:
-    """FID between two sets of uint8 pictures (N, H, W, 3) and (M, H, W, 3) of one size."""
+    """FID between two sets of uint8 images (N, H, W, 3) and (M, H, W, 3) of one size."""
     return fid_between(
         statistics(net, images, batch=batch), statistics(net, reference, batch=batch)
     )

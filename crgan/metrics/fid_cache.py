@@ -1,4 +1,4 @@
-"""FID statistics of pictures that many results are compared with, computed once.
+"""FID statistics of images that many results are compared with, computed once.
 
 A file is known by what it was computed from, so nothing stale can be found: another manifest,
 other pixels, another resolution, layer or weight file is another key, and another name.
@@ -18,7 +18,7 @@ from crgan.metrics.fid import FidNet, FidStatistics, load_statistics, save_stati
 from crgan.metrics.measurement import Images, checked_images
 
 _DIGITS = 24  # of the key's hash in a file's name; the whole key is in the file and is compared
-_ROWS = 256  # pictures hashed at once, of an array that may be memory-mapped
+_ROWS = 256  # images hashed at once, of an array that may be memory-mapped
 
 
 def kept_statistics(
@@ -32,8 +32,8 @@ def kept_statistics(
         folder: of the kept files; may be deleted at any time.
         images: (N, H, W, 3) uint8, N >= 2, of the data set of this manifest.
     """
-    images = checked_images("pictures", images, least=2)
-    key = key_of_pictures(net, images, manifest_sha256)
+    images = checked_images("images", images, least=2)
+    key = key_of_images(net, images, manifest_sha256)
     path = Path(folder) / f"{sha256_bytes(canonical_json(key).encode())[:_DIGITS]}.npz"
     if path.is_file():
         try:
@@ -46,8 +46,8 @@ def kept_statistics(
     return value
 
 
-def key_of_pictures(net: FidNet, images: Images, manifest_sha256: str) -> dict[str, Any]:
-    """What the statistics of these pictures depend on, as plain values.
+def key_of_images(net: FidNet, images: Images, manifest_sha256: str) -> dict[str, Any]:
+    """What the statistics of these images depend on, as plain values.
 
     The pixels are among it: the manifest knows the files on disk, but not how the image store
     shrank them, nor which rows were chosen. Hashing costs a thousandth of the network.

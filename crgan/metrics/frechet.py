@@ -54,7 +54,7 @@ class Moments:
         count, dims = features.shape
         mean = features.mean(axis=0, dtype=np.float64)
         if not np.isfinite(mean).all():
-            raise UserError("features are not finite: check the network's weights and the pictures")
+            raise UserError("features are not finite: check the network's weights and the images")
         if count <= dims:
             return cls(count, mean, np.asarray(features, dtype=np.float32), None)
         cov = np.zeros((dims, dims))

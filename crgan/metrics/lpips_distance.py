@@ -4,11 +4,11 @@ What the paper's LPIPS column must mean (it only says "translation diversity"): 
 dual condition and SPGAN give one output per input, so a diversity among the outputs of one input
 would be 0 for them, and the tables print 0.099 to 0.210; LPIPS among outputs of different inputs
 would be near the printed Source-Target value for every model. One reading fits all rows: LPIPS
-between each generated picture and its own source picture, with random (source, target) pairs as the
+between each generated image and its own source image, with random (source, target) pairs as the
 Source-Target row. `translation_lpips` and `source_target_lpips` are these two. `diversity` is the
 other quantity, among renderings of one source, for looking at collapse (Figure 6).
 
-Pictures are compared at the resolution given, never resized, and scaled to [-1, 1] as the package
+Images are compared at the resolution given, never resized, and scaled to [-1, 1] as the package
 wants (fed [0, 1] it runs and gives other numbers).
 """
 
@@ -96,9 +96,9 @@ def paired(net: LpipsNet, x: Images, y: Images, *, batch: int = 32) -> NDArray[n
     Args:
         x, y: (N, H, W, 3) uint8, H and W at least 31.
     """
-    x, y = _checked("first pictures", x), _checked("second pictures", y)
+    x, y = _checked("first images", x), _checked("second images", y)
     if x.shape != y.shape:
-        raise UserError(f"pictures to compare: {x.shape} and {y.shape}, expected equal shapes")
+        raise UserError(f"images to compare: {x.shape} and {y.shape}, expected equal shapes")
     return _in_batches(net, lambda rows: x[rows], lambda rows: y[rows], len(x), batch)
 
 
@@ -125,9 +125,9 @@ def diversity(
 
     Args:
         renderings: S arrays (K, H, W, 3) uint8, or one array (S, K, H, W, 3); K may differ.
-        batch: pictures through the network at once; sources are never split.
+        batch: images through the network at once; sources are never split.
 
-    Each picture goes through the network once, not K - 1 times, and the pairs are one small matrix
+    Each image goes through the network once, not K - 1 times, and the pairs are one small matrix
     product a layer: with heads w, sum_c w_c (a_c - b_c)^2 = <a, wa> + <b, wb> - 2 <a, wb>.
     """
     values = []
@@ -137,7 +137,7 @@ def diversity(
 
 
 def _groups(renderings: Sequence[Images] | Images, batch: int) -> Iterator[list[Images]]:
-    """Neighbouring sources with equal shapes, together at most `batch` pictures (or one source)."""
+    """Neighbouring sources with equal shapes, together at most `batch` images (or one source)."""
     group: list[Images] = []
     for images in renderings:
         images = _checked("renderings of one source", images, least=2)
@@ -170,14 +170,14 @@ def _all_pairs(net: LpipsNet, group: list[Images]) -> list[float]:
 def translation_lpips(
     net: LpipsNet, source: Images, generated: Images, *, batch: int = 32
 ) -> Measurement:
-    """Mean LPIPS between each generated picture and its own source picture (Tables 1 and 4).
+    """Mean LPIPS between each generated image and its own source image (Tables 1 and 4).
 
     Args:
         source: (N, H, W, 3) uint8 X_S.
         generated: (N, H, W, 3) uint8 X_G, row i rendered from row i of `source`.
     """
     values = paired(net, source, generated, batch=batch)
-    return _measurement(net, values, source, "each generated picture against its own source")
+    return _measurement(net, values, source, "each generated image against its own source")
 
 
 def source_target_lpips(
@@ -189,10 +189,10 @@ def source_target_lpips(
         source, target: (N, H, W, 3) and (M, H, W, 3) uint8 of one size.
         pairs: how many, each side drawn uniformly with replacement from `seed`.
     """
-    source, target = _checked("source pictures", source), _checked("target pictures", target)
+    source, target = _checked("source images", source), _checked("target images", target)
     if source.shape[1:] != target.shape[1:]:
         raise UserError(
-            f"source pictures are {source.shape[1:3]} and target pictures {target.shape[1:3]}: "
+            f"source images are {source.shape[1:3]} and target images {target.shape[1:3]}: "
             "prepare both at one size"
         )
     if pairs < 1:

@@ -29,12 +29,12 @@ class Measurement:
     definition: str
     value: float
     n: int
-    """Pairs (LPIPS) or pictures of the first set (FID)."""
+    """Pairs (LPIPS) or images of the first set (FID)."""
     n_reference: int | None
-    """Pictures of the second set (FID)."""
+    """Images of the second set (FID)."""
     height: int
     width: int
-    """Pixels of the pictures as given."""
+    """Pixels of the images as given."""
     resize: str
     """How the network's input was made from them."""
     network: str
@@ -65,13 +65,13 @@ def checked_images(name: str, images: Images, least: int = 1) -> Images:
     images = np.asanyarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise UserError(
-            f"{name}: {images.dtype} {images.shape}, expected uint8 pictures (N, height, width, 3)"
+            f"{name}: {images.dtype} {images.shape}, expected uint8 images (N, height, width, 3)"
         )
     if len(images) < least:
-        raise UserError(f"{name}: {len(images)} pictures, at least {least} are needed")
+        raise UserError(f"{name}: {len(images)} images, at least {least} are needed")
     return images
 
 
 def to_float(images: Images, device: torch.device) -> torch.Tensor:
-    """(N, 3, H, W) float32 in 0..255, channels last in memory as the uint8 pictures are."""
+    """(N, 3, H, W) float32 in 0..255, channels last in memory as the uint8 images are."""
     return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crgan.common.errors import UserError
 
-_BLOCK = 1024  # rows of similarities at a time: 16,522 pictures of DukeMTMC are 68 MB
+_BLOCK = 1024  # rows of similarities at a time: 16,522 images of DukeMTMC are 68 MB
 
 
 def soft_neighbourhood_density(features: NDArray[np.float32], temperature: float) -> float:
@@ -45,7 +45,7 @@ def camera_mixing(
 ) -> float:
     """Share of each row's nearest others that other cameras took, by what chance would give.
 
-    1: cameras do not show in the features; 0: a picture's neighbours are of its own camera alone.
+    1: cameras do not show in the features; 0: an image's neighbours are of its own camera alone.
     Cameras of the target are known without labelling; people are not looked at.
 
     Raises:
@@ -55,7 +55,7 @@ def camera_mixing(
     k = min(neighbours, len(rows) - 1)
     cameras, counts = np.unique(camid, return_counts=True)
     if len(cameras) < 2:
-        raise UserError("camera mixing needs pictures of two cameras and more")
+        raise UserError("camera mixing needs images of two cameras and more")
     other = 0.0
     for start in range(0, len(rows), _BLOCK):
         similarity = rows[start : start + _BLOCK] @ rows.T
@@ -80,7 +80,7 @@ def reciprocity(features: NDArray[np.float32], camid: NDArray[np.int64]) -> floa
     """
     rows = _unit(features)
     if len(np.unique(camid)) < 2:
-        raise UserError("reciprocity needs pictures of two cameras and more")
+        raise UserError("reciprocity needs images of two cameras and more")
     nearest = np.empty(len(rows), dtype=np.int64)
     for start in range(0, len(rows), _BLOCK):
         stop = min(start + _BLOCK, len(rows))

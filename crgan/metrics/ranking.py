@@ -64,7 +64,7 @@ class Ranking:
     nearest: Integers
     """(Q, keep) rows of the gallery, nearest first; -1 past the end of a small gallery."""
     nearest_right: NDArray[np.bool_]
-    """(Q, keep) whether that picture shows the query's person."""
+    """(Q, keep) whether that image shows the query's person."""
     queries: int
     dropped_queries: int
     """Queries without a true match in another camera."""
@@ -126,7 +126,7 @@ def evaluate(
         ap: the definition of average precision (see the module).
         topk: the ranks at which CMC is read.
         metric: ``cosine`` ranks by the angle between features.
-        keep: nearest gallery pictures listed for each query, as `top_matches` lists them.
+        keep: nearest gallery images listed for each query, as `top_matches` lists them.
         chunk: most queries in one block of scores; fewer are taken where the gallery is large.
         threads: blocks worked on at once, each with one BLAS thread and one block of memory.
 
@@ -266,7 +266,7 @@ class _Labels:
 
 
 class _Nearest:
-    """The first k gallery pictures, query by query."""
+    """The first k gallery images, query by query."""
 
     def __init__(self, labels: _Labels, k: int) -> None:
         self._labels, self._k = labels, k
@@ -274,7 +274,7 @@ class _Nearest:
         self.is_right = np.zeros((labels.queries, k), dtype=bool)
 
     def add(self, query: int, scores: Scores) -> None:
-        """List a query's nearest; of `scores` (G,) those of removed pictures are overwritten."""
+        """List a query's nearest; of `scores` (G,) those of removed images are overwritten."""
         removed, matches = self._labels.split(query)
         scores[self._labels.junk] = -np.inf
         scores[removed] = -np.inf
@@ -403,4 +403,4 @@ def _check_request(ap: str, topk: Sequence[int], keep: int) -> None:
     if not topk or min(topk) < 1:
         raise UserError(f"topk {tuple(topk)}: give at least one rank, each 1 or more")
     if keep < 0:
-        raise UserError(f"keep {keep}: a number of gallery pictures, 0 for none")
+        raise UserError(f"keep {keep}: a number of gallery images, 0 for none")

@@ -12,7 +12,7 @@ from crgan.common.errors import UserError
 class CameraNet(nn.Module):
     """Four strided 3x3 convolutions with batch norm, average pooling, one linear layer.
 
-    Leaky activations leave no picture without a gradient: the generator learns from it, eq. (5).
+    Leaky activations leave no image without a gradient: the generator learns from it, eq. (5).
 
     Args:
         width: channels of the first layer; then 2, 4 and 4 times as many (16: 60,000 parameters).

@@ -56,7 +56,7 @@ class _Conv(nn.Module):
         self._ordered: Tensor | None = None
 
     def ordered(self, x: Tensor) -> Tensor:
-        """The weight in the order that suits pictures like `x`, the first ones it has seen."""
+        """The weight in the order that suits images like `x`, the first ones it has seen."""
         if self._ordered is None:
             reorder = torch.ops.mkldnn._reorder_convolution_weight
             self._ordered = reorder(self.weight, *self.shape, list(x.shape))

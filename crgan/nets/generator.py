@@ -38,7 +38,7 @@ class Parts(NamedTuple):
     Attributes:
         x_r: residual map X_R.
         x_c: context mask X_C in [0, 1]: where the context changes.
-        x_g: the picture X_G of eq. (3).
+        x_g: the image X_G of eq. (3).
     """
 
     x_r: Tensor
@@ -86,7 +86,7 @@ class UpBlock(nn.Module):
     Its shortcut is a 1x1 convolution of [upsampled x, skip]. Such a convolution and upsampling can
     change places, so x's share of it is computed before x is enlarged: the same numbers at a
     quarter of the work. Of its two 3x3 convolutions one runs before the upsampling and one after
-    it, where the skip is at hand; pictures stay sharp through the skips.
+    it, where the skip is at hand; images stay sharp through the skips.
 
     Upsampling by repetition lets a 3x3 convolution treat odd and even rows differently, level
     upon level, and L_id and L_cam draw checkerboard artefacts with it, which their networks answer
@@ -162,7 +162,7 @@ class Generator(nn.Module):
         """Render the source persons into the targets' contexts.
 
         Args:
-            x_s, x_t: source and target pictures (B, 3, H, W) in [-1, 1]; H and W are multiples of
+            x_s, x_t: source and target images (B, 3, H, W) in [-1, 1]; H and W are multiples of
                 2 ** levels.
             m_t: person masks of the targets (B, 1, H, W), 1 on the person.
         """
@@ -186,7 +186,7 @@ class Generator(nn.Module):
 
 
 def masked_target(x_t: Tensor, m_t: Tensor) -> Tensor:
-    """X'_T = X_T o (1 - M_T), eq. (2). Pictures lie in [-1, 1], so the hole is mid-grey."""
+    """X'_T = X_T o (1 - M_T), eq. (2). Images lie in [-1, 1], so the hole is mid-grey."""
     return x_t * (1 - m_t)
 
 

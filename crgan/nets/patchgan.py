@@ -44,12 +44,12 @@ class GaussianNoise(nn.Module):
 
 
 class PatchGAN(nn.Module):
-    """D_d: pictures (B, 3, H, W) in [-1, 1] to decisions (B, 1, h, w), no sigmoid (LSGAN).
+    """D_d: images (B, 3, H, W) in [-1, 1] to decisions (B, 1, h, w), no sigmoid (LSGAN).
 
     Args:
         width: channels of the first convolution.
         layers: number of strided convolutions, at least 1.
-        noise_std: of the noise layer, in units of the pictures' range [-1, 1].
+        noise_std: of the noise layer, in units of the images' range [-1, 1].
         norm: key of `NORMS`, between first and last convolution.
     """
 
@@ -83,5 +83,5 @@ def receptive_field(layers: int) -> int:
 
 
 def decisions(height: int, width: int, layers: int) -> tuple[int, int]:
-    """Height and width of the decision map; below 1 where the picture is too small."""
+    """Height and width of the decision map; below 1 where the image is too small."""
     return (height >> layers) - 2, (width >> layers) - 2

@@ -3,7 +3,7 @@
 `resnet50` is the paper's (section 4.1, "a standard backbone ResNet50"), layer by layer that of
 torchvision; `mobilenetv2` is torchvision's too, of 2.2 million parameters, with ImageNet weights
 that a package index has; `small` is a residual network of 0.3 million parameters (width 16) for
-small pictures. All take the images as the GAN makes them, in [-1, 1], and normalise them inside.
+small images. All take the images as the GAN makes them, in [-1, 1], and normalise them inside.
 """
 
 from __future__ import annotations

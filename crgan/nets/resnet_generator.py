@@ -24,7 +24,7 @@ class PlainInstanceNorm(nn.Module):
 class GuidedNorm(nn.Module):
     """Instance norm, then a scale and a shift for each channel that follow from a code.
 
-    Constant planes behind the picture, as StarGAN gives its labels, would be void here: behind
+    Constant planes behind the image, as StarGAN gives its labels, would be void here: behind
     reflection padding a plane adds one number to a channel, which instance norm takes out again.
     (StarGAN's planes work through the zeros it pads with.)
 
@@ -60,7 +60,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Pictures (B, 3, H, W) to pictures (B, 3, H, W) in [-1, 1].
+    """Images (B, 3, H, W) to images (B, 3, H, W) in [-1, 1].
 
     Args:
         width: channels of the first convolution; 64 in the papers.

@@ -16,12 +16,12 @@ HIDDEN, EMBEDDING = 128, 64
 
 
 class SiaNet(nn.Module):
-    """Pictures (B, 3, H, W) in [-1, 1] to embeddings (B, 64) of length 1.
+    """Images (B, 3, H, W) in [-1, 1] to embeddings (B, 64) of length 1.
 
     Args:
         width: channels of the first stage; 64 in the release.
         stages: each divides height and width by four.
-        height, width_px: of the pictures.
+        height, width_px: of the images.
         dropout: probability, before the last layer.
     """
 

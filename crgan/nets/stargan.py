@@ -2,7 +2,7 @@
 
 Names and arrangement of the tensors are this project's; their number and sizes are those of the
 release: 8.431 million in G and 44.762 million in D for width 64, 6 blocks or layers, 5 domains and
-pictures of 128x128.
+images of 128x128.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crgan.nets.generator import InstanceNorm
 
 
 class StarGenerator(nn.Module):
-    """Pictures (B, 3, H, W) and domains they go to, to pictures (B, 3, H, W) in [-1, 1].
+    """Images (B, 3, H, W) and domains they go to, to images (B, 3, H, W) in [-1, 1].
 
     A 7x7 convolution, two strided 4x4, residual blocks, two transposed 4x4, a 7x7; instance norm
     with scale and shift. The domain stands behind the colours as one plane a domain, 1 or 0. All
@@ -47,14 +47,14 @@ class StarGenerator(nn.Module):
         )
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Pictures x in the style of the domains c (B,), int64."""
+        """Images x in the style of the domains c (B,), int64."""
         codes = nn.functional.one_hot(c, self.domains).to(x.dtype)
         planes = codes[:, :, None, None].expand(-1, -1, *x.shape[2:])
         return torch.tanh(self.net(torch.cat((x, planes), dim=1)))
 
 
 class StarDiscriminator(nn.Module):
-    """Pictures (B, 3, H, W) to decisions (B, 1, h, w) and logits of the domain (B, domains).
+    """Images (B, 3, H, W) to decisions (B, 1, h, w) and logits of the domain (B, domains).
 
     Strided 4x4 convolutions whose width doubles, leaky ReLU of 0.01 and no norm; then a 3x3
     convolution decides about each place, and one over the whole map tells the domain.
@@ -63,14 +63,14 @@ class StarDiscriminator(nn.Module):
         width: channels of the first convolution.
         layers: strided convolutions; height and width must be multiples of 2 ** layers.
         domains: classes.
-        height, width_px: of the pictures.
+        height, width_px: of the images.
     """
 
     def __init__(self, width: int, layers: int, domains: int, height: int, width_px: int) -> None:
         super().__init__()
         step = 2**layers
         if layers < 1 or height % step or width_px % step:
-            raise ValueError(f"{layers} strided layers on pictures of {height}x{width_px}")
+            raise ValueError(f"{layers} strided layers on images of {height}x{width_px}")
         channels = [3, *(width * 2**i for i in range(layers))]
         trunk: list[nn.Module] = []
         for before, after in pairwise(channels):

@@ -29,9 +29,7 @@ from crgan.common.errors import UserError
 from crgan.common.io import atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_COUNTED = tuple(
-    f"crgan/{room}/" for room in ("pipeline", "workflow", "report", "deploy", "containers")
-)
+NOT_COUNTED = tuple(f"crgan/{room}/" for room in ("pipeline", "workflow", "report", "deploy"))
 _LOOKS = "crgan/looks/"  # counts for the stages named draw_*
 
 # Stages that load a method's file by name, and where these files are.
@@ -45,7 +43,7 @@ METHOD_FOLDER = {
     "measure_images": "crgan/gan",
     "judge_images": "crgan/gan",
     "draw_renderings": "crgan/gan",
-    "adapt": "crgan/adapt",
+    "adapt": "crgan/adaptation",
     "handcraft": "crgan/handcrafted",
 }
 EVERY_MODEL = {"draw_methods": "crgan/gan"}  # Figure 7 shows all methods of the matrix

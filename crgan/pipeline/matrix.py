@@ -8,8 +8,8 @@ cells that the rules of Snakemake and the tables read, by the stages that run th
     rendered     render_set, finetune, evaluate: trained on a stored set of renderings
     adapt        adapt, evaluate: methods on features
     handcrafted  handcraft, evaluate: systems without a network
-    visual       measure_images, judge_images: pictures of these are measured
-    judges       train_judges: one pair of judges for the pictures of a direction of `visual`
+    visual       measure_images, judge_images: images of these are measured
+    judges       train_judges: one pair of judges for the images of a direction of `visual`
     renderings   draw_renderings: directions in which Figure 6 has both of its methods
     selected     select: label-free criteria, to choose parameters by
 """
@@ -50,14 +50,14 @@ class Method:
         pairs: names of section `pairs`, the directions it runs in.
         uses: supervision. A method that uses nothing of the source and starts fresh is run once
             for each target, and its cells of other sources show the same CNN.
-        model: its file, crgan/gan/<model>.py, crgan/adapt/<model>.py or
+        model: its file, crgan/gan/<model>.py, crgan/adaptation/<model>.py or
             crgan/handcrafted/<model>.py; its own name where left out.
         start: of kind adapt, the CNN it begins with: d_id, fresh, or a method whose CNN it takes;
             of kind stored, the method whose GAN it takes.
         options: keys of its sections (`loss` and `gan`, `cyclegan`, `adaptation`, `handcrafted`)
             that it replaces.
         beyond: rows of its own that the paper has not: table5, table6+LMP, table6+re-ranking.
-        visual: names of section `pairs` in which its pictures are measured.
+        visual: names of section `pairs` in which its images are measured.
         select: names of section `pairs` in which it gets label-free criteria.
     """
 
@@ -78,7 +78,7 @@ class Method:
         if self.kind == "stored" and not self.start:
             raise UserError("start is missing: the method whose GAN the stored set is rendered by")
         if self.visual and self.kind not in ("gan", "translator"):
-            raise UserError(f"visual: a method of kind {self.kind} has no pictures of its own")
+            raise UserError(f"visual: a method of kind {self.kind} has no images of its own")
         for row in self.beyond:
             if not re.fullmatch(r"table[1-7](\+LMP)?(\+re-ranking)?", row):
                 raise UserError(

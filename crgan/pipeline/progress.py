@@ -1,7 +1,7 @@
 """The progress bar of every long loop, and the heartbeat behind it.
 
 A bar is tqdm's, with two things more. While a stage runs, the bar also writes a small JSON file, at
-most once a second: stage, cell, place in the loop, losses, pictures a second, seconds left.
+most once a second: stage, cell, place in the loop, losses, images a second, seconds left.
 `crgan live` reads these files. Where $CRGAN_LOG asks for it, what is noted on the
 bar goes to TensorBoard or DVCLive as well. Neither touches a result: no random state, no output.
 """
@@ -85,12 +85,12 @@ class Bar(tqdm):  # not tqdm[...]: it is no generic class at run time
     """tqdm with a heartbeat.
 
     Args:
-        pictures: pictures in an iteration, for the rate in pictures a second; with unit "img" an
-            iteration is one picture.
+        images: images in an iteration, for the rate in images a second; with unit "img" an
+            iteration is one image.
     """
 
-    def __init__(self, *args: Any, pictures: int = 0, **options: Any) -> None:
-        self._pictures = 1 if options.get("unit") == "img" else pictures
+    def __init__(self, *args: Any, images: int = 0, **options: Any) -> None:
+        self._images = 1 if options.get("unit") == "img" else images
         self._noted: dict[str, float] = {}
         self._loop = str(options.get("desc") or "loop")  # a bar that TQDM_DISABLE hides has no desc
         super().__init__(*args, **options)
@@ -122,7 +122,7 @@ class Bar(tqdm):  # not tqdm[...]: it is no generic class at run time
             "done": self.n,
             "total": self.total,
             "rate": rate,
-            "pictures_per_second": rate * self._pictures if self._pictures else None,
+            "images_per_second": rate * self._images if self._images else None,
             "seconds_left": left,
             "losses": self._noted,
         }

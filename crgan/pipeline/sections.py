@@ -32,14 +32,14 @@ SECTIONS = {
     "intervals": ("crgan.metrics.bootstrap", "Settings"),
 }
 # Where the files of the models of a section are.
-FOLDERS = {"translators": "gan", "adaptation": "adapt", "handcrafted": "handcrafted"}
-GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adapt", "handcrafted": "handcrafted"}
+FOLDERS = {"translators": "gan", "adaptation": "adaptation", "handcrafted": "handcrafted"}
+GROUPS = {"gan": "gan", "translators": "gan", "adapt": "adaptation", "handcrafted": "handcrafted"}
 ENTRY = {"gan": ("train", "load_renderer", "Weights"), "translators": ("train", "load_renderer"),
          "adapt": ("adapt",), "handcrafted": ("fit",)}  # fmt: skip
 """What a method's file holds."""
 RECIPE = ("schedule", "warmup", "adam_betas", "weight_decay", "label_smoothing", "flip",
           "crop_padding")  # fmt: skip
-"""Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own pictures."""
+"""Keys of `cnn` that other trainings of a CNN share; `erasing` is of D_id's own images."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _Layers:
         values: Mapping[str, Any] | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
-        """Refuse values that the dataclass refuses, and a size of pictures its networks cannot take
+        """Refuse values that the dataclass refuses, and a size of images its networks cannot take
         (`check_size` of the dataclass, where it has one).
         """
         seen = self.values if values is None else values

@@ -42,7 +42,7 @@ class Protocol:
         metric: cosine or euclidean.
         lmp_parts: stripes of LMP, or "rows".
         feature: pooled or pooled_mirror (`features.extract`).
-        ranks_kept: nearest gallery pictures written down for each query.
+        ranks_kept: nearest gallery images written down for each query.
         rerank: how each pooling is also re-ranked; None for not at all.
     """
 
@@ -103,7 +103,7 @@ class Scores:
             ap_P: (Q,) float32 average precision in 0..1, NaN where the query was dropped.
             first_P: (Q,) int32 rank of the first true match from 1, 0 where it was dropped.
             top_P: (Q, ranks_kept) int32 rows of the gallery split, nearest first; -1 past its end.
-            right_P: (Q, ranks_kept) bool, whether that picture shows the query's person.
+            right_P: (Q, ranks_kept) bool, whether that image shows the query's person.
         """
         arrays: dict[str, NDArray[Any]] = {}
         for pooling, ranking in self.by_pooling.items():
@@ -132,7 +132,7 @@ def query_and_gallery(data: Dataset) -> tuple[Split, Split]:
 
 
 def rows_of(query: Split, gallery: Split) -> dict[str, NDArray[Any]]:
-    """Which pictures were ranked: their rows in the manifest, int32 (Q,) and (G,)."""
+    """Which images were ranked: their rows in the manifest, int32 (Q,) and (G,)."""
     splits = {"query_rows": query, "gallery_rows": gallery}
     return {name: split.rows.astype(np.int32) for name, split in splits.items()}
 
@@ -183,14 +183,14 @@ def score_features(
             file's, for messages.
 
     Raises:
-        UserError: another kind of file, or features of other pictures.
+        UserError: another kind of file, or features of other images.
     """
     if file.get("kind") != "features":
         raise UserError(f"{name}: kind is {file.get('kind')!r}, a 'features' file is needed here")
     q, g = file["query"].numpy(), file["gallery"].numpy()
     if (len(q), len(g)) != (len(query), len(gallery)):
         raise UserError(
-            f"{name}: features of {len(q)} query and {len(g)} gallery pictures, the target has "
+            f"{name}: features of {len(q)} query and {len(g)} gallery images, the target has "
             f"{len(query)} and {len(gallery)}; describe it again"
         )
     return _rank({"global": (q, g)}, 0, query, gallery, protocol, threads)

@@ -73,7 +73,7 @@ def extract(
         net: a trained re-id CNN, left as it is; a folded copy does the work.
         images: of the size it was trained on.
         parts: stripes of LMP; "rows" for one a row of the last map.
-        feature: "pooled", or "pooled_mirror": those of a picture and its mirror image, averaged
+        feature: "pooled", or "pooled_mirror": those of an image and its mirror image, averaged
             (twice the time).
         device: where to work.
         description: name on the progress bar.

@@ -1,7 +1,7 @@
-"""Alg. 1, III: D_id is fine-tuned on pictures rendered on the fly; nothing is stored.
+"""Alg. 1, III: D_id is fine-tuned on images rendered on the fly; nothing is stored.
 
-Each batch of source pictures is rendered into random target contexts and keeps its labels. The
-rendered pictures are mirrored and shifted afterwards, so that the generator sees whole crops.
+Each batch of source images is rendered into random target contexts and keeps its labels. The
+rendered images are mirrored and shifted afterwards, so that the generator sees whole crops.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BatchNorm: TypeAlias = Literal["train", "frozen"]
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How D_id follows the rendered pictures.
+    """How D_id follows the rendered images.
 
     Attributes:
-        recipe: iterations, rates, loss and augmentation; rendered pictures are not erased.
-        batch_norm: train: statistics, scale and shift follow the rendered pictures; frozen: they
+        recipe: iterations, rates, loss and augmentation; rendered images are not erased.
+        batch_norm: train: statistics, scale and shift follow the rendered images; frozen: they
             stay as pre-trained (SPGAN's habit).
-        real_share: share of unrendered pictures in a batch. Alg. 1 has none.
+        real_share: share of unrendered images in a batch. Alg. 1 has none.
     """
 
     recipe: Annotated[Recipe, Inline(given=(("erasing", 0.0),))]
@@ -54,13 +54,13 @@ class FineTuning:
 
 
 class RenderedBatches:
-    """Endless batches of rendered source pictures with their own labels, resumable bit for bit.
+    """Endless batches of rendered source images with their own labels, resumable bit for bit.
 
     Args:
         source: the split the renderer was made for; its rows are what the renderer is told.
         labels: int64 (N,), class of each source row; rows of class -1 are never drawn.
         renderer: renders a batch, drawing target instances from the generator it is given.
-        plan: batch size, augmentation and share of real pictures. Of several processes
+        plan: batch size, augmentation and share of real images. Of several processes
             (`crgan.common.shares`) each gets its share of the rendered and of the real ones.
         seed: order, target instances and augmentation follow from it.
         device: where the renderer works.
@@ -108,9 +108,9 @@ class RenderedBatches:
 
 
 def mirror_and_shift(images: Tensor, how: Augmentation, rng: np.random.Generator) -> Tensor:
-    """`crgan.data.batches.augment` without erasing, for float pictures (B, 3, H, W) in [-1, 1].
+    """`crgan.data.batches.augment` without erasing, for float images (B, 3, H, W) in [-1, 1].
 
-    Rendered pictures never were bytes; what a shift leaves empty is black (-1) as there.
+    Rendered images never were bytes; what a shift leaves empty is black (-1) as there.
     """
     n, _, height, width = images.shape
     flips = torch.from_numpy(rng.random(n) < how.flip).to(images.device)
@@ -119,8 +119,8 @@ def mirror_and_shift(images: Tensor, how: Augmentation, rng: np.random.Generator
     padded = nn.functional.pad(images, (how.pad,) * 4, value=-1.0)
     return torch.stack(
         [
-            picture[:, top : top + height, left : left + width]
-            for picture, (top, left) in zip(padded, shifts, strict=True)
+            image[:, top : top + height, left : left + width]
+            for image, (top, left) in zip(padded, shifts, strict=True)
         ]
     )
 
@@ -138,7 +138,7 @@ def finetune(
 ) -> tuple[dict[str, Any], History]:
     """Fine-tune a pre-trained D_id on renderings of its own source.
 
-    Of the target only what the renderer draws is seen: pictures, never labels.
+    Of the target only what the renderer draws is seen: images, never labels.
 
     Args:
         d_id: the re-id file to start from; `name` is its file's, for messages.
@@ -152,7 +152,7 @@ def finetune(
         A re-id file like the one it started from, and the history.
 
     Raises:
-        UserError: a D_id of other identities or pictures of another size.
+        UserError: a D_id of other identities or images of another size.
     """
     net = build_reid(d_id, name)
     labels = _labels(source, d_id, name)
@@ -180,7 +180,7 @@ def _labels(source: Split, d_id: Mapping[str, Any], name: str) -> NDArray[np.int
     size = source.images.shape[1:3]
     if size != (d_id["height"], d_id["width_px"]):
         raise UserError(
-            f"{name}: learned pictures of {d_id['height']}x{d_id['width_px']}, the source's are "
+            f"{name}: learned images of {d_id['height']}x{d_id['width_px']}, the source's are "
             f"{size[0]}x{size[1]}; pre-train D_id again"
         )
     return np.where(source.pid > 0, np.searchsorted(pids, source.pid), -1)

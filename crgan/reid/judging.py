@@ -1,13 +1,13 @@
 """Beyond the paper: what renderings keep, where they seem to come from, and how they vary.
 
-Two judges that no GAN has seen are trained on unrendered pictures alone: of the source's
+Two judges that no GAN has seen are trained on unrendered images alone: of the source's
 identities, and of the cameras of both data sets together. Of a method's renderings they say
 
-- identity: share taken for their own pid (unrendered pictures beside it);
-- domain: share taken for a picture of any of the target's cameras;
+- identity: share taken for their own pid (unrendered images beside it);
+- domain: share taken for an image of any of the target's cameras;
 - camera: share taken for the very camera a method rendered for, where it names one;
 
-and the mean LPIPS among several renderings of one picture is their diversity. D_id and D_cam would
+and the mean LPIPS among several renderings of one image is their diversity. D_id and D_cam would
 be partial: CR-GAN was trained to please them.
 """
 
@@ -46,12 +46,12 @@ class Settings:
 
     Attributes:
         seed: of the judges and of what is random in the renderings.
-        pictures: source pictures rendered; all, where there are fewer.
+        images: source images rendered; all, where there are fewer.
         renderings: of each of them.
     """
 
     seed: Natural
-    pictures: Count
+    images: Count
     renderings: Pair
 
 
@@ -105,12 +105,12 @@ class Judges:
 
     @torch.no_grad()
     def pids(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The pid each picture (n, H, W, 3) is taken for."""
+        """The pid each image (n, H, W, 3) is taken for."""
         return self._taken_for(self._identity, images)
 
     @torch.no_grad()
     def cameras(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The camera each picture is taken for: a camid of the source, or -camid of the target."""
+        """The camera each image is taken for: a camid of the source, or -camid of the target."""
         taken = self._taken_for(self._camera, images)
         return np.where(taken > _TARGET, _TARGET - taken, taken)
 
@@ -130,10 +130,10 @@ def judge(
     settings: Settings,
     device: str,
 ) -> dict[str, Any]:
-    """Shares in percent, diversity, and under `reference` those of the unrendered pictures."""
+    """Shares in percent, diversity, and under `reference` those of the unrendered images."""
     rng = np.random.default_rng(settings.seed)
     known = np.flatnonzero(task.source.pid > 0)
-    rows = np.sort(rng.choice(known, size=min(len(known), settings.pictures), replace=False))
+    rows = np.sort(rng.choice(known, size=min(len(known), settings.images), replace=False))
     x_s, pid = task.source.images[rows], task.source.pid[rows]
     many, meant = _render(renderer, x_s, rows, settings.renderings, rng, device)
     per_rendering = [
@@ -149,7 +149,7 @@ def judge(
         **values,
         "diversity": float(diversity(lpips, np.stack(many, axis=1)).mean()),
         "reference": shares(judges.pids(x_s), pid, judges.cameras(x_s), None),
-        "settings": {"pictures": len(rows), "renderings": settings.renderings,
+        "settings": {"images": len(rows), "renderings": settings.renderings,
                      "seed": settings.seed, "height": task.height, "width": task.width},
     }  # fmt: skip
 
@@ -160,7 +160,7 @@ def shares(
     cameras: NDArray[np.int64],
     meant: NDArray[np.int64] | None,
 ) -> Percent:
-    """Percent of pictures taken for their own pid, for the target's, for the camera meant.
+    """Percent of images taken for their own pid, for the target's, for the camera meant.
 
     Args:
         pids: what they are taken for; pid: what they are.
@@ -182,16 +182,16 @@ def _render(
     rng: np.random.Generator,
     device: str,
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int64] | None]]:
-    """Several renderings of all pictures, each with the camids it is meant for."""
-    pictures, meant = [], []
+    """Several renderings of all images, each with the camids it is meant for."""
+    images, meant = [], []
     for _ in range(renderings):
         done, camids = [], []
-        for i in bar_range(0, len(x_s), _BATCH, desc="rendering", unit="batch", pictures=_BATCH):
+        for i in bar_range(0, len(x_s), _BATCH, desc="rendering", unit="batch", images=_BATCH):
             x = to_gan(x_s[i : i + _BATCH]).to(device)
             x_g, c = renderer.render_to(x, rows[i : i + _BATCH], rng)
             done.append(from_gan(x_g))
             camids.append(c)
-        pictures.append(np.concatenate(done))
+        images.append(np.concatenate(done))
         named = [c for c in camids if c is not None]
         meant.append(np.concatenate(named) if named else None)
-    return pictures, meant
+    return images, meant

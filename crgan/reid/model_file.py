@@ -40,7 +40,7 @@ def reid_file(
     Args:
         net: its classifier's rows stand in the order of `pids`.
         pids: identities of the source, one a class; none, where the net has no classifier.
-        size: (height, width) of its pictures.
+        size: (height, width) of its images.
         origin: name of the pretrained weights it started from, or none.
         notes: what a reader of its results must know.
     """

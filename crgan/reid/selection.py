@@ -24,7 +24,7 @@ class Settings:
 
     Attributes:
         temperature: of soft neighbourhood density; its paper's is 0.05.
-        neighbours: of each picture, for camera mixing.
+        neighbours: of each image, for camera mixing.
         held_out: data sets whose query and gallery are training identities held out of training.
     """
 
@@ -36,10 +36,10 @@ class Settings:
 def on_target(
     net: ReidNet, manifest: str | Path, size: tuple[int, int], settings: Settings, device: str
 ) -> dict[str, float]:
-    """Criteria of the target's training pictures; neither their identities nor its test is read."""
+    """Criteria of the target's training images; neither their identities nor its test is read."""
     train = open_dataset(manifest, size).split("train")
     if len(train) < 2:
-        raise UserError(f"{manifest}: fewer than two training pictures; nothing to select by")
+        raise UserError(f"{manifest}: fewer than two training images; nothing to select by")
     features = extract(net, train.images, device=device, description="target").pooled
     return {
         "snd": round(soft_neighbourhood_density(features, settings.temperature), 4),

@@ -207,7 +207,7 @@ def _report(args: argparse.Namespace) -> int:
     built = build(open_project(args.project, params, args.profile), args.out)
     print(f"{built.path}: {built.size / 1e6:.1f} MB")
     if built.left_out:
-        print(f"over the budget of pictures, left out: {', '.join(built.left_out)}")
+        print(f"over the budget of images, left out: {', '.join(built.left_out)}")
     return 0
 
 

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     """Draw the histories that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m crgan.report.curves", description=__doc__)
     parser.add_argument("histories", nargs="+", type=Path, metavar="HISTORY")
-    parser.add_argument("--out", type=Path, required=True, help="the picture, .png")
+    parser.add_argument("--out", type=Path, required=True, help="the image, .png")
     args = parser.parse_args(argv)
     try:
         figure = draw_curves({str(path): read_history(path) for path in args.histories})

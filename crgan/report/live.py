@@ -1,4 +1,4 @@
-"""What runs now: stage, cell, iteration, losses, pictures a second, time left.
+"""What runs now: stage, cell, iteration, losses, images a second, time left.
 
 Reads the heartbeats of running stages (`crgan.pipeline.progress`) and Snakemake's newest log, and
 touches neither. A heartbeat that has stood still is shown as such: a killed job leaves one behind.
@@ -74,7 +74,7 @@ def view(root: Path, profile: str | None, now: float | None = None) -> Renderabl
     """The screen."""
     now = time.time() if now is None else now
     table = Table(expand=True)
-    for name in ("job", "where", "done", "pictures/s", "left", "losses"):
+    for name in ("job", "where", "done", "images/s", "left", "losses"):
         table.add_column(name, overflow="fold", justify="right" if "s/s" in name else "left")
     running = beats(root, profile, now)
     for beat in running:
@@ -111,7 +111,7 @@ def _row(beat: Beat) -> list[str]:
         return [job, _state(beat) or "starting", "", "", "", ""]
     done, total = facts["done"], facts["total"]
     share = f"{done} of {total} ({100 * done / total:.0f} %)" if total else str(done)
-    speed = facts["pictures_per_second"]
+    speed = facts["images_per_second"]
     losses = list(facts["losses"].items())[:_LOSSES]
     return [
         job,

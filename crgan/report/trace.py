@@ -18,7 +18,7 @@ from crgan.common.io import read_json
 from crgan.pipeline.records import all_records, record_path, relative
 from crgan.tables.printed import DATA_ROW, Row, cell_of
 
-CURVES, PICTURES = (".csv",), (".png", ".jpg", ".svg")
+CURVES, IMAGES = (".csv",), (".png", ".jpg", ".svg")
 _KEYS = ("profile", "type", "method", "source", "target")
 _RATES = {"R1": "rank1", "R5": "rank5", "R10": "rank10", "mAP": "mAP"}
 
@@ -68,9 +68,9 @@ class Node:
         return self._outputs(CURVES) if self._trains else []
 
     @property
-    def pictures(self) -> list[str]:
-        """Pictures the job wrote."""
-        return self._outputs(PICTURES)
+    def images(self) -> list[str]:
+        """Images the job wrote."""
+        return self._outputs(IMAGES)
 
     @property
     def _trains(self) -> bool:
@@ -87,7 +87,7 @@ class Node:
             "state": self.state or "as recorded",
             "record": None if self.seen else self.record,
             "curves": self.curves,
-            "pictures": self.pictures,
+            "images": self.images,
             "seen_above": self.seen,
             "inputs": [node.to_dict() for node in self.inputs],
         }
@@ -164,7 +164,7 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def drawn_from(node: Node, folder: str | Path = "results") -> list[str]:
-    """Pictures below a folder that were drawn from models in the tree: rank lists, figures."""
+    """Images below a folder that were drawn from models in the tree: rank lists, figures."""
     models = {
         name
         for one in walk(node)
@@ -174,7 +174,7 @@ def drawn_from(node: Node, folder: str | Path = "results") -> list[str]:
     return sorted(
         name
         for name, record in all_records(folder).items()
-        if name.endswith(PICTURES) and models & set(record["inputs"])
+        if name.endswith(IMAGES) and models & set(record["inputs"])
     )
 
 

@@ -84,8 +84,8 @@ def _facts(node: Node, params: bool) -> Iterator[str]:
         yield f"[dim]parameters: {escape(flat)}[/]"
     for name in node.curves:
         yield f"training curve: {escape(name)}{escape(_last_line(name))}"
-    if node.pictures:
-        yield f"pictures: {escape(', '.join(node.pictures))}"
+    if node.images:
+        yield f"images: {escape(', '.join(node.images))}"
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

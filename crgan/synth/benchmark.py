@@ -18,11 +18,11 @@ from crgan.synth.camera import Camera
 from crgan.synth.config import DATASETS, DemoConfig
 from crgan.synth.identity import Identity, Wardrobe, sample_identity, wardrobe_of
 from crgan.synth.masks import MASKS_NAME, write_masks
-from crgan.synth.shoot import ALIGNED, Mask, Picture, sample_crop, sample_visit, shoot
+from crgan.synth.shoot import ALIGNED, Mask, Pixels, sample_crop, sample_visit, shoot
 
 MARKER = "complete.json"
-RENDERER = 1  # raise when the same configuration gives other pictures
-CAMERAS = {"market1501": 6, "dukemtmc": 8}
+RENDERER = 3  # raise when the same configuration gives other images
+CAMERAS = {"market1501": 6, "dukemtmc": 8, "campus": 6}
 # What a random stream is for; the stream's key is (seed, data set, purpose, numbers...).
 PEOPLE, VISITS, PIDS, MOMENTS, EXTRAS = 2, 3, 4, 5, 6
 
@@ -46,22 +46,22 @@ class Network:
         """The network's person of that running number."""
         return sample_identity(self.rng(PEOPLE, index), self.wardrobe)
 
-    def picture(
+    def image(
         self, camera: Camera, who: Identity | None, moment: tuple[int, ...], quality: str
-    ) -> tuple[Picture, Mask]:
+    ) -> tuple[Pixels, Mask]:
         """Shoot `who`; `moment` is (person, camera, image), the first two make up the visit."""
-        visit = sample_visit(camera, self.rng(VISITS, *moment[:2]))
+        visit = sample_visit(camera, self.rng(VISITS, *moment[:2]), self.config)
         rng = self.rng(MOMENTS, *moment)
         crop = sample_crop(rng, "junk" if quality == "junk" else "detected")
         if quality == "aligned":
             crop = ALIGNED
         return shoot(self.name, camera, visit, who, crop, self.wardrobe, self.config, rng)
 
-    def save(self, path: str, camera: Camera, picture: Picture, mask: Mask) -> None:
+    def save(self, path: str, camera: Camera, image: Pixels, mask: Mask) -> None:
         """Write a JPEG and remember its mask."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode_jpeg(picture, camera.quality))
+        target.write_bytes(encode_jpeg(image, camera.quality))
         self.masks[path] = mask
         split = path.split("/")[0]
         self.counts[split] = self.counts.get(split, 0) + 1
@@ -72,17 +72,17 @@ def network_at(dataset: str, root: Path, config: DemoConfig) -> Network:
     return Network(dataset, config, root, wardrobe_of(dataset, config.clothing_gap), {}, {})
 
 
-def encode_jpeg(picture: Picture, quality: int) -> bytes:
-    """JPEG bytes of an RGB picture."""
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+def encode_jpeg(image: Pixels, quality: int) -> bytes:
+    """JPEG bytes of an RGB image."""
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise RuntimeError("the JPEG encoder failed")
     return bytes(data)
 
 
-def jpeg_round_trip(picture: Picture, quality: int) -> Picture:
-    """The picture as it comes back from a JPEG file."""
-    data = np.frombuffer(encode_jpeg(picture, quality), np.uint8)
+def jpeg_round_trip(image: Pixels, quality: int) -> Pixels:
+    """The image as it comes back from a JPEG file."""
+    data = np.frombuffer(encode_jpeg(image, quality), np.uint8)
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 
@@ -137,6 +137,7 @@ def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
         "market1501": write_market1501,
         "dukemtmc": write_dukemtmc,
         "cuhk03": write_cuhk03,
+        "campus": write_market1501,
     }
     if dataset not in writers:
         raise UserError(f"no demo data set {dataset!r}; choose from {', '.join(DATASETS)}")

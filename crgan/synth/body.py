@@ -6,14 +6,14 @@ Lengths are in units of stature; axes as in `canvas.View`: x right, y forward, z
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crgan.synth.canvas import Canvas, FloatArray, Tube, View
+from crgan.synth.canvas import HIP, Canvas, FloatArray, Tube, View
 from crgan.synth.identity import Colour, Identity
 
-_HIP, _KNEE, _ANKLE, _SHOULDER, _WAIST = 0.505, 0.275, 0.045, 0.81, 0.62
+_HIP, _KNEE, _ANKLE, _SHOULDER, _WAIST = HIP, 0.275, 0.045, 0.81, 0.62
 _STRAP_SHADE = 0.7
 
 
@@ -89,32 +89,43 @@ def _lowest(identity: Identity, pose: Pose) -> float:
     return min(float(min(leg.toe[2], leg.heel[2])) for leg in legs) - 0.016
 
 
-def _draw_leg(canvas: Canvas, view: View, who: Identity, leg: _Leg) -> None:
+def _draw_leg(canvas: Canvas, view: View, who: Identity, leg: _Leg, side: int) -> None:
     wide = who.build
     loose = 1.12 if who.bottom == "trousers" else 1.0
-    cover = 1.0 if who.bottom == "trousers" else who.leg_length
-    flesh = who.skin
-    cloth = who.bottom_colour
-    shin = cloth if cover >= 1 else flesh
-    canvas.limb(view, leg.heel, leg.toe, (0.024, 0.019), who.shoe)
-    canvas.limb(view, leg.knee, leg.ankle, (0.038 * wide * loose, 0.024 * loose), shin)
+    covered = who.bottom == "trousers"
+    cloth, second = who.bottom_colour, who.leg_colour
+    thigh, shin = (0.064 * wide, 0.042 * wide * loose), (0.038 * wide * loose, 0.024 * loose)
+
+    def along(share: float) -> FloatArray:
+        return leg.knee + share * (leg.ankle - leg.knee)
+
+    canvas.limb(view, leg.heel, leg.toe, (0.026, 0.021), who.shoe)
+    canvas.limb(view, leg.knee, leg.ankle, shin, cloth if covered else who.skin)
+    if not covered and who.socks:
+        canvas.limb(view, along(1 - who.socks), leg.ankle, (0.034 * wide, 0.027), who.sock_colour)
+    if covered and who.leg_pattern == "hem":
+        canvas.limb(view, along(0.5), leg.ankle, (0.032 * wide * loose, 0.028 * loose), second)
     if who.boots:
-        half = 0.5 * (leg.knee + leg.ankle)
-        canvas.limb(view, half, leg.ankle, (0.034, 0.027), who.shoe)
+        canvas.limb(view, along(0.5), leg.ankle, (0.036, 0.03), who.shoe)
     if who.bottom == "skirt":
-        canvas.limb(view, leg.hip, leg.knee, (0.05 * wide, 0.036 * wide), flesh)
+        canvas.limb(view, leg.hip, leg.knee, (0.05 * wide, 0.036 * wide), who.skin)
         return
-    canvas.limb(
-        view,
-        leg.hip,
-        leg.knee,
-        (0.064 * wide, 0.042 * wide * loose),
-        cloth if cover >= 1 else flesh,
-    )
-    if cover < 1:
-        reach = min(cover / 0.5, 1.15)
+    canvas.limb(view, leg.hip, leg.knee, thigh, cloth if covered else who.skin)
+    if not covered:
+        reach = min(who.leg_length / 0.5, 1.15)
         hem = leg.hip + reach * (leg.knee - leg.hip)
         canvas.limb(view, leg.hip, hem, (0.066 * wide, 0.056 * wide), cloth)
+    if who.leg_pattern == "side":
+        end = leg.ankle if covered else leg.knee
+        out = np.array([side * 0.035 * wide, 0.0, 0.0])
+        canvas.limb(view, leg.hip + out, 0.5 * (leg.hip + end) + out, (0.014, 0.014), second)
+        canvas.limb(view, 0.5 * (leg.hip + end) + out, end + 0.5 * out, (0.014, 0.012), second)
+    elif who.leg_pattern == "knee" and covered:
+        canvas.limb(view, leg.knee + 0.3 * (leg.hip - leg.knee), along(0.25),
+                    (0.046 * wide * loose, 0.04 * wide * loose), second)  # fmt: skip
+    elif who.leg_pattern == "block":
+        low = leg.knee + 0.45 * (leg.hip - leg.knee)
+        canvas.limb(view, leg.hip, low, (0.068 * wide, 0.058 * wide), second)
 
 
 def _arm_joints(who: Identity, pose: Pose, side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -132,7 +143,7 @@ def _arm_joints(who: Identity, pose: Pose, side: int) -> tuple[FloatArray, Float
 def _draw_arm(canvas: Canvas, view: View, who: Identity, pose: Pose, side: int) -> None:
     shoulder, elbow, hand = _arm_joints(who, pose, side)
     thick = 1.13 if who.top in ("coat", "jacket", "hoodie") else 1.0
-    sleeve = who.sleeve_colour
+    sleeve = who.second_colour if who.sleeves == "contrast" else who.top_colour
     fore = sleeve if who.long_sleeves else who.skin
     canvas.ball(view, hand + 0.02 * (hand - elbow) / 0.15, 0.02, 1.2, who.skin)
     canvas.limb(view, elbow, hand, (0.027 * thick, 0.021 * thick), fore)
@@ -140,6 +151,14 @@ def _draw_arm(canvas: Canvas, view: View, who: Identity, pose: Pose, side: int) 
     if not who.long_sleeves:
         canvas.limb(view, shoulder, elbow, (0.032, 0.027), who.skin)
     canvas.limb(view, shoulder, upper_end, (0.036 * thick * who.build**0.5, 0.031 * thick), sleeve)
+    if who.sleeves == "rings":
+        for share in (0.25, 0.6):
+            start = shoulder + share * (elbow - shoulder)
+            canvas.limb(view, start, start + 0.12 * (elbow - shoulder),
+                        (0.036 * thick, 0.035 * thick), who.second_colour)  # fmt: skip
+    elif who.sleeves == "cuffs" and who.long_sleeves:
+        canvas.limb(view, elbow + 0.45 * (hand - elbow), hand, (0.028 * thick, 0.024 * thick),
+                    who.second_colour)  # fmt: skip
     if who.handbag and side == who.bag_side:
         low = hand - np.array([0, 0, 0.09])
         canvas.limb(view, hand, low, (0.008, 0.008), _darker(who.handbag, 0.6))
@@ -181,35 +200,65 @@ def _skirt(who: Identity) -> Tube:
 
 def _draw_pattern(canvas: Canvas, view: View, who: Identity, torso: Tube) -> None:
     """Clothing patterns: rings, blocks and panels painted on the trunk's surface."""
-    full, second, size = (-np.pi, np.pi), who.second_colour, who.pattern_size
-    low, high = torso.rows[0][0], 0.81
+    second, size = who.second_colour, who.pattern_size
+    low, high = torso.rows[0][0], 0.82
 
-    def ring(z0: float, z1: float, colour: Colour) -> None:
+    def ring(z0: float, z1: float, colour: Colour = second) -> None:
         for start in (-np.pi, 0.0):  # two halves: a region wider than the view cannot be clipped
-            canvas.patch(view, torso, (start, start + np.pi), (z0, z1), colour)
+            canvas.patch(view, torso, (start, start + np.pi), (z0, min(z1, high)), colour)
+
+    def bars(step: float, wide: float) -> None:
+        for angle in np.arange(-np.pi, np.pi - 0.5 * step, step):
+            canvas.patch(view, torso, (float(angle), float(angle) + wide), (low, high), second)
 
     if who.pattern == "stripes":
-        for z in np.arange(low + 0.02, high, 0.056 * size):
-            ring(float(z), float(min(z + 0.026 * size, high)), second)
-    elif who.pattern == "yoke":
-        ring(0.74 - 0.04 * (size - 1), 0.84, second)
-    elif who.pattern == "band":
-        ring(0.66, 0.66 + 0.07 * size, second)
+        step = 0.085 * size
+        share = 0.3 + 0.1 * sum(who.code[:4])
+        for z in np.arange(low + 0.02 * sum(who.code[4:7]), high - 0.02, step):
+            ring(float(z), float(z) + share * step)
+    elif who.pattern == "bars":
+        step = 2 * np.pi / (8 + sum(who.code[:6]))
+        bars(step, (0.3 + 0.1 * sum(who.code[6:9])) * step)
     elif who.pattern == "check":
-        tint = _darker(second, 0.9)
-        for z in np.arange(low + 0.02, high, 0.07 * size):
-            ring(float(z), float(z) + 0.014, tint)
-        for angle in np.arange(full[0], full[1], 0.5 * size):
-            canvas.patch(view, torso, (float(angle), float(angle) + 0.12), (low, 0.8), tint)
-    elif who.pattern == "logo":
-        canvas.patch(view, torso, (-0.42, 0.42), (0.68, 0.68 + 0.075 * size), second)
-        if size > 1.1:
-            back = (np.pi - 0.5, np.pi + 0.5)
-            canvas.patch(view, torso, back, (0.72, 0.78), second)
+        step = 0.1 * size
+        for z in np.arange(low + 0.02, high - 0.02, step):
+            ring(float(z), float(z) + 0.3 * step)
+        bars(0.75 * size, 0.22 * size)
+    elif who.pattern == "blocks":
+        edges = np.linspace(low, high, 6)
+        for row in range(5):
+            if who.code[row]:
+                ring(float(edges[row]), float(edges[row + 1]))
+    elif who.pattern == "print":
+        _draw_print(canvas, view, who, torso)
+    elif who.pattern == "yoke":
+        ring(0.74 - 0.06 * (size - 1), 0.84)
+    elif who.pattern == "band":
+        start = 0.56 + 0.14 * size / 1.4
+        ring(start, start + 0.04 + 0.02 * sum(who.code[:3]))
+    elif who.pattern == "sash":
+        slope = 1.3 if who.code[0] else -1.3
+        for turn in (0.0, np.pi):
+            way = slope if turn == 0 else -slope
+            ends = [(turn - way, 0.8), (turn + way, low + 0.02)]
+            canvas.line(view, torso, ends, 0.045 * size, second)
     elif who.pattern == "open":
         canvas.patch(view, torso, (-0.32 * size, 0.32 * size), (low, 0.83), second)
     if who.top in ("jacket", "shirt", "coat") and who.pattern != "open":
         canvas.patch(view, torso, (-0.035, 0.035), (low, 0.83), _darker(who.top_colour, 0.65))
+
+
+def _draw_print(canvas: Canvas, view: View, who: Identity, torso: Tube) -> None:
+    """A coarse figure of 4 x 4 cells on the chest and, mirrored by the surface, on the back."""
+    across = np.linspace(-0.95, 0.95, 5)
+    up = np.linspace(0.58, 0.79, 5)
+    for cell, filled in enumerate(who.code):
+        row, column = divmod(cell, 4)
+        if filled:
+            for turn in (0.0, np.pi):
+                angles = (float(across[column] + turn), float(across[column + 1] + turn))
+                heights = (float(up[row]), float(up[row + 1]))
+                canvas.patch(view, torso, angles, heights, who.second_colour)
 
 
 def _draw_trunk(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
@@ -269,7 +318,7 @@ def _draw_head(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
 
     def face() -> None:
         middle = centre + np.array([0, 0.016, -0.008])
-        canvas.ball(view, middle, 0.044, 1.36, who.skin)
+        canvas.ball(view, middle, 0.044 * who.head, 1.36, who.skin)
         look = np.array([0, 0.040, 0.0])
         if facing > -0.2:
             brow = view.place(middle + look + [0, 0, 0.012])[0]
@@ -288,7 +337,7 @@ def _draw_head(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
         if who.hair_style == "bald":
             return
         back = centre + np.array([0, -0.014, 0.014])
-        canvas.ball(view, back, 0.049, 1.12, who.hair)
+        canvas.ball(view, back, 0.049 * who.head, 1.12, who.hair)
         if who.hair_style == "bun":
             canvas.ball(view, centre + np.array([0, -0.06, 0.045]), 0.026, 1.0, who.hair)
 
@@ -326,7 +375,7 @@ def draw_person(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
     """Draw all parts, far ones first. The lowest point of the feet stands on the view's origin."""
     ground = _lowest(who, pose)
     sink = ground * view.scale * np.cos(view.elevation)
-    view = View((view.origin[0], view.origin[1] + sink), view.scale, view.yaw, view.elevation)
+    view = replace(view, origin=(view.origin[0], view.origin[1] + sink), hips=who.hips)
     parts: list[tuple[float, Callable[[], None]]] = []
 
     def add(where: FloatArray | tuple[float, float, float], draw: Callable[[], None]) -> None:
@@ -335,7 +384,7 @@ def draw_person(canvas: Canvas, view: View, who: Identity, pose: Pose) -> None:
     for side in (-1, 1):
         leg = _leg(who, pose, side)
         near = view.nearness((leg.knee[0], leg.knee[1], 0)) * 0.1 - 0.2  # legs under the trunk
-        parts.append((near, lambda leg=leg: _draw_leg(canvas, view, who, leg)))  # type: ignore[misc]
+        parts.append((near, lambda leg=leg, side=side: _draw_leg(canvas, view, who, leg, side)))  # type: ignore[misc]
         elbow = _arm_joints(who, pose, side)[1]
         add(elbow, lambda side=side: _draw_arm(canvas, view, who, pose, side))  # type: ignore[misc]
     parts.append((-0.005, lambda: _draw_trunk(canvas, view, who, pose)))

@@ -35,25 +35,30 @@ _OPTICS = ("mast", "blur", "noise", "detail", "quality", "size")
 STYLES: dict[str, Style] = {
     "market1501": Style(
         gain=(1.05, 1.0, 0.92), offset=(5, 3, -3), gamma=(0.88, 1.0), saturation=(0.92, 1.08),
-        brightness=(0.94, 1.12), sunny=0.65, mast=(2.0, 3.4), blur=(0.3, 0.7), noise=(2, 4.5),
-        detail=(0.75, 1.0), quality=(78, 92), size=(1.0, 1.0),
+        brightness=(0.94, 1.12), sunny=0.65, mast=(2.0, 3.4), blur=(0.3, 0.7), noise=(5, 9),
+        detail=(0.75, 1.0), quality=(55, 75), size=(1.0, 1.0),
     ),
     "dukemtmc": Style(
-        gain=(0.9, 0.95, 1.03), offset=(-4, -3, 4), gamma=(1.0, 1.12), saturation=(0.78, 0.95),
-        brightness=(0.9, 1.06), sunny=0.35, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(2.5, 5),
-        detail=(0.7, 0.95), quality=(72, 90), size=(0.9, 1.5),
+        gain=(0.84, 0.95, 1.12), offset=(0, 4, 16), gamma=(0.95, 1.12), saturation=(0.5, 0.7),
+        brightness=(1.05, 1.25), sunny=0.25, mast=(2.8, 4.8), blur=(0.35, 0.75), noise=(5, 9),
+        detail=(0.65, 0.9), quality=(50, 72), size=(0.9, 1.5),
     ),
     "cuhk03": Style(
-        gain=(0.95, 1.03, 0.93), offset=(14, 16, 12), gamma=(0.9, 1.04), saturation=(0.7, 0.88),
-        brightness=(0.9, 1.04), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(1.5, 3.5),
-        detail=(0.5, 0.75), quality=(60, 85), size=(1.0, 1.4),
+        gain=(0.86, 1.0, 0.84), offset=(26, 32, 24), gamma=(0.85, 1.0), saturation=(0.55, 0.75),
+        brightness=(0.8, 0.96), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(4, 7),
+        detail=(0.5, 0.75), quality=(50, 75), size=(1.0, 1.4),
+    ),
+    "campus": Style(
+        gain=(1.0, 0.95, 1.0), offset=(8, 4, 8), gamma=(0.95, 1.1), saturation=(0.85, 1.05),
+        brightness=(0.95, 1.15), sunny=0.5, mast=(2.5, 4.5), blur=(0.3, 0.7), noise=(5, 9),
+        detail=(0.7, 1.0), quality=(55, 75), size=(0.9, 1.3),
     ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera of a network, the same for all its pictures."""
+    """One camera of a network, the same for all its images."""
 
     place: Place
     style: Style
@@ -106,11 +111,11 @@ def build_camera(dataset: str, number: int, config: DemoConfig) -> Camera:
     rng = np.random.default_rng([config.seed, DATASETS.index(dataset), 1, number])
     style = style_of(dataset, config)
     place = build_place(kind_of(dataset, config), float(rng.uniform(*style.mast)), rng)
-    spread = 0.035 * config.colour_gap
+    spread = 0.07 * config.colour_gap  # of cameras' white balances
     return Camera(
         place=place,
         style=style,
-        gain=np.array(style.gain) * rng.uniform(1 - spread, 1 + spread, 3),
+        gain=np.array(style.gain) * (1 + spread * rng.uniform(-1, 1, 3)),
         offset=np.array(style.offset) + config.colour_gap * rng.uniform(-4, 4, 3),
         gamma=float(rng.uniform(*style.gamma)),
         saturation=float(rng.uniform(*style.saturation)),

@@ -15,6 +15,8 @@ from crgan.synth.identity import Colour
 FloatArray = npt.NDArray[Any]  # float32 or float64
 BACKGROUND, BEHIND, PERSON, FRONT = 0, 1, 2, 3  # owners of a pixel, far to near
 
+HIP = 0.505  # height of the hips
+
 Point = FloatArray | tuple[float, float, float]
 
 _SHIFT = 4  # sub-pixel bits of cv2's polygon filler
@@ -51,10 +53,16 @@ class View:
     scale: float  # pixels per unit
     yaw: float  # radians
     elevation: float  # radians
+    hips: float = HIP  # where the body's hips, drawn at `HIP`, come to lie: long legs or short ones
 
     def place(self, points: npt.ArrayLike) -> FloatArray:
         """Project (N, 3) body points to (N, 2) pixels."""
         body = np.asarray(points, dtype=float).reshape(-1, 3)
+        if self.hips != HIP:
+            z = body[:, 2]
+            above = self.hips + (z - HIP) * ((1 - self.hips) / (1 - HIP))
+            body = body.copy()
+            body[:, 2] = np.where(z < HIP, z * (self.hips / HIP), above)
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         fall, rise = math.sin(self.elevation), math.cos(self.elevation)
         axes = self.scale * np.array([[-c, s * fall], [s, c * fall], [0.0, -rise]])

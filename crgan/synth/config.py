@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from crgan.common.errors import UserError
 
-DATASETS = ("market1501", "dukemtmc", "cuhk03")
+DATASETS = ("market1501", "dukemtmc", "cuhk03", "campus")
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ class DemoConfig:
     junk_images: int = 80  # Market "-1": bad detections
     distractor_images: int = 80  # Market "0000"
     distractor_ids: int = 20  # Duke identities seen only in the gallery
-    occlusion: float = 0.1  # share of images with something in front of the person
+    occlusion: float = 0.15  # share of images with something in front of the person
     background_gap: float = 1.0
     colour_gap: float = 1.0
     light_gap: float = 1.0
     camera_gap: float = 1.0  # height, blur, noise, resolution, JPEG
     clothing_gap: float = 1.0  # season of the wardrobe
+    weather: float = 1.0  # how much light and white balance change between visits to a camera
 
     def __post_init__(self) -> None:
         """Refuse settings the layouts cannot hold."""
@@ -57,6 +58,7 @@ class DemoConfig:
             ("distractor_images", 0, 5000),
             ("distractor_ids", 0, 700),
             ("occlusion", 0, 1),
+            ("weather", 0, 3),
         ):
             value = getattr(self, name)
             if not least <= value <= most:

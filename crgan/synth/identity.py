@@ -10,18 +10,19 @@ import numpy as np
 
 Colour = tuple[float, float, float]
 
-# HSV boxes (OpenCV: hue 0-180) from which a colour of that name is drawn.
-PALETTE: dict[str, tuple[tuple[int, int], tuple[int, int], tuple[int, int]]] = {
-    "black": ((0, 180), (0, 90), (14, 56)),
-    "white": ((0, 180), (0, 28), (195, 250)),
-    "gray": ((0, 180), (0, 45), (72, 180)),
-    "red": ((-7, 7), (130, 225), (95, 220)),
-    "purple": ((128, 152), (60, 160), (60, 190)),
-    "yellow": ((19, 30), (105, 215), (150, 245)),
-    "blue": ((97, 122), (75, 215), (50, 215)),
-    "green": ((36, 88), (60, 180), (45, 180)),
-    "brown": ((7, 19), (85, 175), (50, 150)),
-    "pink": ((156, 174), (45, 135), (160, 240)),
+# HSV shades (OpenCV: hue 0-180) that clothes of a colour come in. They are few on purpose: people
+# buy in the same shops, so that the colour alone says little about who wears it.
+PALETTE: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "black": ((110, 40, 36),),
+    "white": ((20, 10, 232),),
+    "gray": ((100, 18, 120), (30, 14, 165)),
+    "red": ((2, 185, 150),),
+    "purple": ((140, 105, 110),),
+    "yellow": ((25, 160, 205),),
+    "blue": ((112, 140, 80), (108, 120, 150)),
+    "green": ((60, 110, 95),),
+    "brown": ((14, 120, 100),),
+    "pink": ((168, 90, 205),),
 }
 SKINS: tuple[Colour, ...] = (
     (232, 196, 172), (222, 180, 150), (205, 160, 128), (168, 120, 88), (120, 82, 60), (82, 56, 42),
@@ -46,13 +47,14 @@ class Wardrobe:
     hat: float
 
 
+# Most people wear one of four colours.
 _UPPER = {
-    "black": 4, "white": 3, "gray": 2.5, "red": 3, "purple": 1.5, "yellow": 2, "blue": 3.5,
-    "green": 2.5, "brown": 1.5, "pink": 1.5,
+    "black": 6, "white": 4, "gray": 5, "blue": 5, "red": 1.5, "green": 1, "brown": 0.7,
+    "yellow": 0.6, "purple": 0.5, "pink": 0.5,
 }  # fmt: skip
 _LOWER = {
-    "black": 4, "white": 1.5, "gray": 3, "blue": 4, "green": 1.5, "brown": 2.5, "pink": 0.7,
-    "red": 0.8, "purple": 0.6,
+    "black": 6, "blue": 6, "gray": 4, "white": 0.8, "brown": 1.2, "green": 0.5, "red": 0.2,
+    "pink": 0.2, "purple": 0.2,
 }  # fmt: skip
 _MIDDLE = Wardrobe(
     upper=_UPPER,
@@ -67,8 +69,8 @@ _MIDDLE = Wardrobe(
 )
 WARDROBES: dict[str, Wardrobe] = {
     "market1501": Wardrobe(  # summer on a campus
-        upper={**_UPPER, "white": 5, "black": 3, "yellow": 2.5, "pink": 2},
-        lower={**_LOWER, "black": 3.5, "white": 2},
+        upper={**_UPPER, "white": 7, "black": 5},
+        lower={**_LOWER, "white": 1.6},
         tops={"tshirt": 6, "shirt": 3, "hoodie": 1, "jacket": 1, "coat": 0.2, "dress": 2},
         bottoms={"trousers": 4, "shorts": 4, "skirt": 1.5},
         short_sleeves=0.85,
@@ -78,8 +80,8 @@ WARDROBES: dict[str, Wardrobe] = {
         hat=0.04,
     ),
     "dukemtmc": Wardrobe(  # winter in the open
-        upper={**_UPPER, "black": 5, "gray": 3, "blue": 4, "white": 2},
-        lower={**_LOWER, "black": 4.5, "blue": 4.5},
+        upper={**_UPPER, "black": 8, "white": 3},
+        lower={**_LOWER, "blue": 7},
         tops={"tshirt": 1, "shirt": 2, "hoodie": 3, "jacket": 5, "coat": 4, "dress": 0.3},
         bottoms={"trousers": 9, "shorts": 0.7, "skirt": 0.7},
         short_sleeves=0.4,
@@ -89,8 +91,8 @@ WARDROBES: dict[str, Wardrobe] = {
         hat=0.14,
     ),
     "cuhk03": Wardrobe(  # mild weather, under a roof
-        upper={**_UPPER, "white": 4},
-        lower={**_LOWER, "gray": 4},
+        upper={**_UPPER, "gray": 6},
+        lower={**_LOWER, "gray": 5},
         tops={"tshirt": 3, "shirt": 4, "hoodie": 2, "jacket": 2, "coat": 0.7, "dress": 1},
         bottoms={"trousers": 6, "shorts": 2, "skirt": 1.5},
         short_sleeves=0.55,
@@ -98,6 +100,17 @@ WARDROBES: dict[str, Wardrobe] = {
         bag=0.24,
         handbag=0.12,
         hat=0.03,
+    ),
+    "campus": Wardrobe(  # spring, students
+        upper={**_UPPER, "red": 2.5, "green": 2},
+        lower={**_LOWER, "brown": 2},
+        tops={"tshirt": 4, "shirt": 3, "hoodie": 4, "jacket": 2, "coat": 0.3, "dress": 1},
+        bottoms={"trousers": 6, "shorts": 2.5, "skirt": 1.5},
+        short_sleeves=0.65,
+        backpack=0.45,
+        bag=0.16,
+        handbag=0.05,
+        hat=0.08,
     ),
 }
 
@@ -109,6 +122,8 @@ class Identity:
     stature: float  # metres
     build: float  # width factor, 1 = average
     shoulders: float
+    hips: float  # height of the hip
+    head: float  # size of the head, 1 = average
     female: bool
     age: int  # 1 young, 2 teenager, 3 adult, 4 old
     skin: Colour
@@ -120,14 +135,19 @@ class Identity:
     top_name: str
     top_colour: Colour
     second_colour: Colour
-    sleeve_colour: Colour
-    pattern: str  # plain, stripes, yoke, logo, check, open, band
+    pattern: str  # a key of PATTERNS, or open
     pattern_size: float
+    code: tuple[bool, ...]  # 16 bits: which bands of `blocks`, which cells of `print`
+    sleeves: str  # plain, contrast, cuffs, rings
     long_sleeves: bool
     bottom: str
     bottom_name: str
     bottom_colour: Colour
     leg_length: float  # where a short garment ends: 0 at the hip, 1 at the ankle
+    leg_pattern: str  # plain, side, knee, hem, block
+    leg_colour: Colour  # of the leg's pattern
+    socks: float  # share of the bare shin they cover
+    sock_colour: Colour
     shoe: Colour
     boots: bool
     backpack: Colour | None
@@ -197,10 +217,12 @@ def wardrobe_of(dataset: str, gap: float) -> Wardrobe:
 
 
 def named_colour(rng: np.random.Generator, name: str) -> Colour:
-    """An RGB colour (0-255) that one would call `name`."""
-    hue, saturation, value = (rng.uniform(*span) for span in PALETTE[name])
-    pixel = np.array([[[hue % 180, saturation, value]]], dtype=np.uint8)
-    red, green, blue = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
+    """An RGB colour (0-255) that one would call `name`: one of its shades, a little worn."""
+    shades = PALETTE[name]
+    hue, saturation, value = shades[int(rng.integers(len(shades)))]
+    worn = rng.uniform(0.93, 1.07, 2)
+    pixel = np.array([[[hue % 180, min(saturation * worn[0], 255), min(value * worn[1], 250)]]])
+    red, green, blue = cv2.cvtColor(pixel.astype(np.uint8), cv2.COLOR_HSV2RGB)[0, 0]
     return float(red), float(green), float(blue)
 
 
@@ -210,8 +232,32 @@ def _pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float) 
     return float(red), float(green), float(blue)
 
 
+# What tells people apart who wear the same colours; weights.
+PATTERNS = {
+    "plain": 2.0, "stripes": 2.0, "bars": 1.5, "check": 1.5, "blocks": 3.0, "print": 3.0,
+    "yoke": 1.0, "band": 1.0, "sash": 1.0,
+}  # fmt: skip
+_SLEEVES = {"plain": 4.0, "contrast": 2.0, "cuffs": 1.0, "rings": 2.0}
+_LEG_PATTERNS = {"plain": 4.0, "side": 1.5, "knee": 1.2, "hem": 1.2, "block": 1.2}
+_GEAR = {
+    "black": 5.0, "blue": 2.0, "red": 1.5, "gray": 2.0, "brown": 1.5, "green": 1.0, "white": 1.0,
+}  # fmt: skip
+_SHOES = {"black": 4.0, "white": 3.0, "gray": 2.0, "brown": 1.5, "red": 1.0, "blue": 1.0}
+_SECOND = {
+    "black": 3.0, "white": 4.0, "gray": 2.0, "blue": 2.0, "red": 1.5, "yellow": 1.0, "green": 1.0,
+}  # fmt: skip
+
+
 def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe) -> Identity:
     """Draw one person."""
+
+    def colour(names: Mapping[str, float]) -> Colour:
+        return named_colour(rng, _choose(rng, names))
+
+    def maybe(share: float) -> Colour | None:
+        drawn = colour(_GEAR)
+        return drawn if rng.random() < share else None
+
     female = bool(rng.random() < 0.45)
     top = _choose(rng, wardrobe.tops)
     if top == "dress" and not female:
@@ -220,65 +266,55 @@ def sample_identity(rng: np.random.Generator, wardrobe: Wardrobe) -> Identity:
     if bottom == "skirt" and not female:
         bottom = "trousers"
     top_name, bottom_name = _choose(rng, wardrobe.upper), _choose(rng, wardrobe.lower)
-    top_colour = named_colour(rng, top_name)
-    bottom_colour = named_colour(rng, bottom_name)
+    top_colour, bottom_colour = named_colour(rng, top_name), named_colour(rng, bottom_name)
     if top == "dress":
         bottom_name, bottom_colour = top_name, top_colour
-    second = named_colour(rng, _choose(rng, wardrobe.upper))
-    patterns = {"plain": 4, "stripes": 1.8, "yoke": 1.8, "logo": 2, "check": 1.2, "band": 1.6}
     layered = top in ("jacket", "coat", "hoodie")
-    if layered or top == "shirt":
-        patterns["open"] = 2.5
-    pattern = _choose(rng, patterns)
+    patterns = {**PATTERNS, "open": 1.5} if layered or top == "shirt" else PATTERNS
     styles = (
-        {"long": 4, "ponytail": 3, "bun": 1, "short": 2}
+        {"long": 4, "ponytail": 3, "bun": 2, "short": 2}
         if female
-        else {"short": 8, "bald": 1, "long": 0.5}
+        else {"short": 8, "bald": 2, "long": 0.7}
     )
-
-    def maybe(share: float, names: Mapping[str, float]) -> Colour | None:
-        colour = named_colour(rng, _choose(rng, names))
-        return colour if rng.random() < share else None
-
-    gear = {
-        "black": 5,
-        "blue": 2,
-        "red": 2,
-        "gray": 2,
-        "brown": 2,
-        "green": 1,
-        "white": 1,
-        "pink": 1,
-        "purple": 1,
-    }
-    shoes = {"black": 5, "white": 3, "gray": 2, "brown": 2, "red": 1, "blue": 1}
     return Identity(
         stature=float(rng.normal(1.63 if female else 1.75, 0.06)),
-        build=float(np.clip(rng.normal(1.0, 0.1), 0.82, 1.3)),
-        shoulders=float(rng.normal(0.93 if female else 1.05, 0.04)),
+        build=float(np.clip(rng.normal(1.02, 0.16), 0.74, 1.45)),
+        shoulders=float(rng.normal(0.93 if female else 1.05, 0.06)),
+        hips=float(np.clip(rng.normal(0.505, 0.018), 0.46, 0.545)),
+        head=float(np.clip(rng.normal(1.0, 0.08), 0.82, 1.2)),
         female=female,
         age=int(rng.choice([1, 2, 3, 4], p=[0.03, 0.72, 0.21, 0.04])),
-        skin=_pick(rng, SKINS, 0.06),
-        hair=_pick(rng, HAIRS, 0.12),
+        skin=_pick(rng, SKINS, 0.04),
+        hair=_pick(rng, HAIRS, 0.08),
         hair_style=_choose(rng, styles),
         beard=bool(not female and rng.random() < 0.2),
-        hat=maybe(wardrobe.hat, gear),
+        hat=maybe(wardrobe.hat),
         top=top,
         top_name=top_name,
         top_colour=top_colour,
-        second_colour=second,
-        sleeve_colour=second if rng.random() < 0.25 else top_colour,
-        pattern=pattern,
+        second_colour=_apart(rng, top_name, _SECOND),
+        pattern=_choose(rng, patterns),
         pattern_size=float(rng.uniform(0.6, 1.4)),
+        code=tuple(bool(bit) for bit in rng.random(16) < 0.5),
+        sleeves=_choose(rng, _SLEEVES),
         long_sleeves=bool(layered or rng.random() > wardrobe.short_sleeves),
         bottom=bottom,
         bottom_name=bottom_name,
         bottom_colour=bottom_colour,
         leg_length=float(rng.uniform(0.3, 0.58)),
-        shoe=named_colour(rng, _choose(rng, shoes)),
-        boots=bool(rng.random() < 0.12),
-        backpack=maybe(wardrobe.backpack, gear),
-        bag=maybe(wardrobe.bag, gear),
-        handbag=maybe(wardrobe.handbag, gear),
+        leg_pattern=_choose(rng, _LEG_PATTERNS),
+        leg_colour=_apart(rng, bottom_name, _SECOND),
+        socks=float(rng.choice([0.0, 0.25, 0.8], p=[0.4, 0.3, 0.3])),
+        sock_colour=colour({"white": 3, "black": 2, "red": 1, "blue": 1}),
+        shoe=colour(_SHOES),
+        boots=bool(rng.random() < 0.15),
+        backpack=maybe(wardrobe.backpack),
+        bag=maybe(wardrobe.bag),
+        handbag=maybe(wardrobe.handbag),
         bag_side=int(rng.choice([-1, 1])),
-    )  # fmt: skip
+    )
+
+
+def _apart(rng: np.random.Generator, name: str, weights: Mapping[str, float]) -> Colour:
+    """A colour of another name, so that a pattern shows."""
+    return named_colour(rng, _choose(rng, {k: w for k, w in weights.items() if k != name}))

@@ -19,7 +19,7 @@ from crgan.synth.benchmark import (
 from crgan.synth.camera import Camera, build_camera
 from crgan.synth.identity import Identity
 from crgan.synth.matlab import Mat73Writer, save_mat5, text_cells
-from crgan.synth.shoot import Picture
+from crgan.synth.shoot import Pixels
 
 _MARKET_UPPER = ("black", "white", "red", "purple", "yellow", "gray", "blue", "green")
 _MARKET_LOWER = (
@@ -94,7 +94,7 @@ def write_market1501(network: Network) -> None:
                 query = pid in test and image == 0
                 folder = "bounding_box_train" if pid in train else "bounding_box_test"
                 name = _market_name(pid, camera, frames.take(camera), 0 if query else 1 + image)
-                shot = network.picture(
+                shot = network.image(
                     cameras[camera], people[pid], (index, camera, image), "detected"
                 )
                 network.save(f"{'query' if query else folder}/{name}", cameras[camera], *shot)
@@ -107,7 +107,7 @@ def write_market1501(network: Network) -> None:
         known = int(rng.integers(config.train_ids, len(people)))
         who = None if nobody else network.person(known if junk else first_extra + index)
         moment = (first_extra + index, camera, 0)
-        shot = network.picture(cameras[camera], who, moment, "junk" if junk else "detected")
+        shot = network.image(cameras[camera], who, moment, "junk" if junk else "detected")
         name = _market_name(-1 if junk else 0, camera, frames.take(camera), 1)
         network.save(f"bounding_box_test/{name}", cameras[camera], *shot)
     parts = {
@@ -134,7 +134,7 @@ def write_dukemtmc(network: Network) -> None:
                 if pid in test and image == 0:
                     folder = "query"
                 name = f"{pid:04d}_c{camera}_f{frames.take(camera):07d}.jpg"
-                shot = network.picture(
+                shot = network.image(
                     cameras[camera], people[pid], (index, camera, image), "detected"
                 )
                 network.save(f"{folder}/{name}", cameras[camera], *shot)
@@ -160,7 +160,7 @@ def write_cuhk03(network: Network) -> None:
     """CUHK03: `cuhk-03.mat` (detected, labeled, testsets) and the new protocol's file."""
     config = network.config
     sizes = _pair_sizes(config.cuhk03_ids)
-    files: list[tuple[str, int, int]] = []  # name, label, view of every detected picture
+    files: list[tuple[str, int, int]] = []  # name, label, view of every detected image
     with Mat73Writer(network.root / "cuhk-03.mat") as writer:
         pairs: dict[str, list[h5py.Reference]] = {"detected": [], "labeled": []}
         index = 0
@@ -192,18 +192,18 @@ def _cuhk03_name(pair: int, person: int, slot: int) -> str:
 
 def _cuhk03_person(
     network: Network, cameras: list[Camera], index: int, where: tuple[int, int]
-) -> dict[str, dict[int, Picture]]:
-    """A person's pictures by kind and slot (0-4 first view, 5-9 second); masks are noted."""
+) -> dict[str, dict[int, Pixels]]:
+    """A person's images by kind and slot (0-4 first view, 5-9 second); masks are noted."""
     who = network.person(index)
-    shots: dict[str, dict[int, Picture]] = {"detected": {}, "labeled": {}}
+    shots: dict[str, dict[int, Pixels]] = {"detected": {}, "labeled": {}}
     for view, camera in enumerate(cameras):
         fewer = int(network.rng(EXTRAS, index, view).random() < 0.3)
         for image in range(max(network.config.images_per_view - fewer, 2)):
             slot = view * _VIEW_SLOTS + image
             for kind, quality in (("detected", "detected"), ("labeled", "aligned")):
                 moment = (index, 2 * where[0] + view, image)
-                picture, mask = network.picture(camera, who, moment, quality)
-                shots[kind][slot] = jpeg_round_trip(picture, camera.quality)
+                crop, mask = network.image(camera, who, moment, quality)
+                shots[kind][slot] = jpeg_round_trip(crop, camera.quality)
                 network.masks[f"{kind}/{_cuhk03_name(*where, slot)}"] = mask
                 network.counts[kind] = network.counts.get(kind, 0) + 1
     return shots

@@ -1,4 +1,4 @@
-"""The demo's true masks: one HDF5 file beside the pictures, packed bits, any picture size.
+"""The demo's true masks: one HDF5 file beside the images, packed bits, any image size.
 
 `crgan.masks.truth` reads it.
 """
@@ -16,7 +16,7 @@ MASKS_NAME = "true_masks.h5"
 
 
 def write_masks(path: Path, masks: dict[str, npt.NDArray[np.bool_]]) -> None:
-    """Store masks by picture path, in sorted order."""
+    """Store masks by image path, in sorted order."""
     names = sorted(masks)
     packed = [np.packbits(masks[name]) for name in names]
     starts = np.cumsum([0, *(len(bits) for bits in packed)])

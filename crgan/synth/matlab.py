@@ -64,9 +64,9 @@ class Mat73Writer:
         dataset.attrs["MATLAB_class"] = np.bytes_(kind)
         return dataset.ref
 
-    def image(self, picture: npt.NDArray[np.uint8]) -> h5py.Reference:
-        """Store an RGB picture (H, W, 3) the way MATLAB does: (3, W, H)."""
-        return self.array(np.ascontiguousarray(picture.transpose(2, 1, 0)), "uint8")
+    def image(self, crop: npt.NDArray[np.uint8]) -> h5py.Reference:
+        """Store an RGB image (H, W, 3) the way MATLAB does: (3, W, H)."""
+        return self.array(np.ascontiguousarray(crop.transpose(2, 1, 0)), "uint8")
 
     def cell(self, references: Sequence[Sequence[h5py.Reference]]) -> h5py.Reference:
         """A cell from rows of references; stored transposed, as h5py sees MATLAB's."""

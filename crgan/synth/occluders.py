@@ -11,6 +11,7 @@ from crgan.synth.identity import Colour, named_colour
 OCCLUDERS: dict[str, tuple[str, ...]] = {
     "market1501": ("bicycle", "sign", "person", "person", "bush", "post"),
     "dukemtmc": ("car", "post", "person", "person", "bush", "bicycle"),
+    "campus": ("bicycle", "bicycle", "person", "person", "post", "sign"),
     "cuhk03": ("rail", "pillar", "person", "person", "person", "sign"),
 }
 

@@ -1,4 +1,4 @@
-"""The places the demo cameras look at: one larger picture per camera, drawn once in perspective.
+"""The places the demo cameras look at: one larger image per camera, drawn once in perspective.
 
 A place is drawn with a pinhole camera over flat ground: a ground point (X metres to the right,
 Z metres away) falls at column `centre + focal X / Z`, row `horizon + focal * mast / Z`.
@@ -14,7 +14,7 @@ import numpy as np
 from crgan.synth.canvas import FloatArray
 from crgan.synth.identity import Colour
 
-WIDE, TALL = 1200, 640  # pixels of a place's picture
+WIDE, TALL = 1200, 640  # pixels of a place's image
 _FOCAL = 620.0
 
 
@@ -53,6 +53,16 @@ KINDS: dict[str, Kind] = {
         trees=6,
         roofed=False,
     ),
+    "campus": Kind(  # brick halls, lawns and paths
+        grounds=((150, 138, 124), (132, 128, 122), (164, 150, 138)),
+        walls=((150, 92, 76), (168, 110, 86), (188, 176, 158), (126, 98, 90)),
+        accents=((40, 84, 120), (214, 208, 190), (180, 120, 50), (70, 110, 70)),
+        verges=((92, 124, 60), (104, 134, 70)),
+        paving=0.5,
+        windows=0.95,
+        trees=7,
+        roofed=False,
+    ),
     "cuhk03": Kind(  # covered walks of a campus
         grounds=((168, 156, 158), (190, 178, 170), (148, 140, 150)),
         walls=((208, 204, 210), (186, 186, 196), (176, 160, 160), (214, 206, 194)),
@@ -70,12 +80,12 @@ KINDS: dict[str, Kind] = {
 class Place:
     """A camera's surroundings."""
 
-    picture: FloatArray  # (TALL, WIDE, 3) float32 RGB, 0-255
+    image: FloatArray  # (TALL, WIDE, 3) float32 RGB, 0-255
     horizon: float  # row
     mast: float  # camera height, metres
 
     def ground_row(self, distance: float) -> float:
-        """Picture row of the ground at a distance in metres."""
+        """Pixels row of the ground at a distance in metres."""
         return self.horizon + _FOCAL * self.mast / distance
 
     def metre(self, distance: float) -> float:
@@ -84,10 +94,10 @@ class Place:
 
 
 class _Painter:
-    """Draws in ground coordinates on one picture."""
+    """Draws in ground coordinates on one image."""
 
     def __init__(self, horizon: float, mast: float) -> None:
-        self.picture = np.zeros((TALL, WIDE, 3), np.float32)
+        self.image = np.zeros((TALL, WIDE, 3), np.float32)
         self.horizon, self.mast = horizon, mast
 
     def point(self, x: float, z: float, up: float = 0.0) -> tuple[float, float]:
@@ -96,7 +106,7 @@ class _Painter:
 
     def polygon(self, corners: list[tuple[float, float]], colour: Colour) -> None:
         points = np.clip(np.array(corners), -8000, 8000)
-        cv2.fillPoly(self.picture, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_8, 4)
+        cv2.fillPoly(self.image, [np.round(points * 16).astype(np.int32)], colour, cv2.LINE_8, 4)
 
     def upright(
         self, x0: float, x1: float, low: float, high: float, z: float, colour: Colour
@@ -113,7 +123,7 @@ class _Painter:
         """A line through points (x, z, up); `thick` in metres at the first point's distance."""
         points = np.array([self.point(x, z, up) for x, z, up in ends])
         width = max(round(thick * _FOCAL / max(ends[0][1], 0.6)), 1)
-        cv2.polylines(self.picture, [np.round(points).astype(np.int32)], False, colour, width)
+        cv2.polylines(self.image, [np.round(points).astype(np.int32)], False, colour, width)
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
@@ -129,7 +139,7 @@ def _vary(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
 
 def _ground(paint: _Painter, kind: Kind, rng: np.random.Generator) -> None:
     base = _vary(rng, kind.grounds)
-    paint.picture[:] = base
+    paint.image[:] = base
     if kind.paving:
         joint = _shade(base, 0.82)
         step = kind.paving * rng.uniform(0.8, 1.6)
@@ -137,14 +147,14 @@ def _ground(paint: _Painter, kind: Kind, rng: np.random.Generator) -> None:
             paint.stroke([(x, 2.2, 0), (x, 40, 0)], 0.012, joint)
         for z in np.arange(2.2, 22, step):
             paint.stroke([(-24, z, 0), (24, z, 0)], 0.03, joint)
-        for _ in range(int(rng.integers(20, 60))):
+        for _ in range(int(rng.integers(60, 150))):
             x, z = step * rng.integers(-12, 12), 2.2 + step * rng.integers(0, 16)
-            tone = _shade(base, rng.uniform(0.88, 1.1))
+            tone = _shade(base, rng.uniform(0.72, 1.18))
             paint.flat([(x, z), (x + step, z), (x + step, z + step), (x, z + step)], tone)
     else:
-        for _ in range(int(rng.integers(3, 8))):
-            x, z, span = rng.uniform(-7, 7), rng.uniform(3, 14), rng.uniform(0.5, 2.5)
-            tone = _shade(base, rng.uniform(0.86, 1.08))
+        for _ in range(int(rng.integers(15, 40))):
+            x, z, span = rng.uniform(-7, 7), rng.uniform(3, 14), rng.uniform(0.3, 2.0)
+            tone = _shade(base, rng.uniform(0.74, 1.15))
             paint.flat(
                 [(x, z), (x + span, z), (x + span * 1.2, z + span), (x + 0.2, z + span)], tone
             )
@@ -177,7 +187,7 @@ def _wall(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float) -> 
     base = _vary(rng, kind.walls)
     height = 2.9 if kind.roofed else rng.uniform(5, 9)
     if not kind.roofed:
-        paint.picture[: int(paint.horizon) + 1] = (198, 208, 218)
+        paint.image[: int(paint.horizon) + 1] = (198, 208, 218)
     paint.upright(-60, 60, 0, height, far, base)
     for up in np.arange(0.3, height, 0.42):  # courses
         paint.stroke([(-40, far, up), (40, far, up)], 0.02, _shade(base, 0.93))
@@ -195,7 +205,7 @@ def _wall(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float) -> 
             )
             if height > 5:
                 paint.upright(x, x + wide, 3.4, 4.9, far, tone)
-    for _ in range(int(rng.integers(1, 5))):  # signs, posters, doors
+    for _ in range(int(rng.integers(5, 13))):  # signs, posters, doors
         x, low = rng.uniform(-8, 8), rng.choice([0.0, 1.0, 2.0])
         wide, tall = rng.uniform(0.5, 2.2), rng.uniform(0.4, 1.1) + (1.2 if low == 0 else 0)
         paint.upright(x, x + wide, low, low + tall, far - 0.05, _vary(rng, kind.accents))
@@ -258,12 +268,12 @@ def _furniture(paint: _Painter, kind: Kind, rng: np.random.Generator, far: float
     names = ("bench", "bin", "rail") if kind.roofed else ("bicycle", "car", "bin", "bench", "hedge")
     things += [
         (float(rng.uniform(0.45, 0.95)) * far, str(rng.choice(names)))
-        for _ in range(int(rng.integers(3, 8)))
+        for _ in range(int(rng.integers(8, 15)))
     ]
     for z, name in sorted(things, reverse=True):
         x = float(rng.uniform(-0.8, 0.8)) * z
         shadow = [(x - 0.9, z - 0.3), (x + 0.9, z - 0.3), (x + 1.1, z + 0.3), (x - 0.7, z + 0.3)]
-        paint.flat(shadow, tuple(0.72 * paint.picture[-1, 0].astype(float)))
+        paint.flat(shadow, tuple(0.72 * paint.image[-1, 0].astype(float)))
         colour = _vary(rng, kind.accents)
         if name == "tree":
             _tree(paint, rng, x, z)
@@ -298,7 +308,7 @@ def _leaves(paint: _Painter, rng: np.random.Generator, where: tuple[float, float
         centre = paint.point(x + size[0] * r * np.cos(a), z, up + size[1] * r * np.sin(a))
         tone = _shade(colour, rng.uniform(0.6, 1.35))
         radius = max(int(0.12 * _FOCAL / z * rng.uniform(0.6, 1.5)), 1)
-        cv2.circle(paint.picture, (int(centre[0]), int(centre[1])), radius, tone, -1)
+        cv2.circle(paint.image, (int(centre[0]), int(centre[1])), radius, tone, -1)
 
 
 def _tree(paint: _Painter, rng: np.random.Generator, x: float, z: float) -> None:
@@ -311,7 +321,7 @@ def _tree(paint: _Painter, rng: np.random.Generator, x: float, z: float) -> None
 def _texture(rng: np.random.Generator, horizon: float) -> FloatArray:
     """Grain and stains (TALL, WIDE, 1), around 1: finer towards the horizon."""
     total = np.zeros((TALL, WIDE), np.float32)
-    for cell, weight in ((3, 0.03), (12, 0.025), (60, 0.05)):
+    for cell, weight in ((3, 0.06), (9, 0.06), (60, 0.06)):
         grid = rng.standard_normal((TALL // cell + 2, WIDE // (2 * cell) + 2)).astype(np.float32)
         total += weight * cv2.resize(grid, (WIDE, TALL), interpolation=cv2.INTER_LINEAR)
     calm = np.where(np.arange(TALL) < horizon, 0.6, 1.0).astype(np.float32)
@@ -332,5 +342,5 @@ def build_place(kind: Kind, mast: float, rng: np.random.Generator) -> Place:
     _ground(paint, kind, rng)
     _wall(paint, kind, rng, far)
     _furniture(paint, kind, rng, far)
-    picture = cv2.GaussianBlur(paint.picture, (0, 0), 0.8) * _texture(rng, horizon)
-    return Place(np.clip(picture, 0, 255).astype(np.float32), horizon, mast)
+    image = cv2.GaussianBlur(paint.image, (0, 0), 0.8) * _texture(rng, horizon)
+    return Place(np.clip(image, 0, 255).astype(np.float32), horizon, mast)

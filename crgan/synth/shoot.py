@@ -1,4 +1,4 @@
-"""One picture: a person in front of a camera, cropped by a detector, as the sensor saw it."""
+"""One image: a person in front of a camera, cropped by a detector, as the sensor saw it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crgan.synth.config import DemoConfig
 from crgan.synth.identity import Identity, Wardrobe, sample_identity
 from crgan.synth.occluders import OCCLUDERS, draw_occluder
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 _SUPERSAMPLE = 3
 
@@ -26,9 +26,10 @@ class Visit:
 
     yaw: float  # walking direction as the camera sees it
     distance: float  # metres
-    across: float  # column of the place's picture
-    brightness: float
-    warmth: float  # -1 cool to 1 warm
+    across: float  # column of the place's image
+    light: FloatArray  # (3,) level and white balance
+    gamma: float
+    saturation: float
     sunlight: float  # share of direct light, 0 overcast
 
 
@@ -47,23 +48,27 @@ ALIGNED = Crop(0.5, 0.95, 0.88)
 def sample_crop(rng: np.random.Generator, quality: str) -> Crop:
     """A detector's box: `detected` is roughly right, `junk` badly off."""
     if quality == "detected":
-        return Crop(*(float(v) for v in rng.normal((0.5, 0.95, 0.88), (0.04, 0.016, 0.03))))
+        return Crop(*(float(v) for v in rng.normal((0.5, 0.945, 0.86), (0.06, 0.038, 0.065))))
     low = rng.random() < 0.5  # only the legs, or a small person far off centre
     tall = rng.uniform(1.3, 2.0) if low else rng.uniform(0.4, 0.6)
     feet = rng.uniform(0.9, 1.9) if low else rng.uniform(0.6, 1.0)
     return Crop(float(rng.uniform(-0.1, 1.1)), float(feet), float(tall))
 
 
-def sample_visit(camera: Camera, rng: np.random.Generator) -> Visit:
+def sample_visit(camera: Camera, rng: np.random.Generator, config: DemoConfig) -> Visit:
     """A walk past the camera, along its path one way or the other, at some time of day."""
     way = np.pi * rng.integers(2)
     sunny = rng.random() < camera.style.sunny
+    level, warm, green, contrast, vivid = config.weather * rng.normal(
+        0, (0.08, 0.035, 0.012, 0.05, 0.05)
+    )
     return Visit(
         yaw=float(camera.path + way + rng.normal(0, 0.4)),
         distance=float(rng.uniform(4.2, 7.5)),
         across=float(rng.uniform(200, 1000)),
-        brightness=float(camera.brightness * rng.uniform(0.93, 1.07)),
-        warmth=float(rng.normal(0, 0.3)),
+        light=camera.brightness * np.exp(level + np.array([warm, green, -warm])),
+        gamma=float(camera.gamma * np.exp(contrast)),
+        saturation=float(camera.saturation * np.exp(vivid)),
         sunlight=float(rng.uniform(0.3, 0.6) if sunny else rng.uniform(0.12, 0.25)),
     )
 
@@ -82,7 +87,7 @@ def _draw(
         other = View(origin, size, float(rng.uniform(-np.pi, np.pi)), view.elevation)
         draw_person(canvas, other, sample_identity(rng, wardrobe), sample_pose(rng))
 
-    if rng.random() < 0.6 * config.occlusion:
+    if rng.random() < 1.5 * config.occlusion:
         passer(BEHIND, (0.2, 0.4), -float(rng.uniform(0.03, 0.15)))
     if who is not None:
         canvas.owner = PERSON
@@ -107,7 +112,7 @@ def _backdrop(
     move = np.array([[zoom, 0, x - zoom * foot[0]], [0, zoom, y - zoom * foot[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(
-        camera.place.picture, move, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101
+        camera.place.image, move, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101
     )
 
 
@@ -134,6 +139,20 @@ def _shadow(
     return (1 - 0.6 * sunlight * cast) * (1 - 0.4 * touch)
 
 
+def _dapple(size: tuple[int, int], visit: Visit, rng: np.random.Generator) -> FloatArray:
+    """Light that leaves, walls and awnings let through (H, W): the edge of a shadow over all."""
+    high, wide = size
+    if rng.random() > 0.1 + 0.5 * visit.sunlight:
+        return np.ones(size, np.float32)
+    turn, depth = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 0.65)
+    rows, columns = np.mgrid[0:high, 0:wide].astype(np.float32)
+    across = np.cos(turn) * (columns - rng.uniform(0.2, 0.8) * wide)
+    across += np.sin(turn) * (rows - rng.uniform(0.2, 0.8) * high)
+    if rng.random() < 0.5:  # a bar of shadow: a trunk, a post
+        across = np.abs(across) - rng.uniform(0.08, 0.2) * high
+    return 1 - depth / (1 + np.exp(np.clip(across / (0.012 * high), -30, 30)))
+
+
 def _sense(scene: FloatArray, camera: Camera, visit: Visit, rng: np.random.Generator) -> FloatArray:
     """Light level, colour, blur and noise of the sensor; float32 RGB, 0-255."""
     height, width = scene.shape[:2]
@@ -143,22 +162,21 @@ def _sense(scene: FloatArray, camera: Camera, visit: Visit, rng: np.random.Gener
         + slope[0] * np.linspace(-1, 1, width)[None, :]
         + slope[1] * np.linspace(-1, 1, height)[:, None]
     )
-    tint = camera.gain * visit.brightness * (1 + 0.05 * visit.warmth * np.array([1, 0, -1]))
-    scene = scene * (ramp[..., None] * tint).astype(np.float32)
+    scene = scene * (ramp[..., None] * camera.gain * visit.light).astype(np.float32)
     grey = scene @ np.array([0.3, 0.59, 0.11], np.float32)
-    scene = grey[..., None] + camera.saturation * (scene - grey[..., None]) + camera.offset
+    scene = grey[..., None] + visit.saturation * (scene - grey[..., None]) + camera.offset
     scene = cv2.GaussianBlur(scene, (0, 0), max(camera.blur * rng.uniform(0.8, 1.25), 0.05))
     if rng.random() < 0.15:
         reach = int(rng.integers(2, 5))
         scene = cv2.blur(scene, (reach, 1))  # moving past a slow shutter
-    scene = 255 * np.clip(scene / 255, 0, 1) ** camera.gamma
+    scene = 255 * np.clip(scene / 255, 0, 1) ** visit.gamma
     return scene + camera.noise * rng.standard_normal(scene.shape)
 
 
 def shoot(
     dataset: str, camera: Camera, visit: Visit, who: Identity | None, crop: Crop,
     wardrobe: Wardrobe, config: DemoConfig, rng: np.random.Generator,
-) -> tuple[Picture, Mask]:  # fmt: skip
+) -> tuple[Pixels, Mask]:  # fmt: skip
     """Render one crop.
 
     Args:
@@ -171,7 +189,7 @@ def shoot(
         rng: Source of pose, noise and everything of the moment.
 
     Returns:
-        RGB picture (H, W, 3) before JPEG, and the mask (H, W) of the person's visible pixels.
+        RGB image (H, W, 3) before JPEG, and the mask (H, W) of the person's visible pixels.
     """
     grow = float(rng.uniform(*camera.style.size))
     size = max(round(config.height * grow), 16), max(round(config.width * grow), 8)
@@ -199,10 +217,10 @@ def shoot(
     near = (foot[0] * shrink, foot[1] * shrink)
     scene = _backdrop(camera, visit, near, metre * shrink, sensor, float(rng.uniform(-260, 260)))
     scene *= _shadow(solid, near, scale * shrink, camera.sun, visit.sunlight)[..., None]
-    scene = drawn + scene * (1 - solid[..., None])
+    scene = (drawn + scene * (1 - solid[..., None])) * _dapple(sensor, visit, rng)[..., None]
     sensed = np.clip(_sense(scene, camera, visit, rng), 0, 255).astype(np.uint8)
-    picture = cv2.resize(sensed, size[::-1], interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(sensed, size[::-1], interpolation=cv2.INTER_CUBIC)
     share = cv2.resize(
         (owner == PERSON).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA
     )
-    return np.asarray(picture, np.uint8), np.asarray(share) > 0.5
+    return np.asarray(image, np.uint8), np.asarray(share) > 0.5

@@ -26,7 +26,7 @@ def scored_cells(matrix: Mapping[str, Any]) -> list[MatrixCell]:
 def cells_of(
     table: int, params: Mapping[str, Any], folder: str | Path = FOLDER
 ) -> tuple[list[MatrixCell], list[MatrixCell]]:
-    """The cells of table 1 to 7, in the matrix's order: (scored by re-id, scored by pictures).
+    """The cells of table 1 to 7, in the matrix's order: (scored by re-id, scored by images).
 
     A printed row whose method or direction the matrix lacks asks for nothing: it stays empty.
 

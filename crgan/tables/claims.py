@@ -174,8 +174,8 @@ def cell_behind(
     if cell is None:
         return None
     matrix = params["matrix"]
-    pictures = is_of_pictures(comparison.metric)
-    candidates = matrix["visual"] if pictures else scored_cells(matrix)
+    images = is_of_images(comparison.metric)
+    candidates = matrix["visual"] if images else scored_cells(matrix)
     wanted = (cell.method, place.source, place.target)
     return next((c for c in candidates if (c["method"], c["source"], c["target"]) == wanted), None)
 
@@ -209,7 +209,7 @@ def kind_of(metric: str) -> str:
     return "judged" if metric in JUDGED else "queries"
 
 
-def is_of_pictures(metric: str) -> bool:
+def is_of_images(metric: str) -> bool:
     """Whether a metric is one of renderings and not of re-identification."""
     return kind_of(metric) != "queries"
 

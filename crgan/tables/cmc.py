@@ -29,7 +29,7 @@ class Curve:
 
 
 def cmc(first: NDArray[np.number[Any]]) -> NDArray[np.float64]:
-    """Percent of the queries whose first right picture is at rank 1, 2, ... `RANKS` or before.
+    """Percent of the queries whose first right image is at rank 1, 2, ... `RANKS` or before.
 
     Args:
         first: that rank, from 1, of each query (and seed); 0 for a query that the protocol drops.

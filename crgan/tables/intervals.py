@@ -19,7 +19,7 @@ from crgan.tables.names import dataset_label, profile_warning
 from crgan.tables.printed import DATA_ROW, Printed, Row, cell_of, is_visual
 from crgan.tables.queries import Queries, Sample
 from crgan.tables.tables import rounded
-from crgan.tables.weigh import Pictures
+from crgan.tables.weigh import Images
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Bounded:
 def bound(
     printed: Printed,
     queries: Queries,
-    pictures: Pictures,
+    images: Images,
     *,
     params: Mapping[str, Any],
     settings: Settings,
@@ -53,7 +53,7 @@ def bound(
             sample: Sample | None
             if is_visual(printed):
                 name = cell.method or DATA_ROW
-                sample = pictures.sample(name, row.source, row.target, metric)
+                sample = images.sample(name, row.source, row.target, metric)
             else:
                 name = cell.method or ""
                 sample = queries.sample(name, row.source, row.target, cell.pooling, metric)

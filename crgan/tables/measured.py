@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crgan.pipeline.stage import Run
 from crgan.tables.queries import Queries
-from crgan.tables.weigh import Pictures
+from crgan.tables.weigh import Images
 
 
 def read_measured(
@@ -15,13 +15,13 @@ def read_measured(
     queries: Sequence[Path],
     visual: Sequence[Path] = (),
     judged: Sequence[Path] = (),
-) -> tuple[Queries, Pictures]:
-    """Per-query results, and the numbers of pictures: of this run's profile, and all current.
+) -> tuple[Queries, Images]:
+    """Per-query results, and the numbers of images: of this run's profile, and all current.
 
     Raises:
         UserError: naming the file, when one is stale, of another profile, or no such result.
     """
     why_stale = run.judge().why_stale
     seeds = run.params["matrix"]["seeds"]
-    pictures = Pictures(visual, judged, profile=run.profile, seeds=seeds, why_stale=why_stale)
-    return Queries(queries, profile=run.profile, why_stale=why_stale), pictures
+    images = Images(visual, judged, profile=run.profile, seeds=seeds, why_stale=why_stale)
+    return Queries(queries, profile=run.profile, why_stale=why_stale), images

@@ -9,9 +9,9 @@ _PROFILES = {
     "smoke": "a test run of a few iterations; no number here means anything",
     "paper": "the paper's scale; the notes say where the setting differs from the paper's",
 }
-_PICTURES = {
+_IMAGES = {
     "demo": "generated demo benchmark, not the data sets themselves",
-    "smoke": "test run of a few iterations on generated pictures",
+    "smoke": "test run of a few iterations on generated images",
 }
 
 
@@ -20,9 +20,9 @@ def dataset_label(name: str) -> str:
     return label_of(name)
 
 
-def picture_label(name: str, profile: str) -> str:
-    """A data set's name over its pictures; says so where they are generated ones."""
-    return dataset_label(name) + (" (generated)" if profile in _PICTURES else "")
+def image_label(name: str, profile: str) -> str:
+    """A data set's name over its images; says so where they are generated ones."""
+    return dataset_label(name) + (" (generated)" if profile in _IMAGES else "")
 
 
 def profile_warning(profile: str) -> str:
@@ -30,7 +30,7 @@ def profile_warning(profile: str) -> str:
     return _PROFILES.get(profile, "a profile of your own; see its section in params.yaml")
 
 
-def picture_note(profile: str) -> str:
-    """The line under a figure: the profile, and that its pictures are generated where they are."""
-    about = _PICTURES.get(profile)
+def image_note(profile: str) -> str:
+    """The line under a figure: the profile, and that its images are generated where they are."""
+    about = _IMAGES.get(profile)
     return f"Profile {profile}: {about}." if about else f"Profile {profile}."

@@ -166,12 +166,12 @@ def _bare(name: str) -> str:
 
 
 def is_visual(table: Printed) -> bool:
-    """Whether a table's values come from pictures (LPIPS, FID) and not from re-id scores."""
+    """Whether a table's values come from images (LPIPS, FID) and not from re-id scores."""
     return "FID" in table.metrics
 
 
 def ranked_tables(folder: str | Path = FOLDER) -> list[int]:
-    """The tables of re-id scores; the others are of pictures, which are ranked by nothing."""
+    """The tables of re-id scores; the others are of images, which are ranked by nothing."""
     return [number for number in TABLES if not is_visual(_read(number, folder))]
 
 

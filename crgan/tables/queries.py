@@ -17,7 +17,7 @@ from crgan.tables.scores import WhyStale
 
 _RANKS = {"R1": 1, "R5": 5, "R10": 10}
 RATES = (*_RANKS, "mAP")
-FIRST = "first"  # no rate: the rank of the first right picture, from 1
+FIRST = "first"  # no rate: the rank of the first right image, from 1
 
 
 @dataclass(frozen=True)

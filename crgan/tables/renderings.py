@@ -22,22 +22,22 @@ JUDGED = {"identity": 1, "domain": 1, "camera": 1, "diversity": 3}  # decimals
 VISUAL = {"lpips": 3, "fid": 3}
 METRICS = {**VISUAL, **JUDGED}
 MEANS = {  # of each column: its title, what it says
-    "lpips": ("LPIPS", "distance between a picture and its rendering: how much was changed"),
-    "fid": ("FID", "distance between the renderings and the target's pictures; lower is nearer"),
+    "lpips": ("LPIPS", "distance between an image and its rendering: how much was changed"),
+    "fid": ("FID", "distance between the renderings and the target's images; lower is nearer"),
     "identity": (
         "identity, %", "renderings taken for their own person by a CNN that saw no rendering",
     ),
     "domain": (
-        "domain, %", "renderings taken for a picture of any camera of the target, by a classifier "
+        "domain, %", "renderings taken for an image of any camera of the target, by a classifier "
         "of both sets' cameras",
     ),
     "camera": (
         "camera, %", "renderings taken for the very camera they were rendered for; - where a "
         "method names none",
     ),
-    "diversity": ("diversity", "mean LPIPS among several renderings of one picture"),
+    "diversity": ("diversity", "mean LPIPS among several renderings of one image"),
 }  # fmt: skip
-REFERENCE = "source pictures, unrendered"
+REFERENCE = "source images, unrendered"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def lines_of(
     methods: Mapping[str, Mapping[str, Any]],
     why_stale: Callable[[str], str | None],
 ) -> list[Line]:
-    """The table's lines: for each direction the unrendered pictures, then the methods as ordered in
+    """The table's lines: for each direction the unrendered images, then the methods as ordered in
     section `methods` of the parameters.
 
     Args:
@@ -78,7 +78,7 @@ def lines_of(
     lines = []
     for direction in sorted({(r["source"], r["target"]) for r in records}):
         own = [r for r in records if (r["source"], r["target"]) == direction]
-        # LPIPS of a picture to itself says nothing, and the other reference is of two pictures
+        # LPIPS of an image to itself says nothing, and the other reference is of two images
         unrendered = {k: v for r in own for k, v in r["reference"].items() if k != "lpips"}
         lines.append(_line(REFERENCE, direction, [unrendered], ()))
         for key in methods:

@@ -133,7 +133,7 @@ def _setting_notes(path: str, record: Mapping[str, Any]) -> list[str]:
 
 
 def _metric_notes(record: Mapping[str, Any]) -> list[str]:
-    """What is to be said of LPIPS and FID themselves, whichever pictures they compare."""
+    """What is to be said of LPIPS and FID themselves, whichever images they compare."""
     weights = record.get("settings", {}).get("weights", {})
     random = [role for role, origin in weights.items() if origin["origin"] == "random"]
     return [f"{role} with random weights: no published quantity" for role in random]

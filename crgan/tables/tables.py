@@ -19,7 +19,7 @@ from crgan.tables.printed import Cell, Printed, Row, cell_of, is_visual
 from crgan.tables.scores import Score
 
 _DECIMALS = {"LPIPS": 3, "FID": 3}  # as printed; rates and mAP have one
-_SAME = 1e-4  # two runs on the same pictures may differ in the last digits
+_SAME = 1e-4  # two runs on the same images may differ in the last digits
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Weighed:
         return HOLDS if low > 0 else FAILS if high < 0 else UNDECIDED
 
 
-class Pictures:
+class Images:
     """LPIPS and FID (`visual`), and what the judges said (`judged`): one number a seed."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Pictures:
 def weigh(
     comparisons: Iterable[Comparison],
     queries: Queries,
-    pictures: Pictures,
+    images: Images,
     *,
     params: Mapping[str, Any],
     settings: Settings,
@@ -101,13 +101,13 @@ def weigh(
     Raises:
         UserError: cells that cannot be paired.
     """
-    return [_weigh(c, queries, pictures, params, settings) for c in comparisons]
+    return [_weigh(c, queries, images, params, settings) for c in comparisons]
 
 
 def _weigh(
     comparison: Comparison,
     queries: Queries,
-    pictures: Pictures,
+    images: Images,
     params: Mapping[str, Any],
     settings: Settings,
 ) -> Weighed:
@@ -115,7 +115,7 @@ def _weigh(
     notes = []
     if comparison.paper is not None and comparison.sign * comparison.paper <= 0:
         notes.append("the paper's own numbers say the reverse")
-    samples = [_sample(comparison, place, queries, pictures, params) for place in places]
+    samples = [_sample(comparison, place, queries, images, params) for place in places]
     for place, sample in zip(places, samples, strict=True):
         if sample is None:
             notes.append(f"{place.method} {place.source} to {place.target} was not measured")
@@ -137,7 +137,7 @@ def _sample(
     comparison: Comparison,
     place: Place,
     queries: Queries,
-    pictures: Pictures,
+    images: Images,
     params: Mapping[str, Any],
 ) -> Sample | None:
     cell = cell_of(Row(place.method, place.source, place.target, {}), params["methods"])
@@ -145,7 +145,7 @@ def _sample(
         return None
     direction, metric = (place.source, place.target), comparison.metric
     if kind_of(metric) != "queries":
-        return pictures.sample(cell.method or DATA_ROW, *direction, metric)
+        return images.sample(cell.method or DATA_ROW, *direction, metric)
     if cell.method is None:
         return None
     return queries.sample(cell.method, *direction, cell.pooling, metric)

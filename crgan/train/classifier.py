@@ -26,7 +26,7 @@ class Recipe:
 
     Attributes:
         iterations: batches.
-        batch: pictures in each.
+        batch: images in each.
         lr: highest learning rate.
         schedule: linear_half: constant, then linearly to 0 over the second half, as section 4.1
             trains the GAN; step: a tenth from two thirds on; constant.
@@ -34,8 +34,8 @@ class Recipe:
         adam_betas: of Adam.
         weight_decay: L2, added to the gradient.
         label_smoothing: share of a label's weight spread evenly over all labels.
-        flip: probability of mirroring a picture.
-        crop_padding: share of the height by which a picture is padded before a random crop.
+        flip: probability of mirroring an image.
+        crop_padding: share of the height by which an image is padded before a random crop.
         erasing: probability of erasing a random rectangle.
     """
 
@@ -52,7 +52,7 @@ class Recipe:
     erasing: Share = 0.0
 
     def augmentation(self, height: int) -> Augmentation:
-        """Of pictures `height` pixels high."""
+        """Of images `height` pixels high."""
         return Augmentation(self.flip, round(self.crop_padding * height), self.erasing)
 
     def lr_at(self, step: int) -> float:

@@ -124,7 +124,7 @@ def iterate(
     bar = bar_range(
         first, total, desc=plan.name, total=total, initial=first, mininterval=1,
         # `disable=False` would overrule TQDM_DISABLE
-        pictures=plan.batch, **({} if shares.writer() else {"disable": True}),
+        images=plan.batch, **({} if shares.writer() else {"disable": True}),
     )  # fmt: skip
     for t in bar:
         compute.begin()
@@ -147,7 +147,7 @@ def iterate(
 
 
 def _look(watch: Watch, done: int, history: History, learning: Any) -> None:
-    """A full disk or a picture that cannot be drawn must not end days of training."""
+    """A full disk or an image that cannot be drawn must not end days of training."""
     try:
         watch(done, history, learning)
     except Exception as error:

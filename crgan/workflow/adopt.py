@@ -108,12 +108,17 @@ def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool)
     """
     if not real:
         return None if "--touch" in sys.argv else adopt(params, look_only=True).message(real=False)
-    _lock()
-    if os.environ.get("CRGAN_NOT_JUDGED"):  # crgan.report.verify, whose inputs are checked links
-        return None
-    for folder in FOLDERS:
-        Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)
-    return adopt(params, config).message()
+    try:
+        _lock()
+        if os.environ.get(
+            "CRGAN_NOT_JUDGED"
+        ):  # crgan.report.verify, whose inputs are checked links
+            return None
+        for folder in FOLDERS:
+            Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)
+        return adopt(params, config).message()
+    except PermissionError as error:
+        raise _of_another(error) from None
 
 
 def adopt(
@@ -154,14 +159,18 @@ def adopt(
             (touch or snakemake_touch)(adopted, config or {})
             _note(judge, [job for job in ordered if job.stands])
     except PermissionError as error:
-        raise UserError(
-            f"{error.filename}: {error.strerror}; it belongs to another user. Work in a clone of "
-            "your own, or have its owner run: chmod -R g+w artifacts results"
-        ) from None
+        raise _of_another(error) from None
     if not look_only:
         judge.save()
         code.save()
     return finding
+
+
+def _of_another(error: PermissionError) -> UserError:
+    return UserError(
+        f"{error.filename}: {error.strerror}; it belongs to another user. Work in a clone of your "
+        "own, or have its owner run: chmod -R g+w artifacts results .scratch .snakemake"
+    )
 
 
 def note_made(params: Mapping[str, Any]) -> None:
@@ -307,13 +316,12 @@ def _jobs(params: Mapping[str, Any]) -> list[_Job]:
 
 
 def _files(params: Mapping[str, Any]) -> Iterator[Path]:
-    """Everything on disk that a stage may have made, hidden files apart (temporary ones are)."""
-    profile, others = params["profile"], set(params["profiles"]) - {params["profile"]}
-    for top in (Path("artifacts") / profile, Path("results")):
-        for place, folders, names in os.walk(top):
-            if place == "results":
-                folders[:] = [name for name in folders if name not in others]
-                names = [name for name in names if _FINAL.match(name)]
+    """Everything that a stage may have made, hidden files apart (temporary ones are). Other folders
+    below results, such as the documentation's, are nobody's here.
+    """
+    yield from sorted(path for path in Path("results").glob("*") if _FINAL.match(path.name))
+    for top in FOLDERS:
+        for place, folders, names in os.walk(top.format(params["profile"])):
             folders.sort()
             yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 

@@ -214,7 +214,7 @@ class Experiment:
         """For `input:`, the re-id results that a table shows."""
         return lambda w: self.cells(pattern, cells_of(int(w.table), self.params)[0])
 
-    def pictured(self, pattern: str) -> Callable[[Any], list[str]]:
+    def imaged(self, pattern: str) -> Callable[[Any], list[str]]:
         """For `input:`, the measures of images that a table shows."""
         return lambda w: self.cells(pattern, cells_of(int(w.table), self.params)[1])
 

@@ -11,14 +11,14 @@ from crgan.gan.base import Classifier
 from tests.gan_fakes import HEIGHT, PIDS, WIDTH, split, task
 
 
-def test_shaken_copies_follow_the_pictures() -> None:
+def test_shaken_copies_follow_the_images() -> None:
     source = split(60, 6, PIDS, (1, 4))
     more = identity_loss.shaken(source, 2, np.random.default_rng(0))
     assert more.images.shape == (18, HEIGHT, WIDTH, 3)
     assert more.images.dtype == np.uint8
     np.testing.assert_array_equal(more.images[:6], source.images)
     np.testing.assert_array_equal(more.pid, np.tile(source.pid, 3))
-    # one gain and gamma a channel and picture: equal bytes stay equal, brighter ones stay brighter
+    # one gain and gamma a channel and image: equal bytes stay equal, brighter ones stay brighter
     before, after = source.images[0, :, :, 1].ravel(), more.images[6, :, :, 1].ravel()
     order = np.argsort(before, kind="stable")
     assert (np.diff(after[order].astype(int)) >= 0).all()
@@ -28,15 +28,15 @@ def test_shaken_copies_follow_the_pictures() -> None:
 
 
 class ByBrightness(nn.Module):
-    """Says class 0 of a picture that is dark on average, class 1 of others."""
+    """Says class 0 of an image that is dark on average, class 1 of others."""
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean((1, 2, 3))
         return torch.stack((-mean, mean, torch.full_like(mean, -9.0)), 1)
 
 
-def test_known_tells_pictures_from_cut_outs() -> None:
-    domains = task()  # a dark source; its people fill less than half of a picture
+def test_known_tells_images_from_cut_outs() -> None:
+    domains = task()  # a dark source; its people fill less than half of an image
     domains.source.pid[:] = PIDS[0]
     domains.source.images[:] = 0
     domains.target.images[:] = 255

@@ -17,12 +17,12 @@ PROJECT = Path(__file__).parents[2]
 EXAMPLES = PROJECT / "resources" / "lpips_examples"
 
 
-def pictures(count: int, seed: int = 0) -> np.ndarray:
+def crops(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 16, 3), dtype=np.uint8)
 
 
 def test_all_layers_at_once_are_the_single_layers() -> None:
-    images = pictures(4)
+    images = crops(4)
     together = fid_layers.features_of(fid_layers.load_all_layers("random"), images, "four")
     assert list(together) == list(LAYERS)
     for dims, features in together.items():
@@ -42,17 +42,17 @@ def test_distances_by_hand() -> None:
     assert halves == pytest.approx(0, abs=1e-9)
 
 
-def test_pictures_are_spread_over_the_set() -> None:
-    images = pictures(10)
+def test_images_are_spread_over_the_set() -> None:
+    images = crops(10)
     np.testing.assert_array_equal(fid_layers.spread(images, 4), images[[0, 3, 6, 9]])
     np.testing.assert_array_equal(fid_layers.spread(images, 99), images)
 
 
-def test_example_pictures_are_the_authors(tmp_path: Path) -> None:
+def test_example_images_are_the_authors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ex_ref\.png: no such file; take imgs/ex_ref\.png"):
         lpips_examples.read_examples(tmp_path)
-    (tmp_path / "ex_ref.png").write_bytes(b"another picture")
-    with pytest.raises(UserError, match="not the authors' picture"):
+    (tmp_path / "ex_ref.png").write_bytes(b"another image")
+    with pytest.raises(UserError, match="not the authors' image"):
         lpips_examples.read_examples(tmp_path)
 
 
@@ -79,25 +79,25 @@ def test_agreement_by_hand() -> None:
     np.testing.assert_allclose(pairs["b", "c"], [0, 0])
 
 
-def test_the_sheet_shows_each_picture_above_its_masks() -> None:
+def test_the_sheet_shows_each_image_above_its_masks() -> None:
     images = np.full((3, 8, 4, 3), 100, dtype=np.uint8)
     mask = np.zeros((3, 8, 4), dtype=bool)
     mask[1] = True
     sheet = mask_agreement.comparison_sheet(images, {"one": mask}, columns=2)
     assert sheet.shape == (2 * (2 * 8 + 6), 88 + 2 * 4, 3)
     assert (sheet[:8, 88:] == 100).all()
-    assert (sheet[8:16, 88:92] == 100).all()  # picture 0: no mask
-    assert (sheet[8:16, 92:, 0] > 100).all()  # picture 1: red all over
-    assert (sheet[22:30, 92:] == 255).all()  # nothing right of picture 2
+    assert (sheet[8:16, 88:92] == 100).all()  # image 0: no mask
+    assert (sheet[8:16, 92:, 0] > 100).all()  # image 1: red all over
+    assert (sheet[22:30, 92:] == 255).all()  # nothing right of image 2
 
 
 def test_mask_agreement_from_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        mask_agreement.main(["--pictures", str(tmp_path)])
-    assert "0 pictures" in capsys.readouterr().err
-    for i, picture in enumerate(pictures(3)):
-        cv2.imwrite(str(tmp_path / f"{i}.png"), picture)
-    arguments = ["--pictures", str(tmp_path), "--size", "64", "32", "--rounds", "1"]
+        mask_agreement.main(["--images", str(tmp_path)])
+    assert "0 images" in capsys.readouterr().err
+    for i, image in enumerate(crops(3)):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), image)
+    arguments = ["--images", str(tmp_path), "--size", "64", "32", "--rounds", "1"]
     arguments += ["--root", str(tmp_path / "absent"), "--sheet", str(tmp_path / "s.png")]
     mask_agreement.main(arguments)
     told = capsys.readouterr()

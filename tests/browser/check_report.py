@@ -69,7 +69,7 @@ def _check(browser: Chrome, address: str, size: str, theme: str, shots: Path) ->
 
 
 def _look(browser: Chrome, name: str, shots: Path) -> Problems:
-    """Scroll through the sections, wait for charts, take pictures."""
+    """Scroll through the sections, wait for charts, take images."""
     problems = []
     for section in SECTIONS:
         found = browser.find_elements(By.ID, section)

@@ -3,7 +3,7 @@
 python -m tests.browser.check_snakemake_report report.html --project . --shots .scratch/shots
 
 Every table, figure and rank list in it is byte for byte the file in the project and has a caption;
-each category is shown with its entries, a caption opens beside its entry, a picture is drawn; no
+each category is shown with its entries, a caption opens beside its entry, an image is drawn; no
 error on the console, nothing asked of the network. Screenshots are left for looking at.
 """
 
@@ -64,7 +64,7 @@ def _entry(file: Path, entry: dict[str, Any]) -> Problems:
 
 
 def _category(browser: Chrome, name: str, paths: list[str], shots: Path) -> Problems:
-    """Its entries are listed; the first one's caption opens, and a picture is drawn."""
+    """Its entries are listed; the first one's caption opens, and an image is drawn."""
     browser.refresh()
     for word in ("Results", name):
         if not (shown := _text(browser, word)):
@@ -85,7 +85,7 @@ def _category(browser: Chrome, name: str, paths: list[str], shots: Path) -> Prob
         drawn = "return [...document.images].some((i) => i.complete && i.naturalWidth > 64)"
         while not (seen := browser.execute_script(drawn)) and time.monotonic() < end:
             time.sleep(0.2)
-        problems += [] if seen else [f"{name}: no picture is drawn"]
+        problems += [] if seen else [f"{name}: no image is drawn"]
     browser.save_screenshot(str(shot))
     return problems
 

@@ -1,4 +1,4 @@
-"""Every fault a picture can have: found, named, and all of them told at once."""
+"""Every fault an image can have: found, named, and all of them told at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from crgan.common.errors import UserError
 from crgan.data.integrity import BadImage, Checks, Fault, decode, fault_report, resize
-from tests.data_trees import jpeg, picture
+from tests.data_trees import image, jpeg
 
 STRICT = Checks()
 CONVERT = Checks(on_odd="convert")
@@ -27,7 +27,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def rgb(height: int = 48, width: int = 24) -> Image.Image:
-    return Image.fromarray(picture(3, height, width))
+    return Image.fromarray(image(3, height, width))
 
 
 def deep_png(channels: int) -> bytes:
@@ -94,7 +94,7 @@ def test_faults_are_refused_whatever_the_setting(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_odd_pictures_are_refused_or_converted(case: str) -> None:
+def test_odd_images_are_refused_or_converted(case: str) -> None:
     raw, kind = ODD[case]
     with pytest.raises(BadImage) as caught:
         decode(raw, STRICT)
@@ -114,8 +114,8 @@ def test_odd_jpegs_must_be_whole_too() -> None:
         assert caught.value.kind == "truncated"
 
 
-def test_conversions_keep_the_picture() -> None:
-    plain = picture(3, 48, 24)
+def test_conversions_keep_the_image() -> None:
+    plain = image(3, 48, 24)
     grey = np.asarray(rgb().convert("L"))
     np.testing.assert_array_equal(decode(ODD["grey png"][0], CONVERT), np.stack([grey] * 3, axis=2))
     np.testing.assert_array_equal(decode(ODD["transparent png"][0], CONVERT), plain)
@@ -130,8 +130,8 @@ def test_conversions_keep_the_picture() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
-def test_lossless_pictures_decode_exactly(kind: str) -> None:
-    np.testing.assert_array_equal(decode(saved(rgb(), kind), STRICT), picture(3, 48, 24))
+def test_lossless_images_decode_exactly(kind: str) -> None:
+    np.testing.assert_array_equal(decode(saved(rgb(), kind), STRICT), image(3, 48, 24))
 
 
 def test_jpegs_decode_as_pillow_decodes_them() -> None:
@@ -151,7 +151,7 @@ def test_limits_are_parameters() -> None:
 
 
 def test_arrays_are_checked_like_files() -> None:
-    plain = picture(3)
+    plain = image(3)
     np.testing.assert_array_equal(decode(plain, STRICT), plain)
     for array, kind in [
         (plain[:, :, 0], "greyscale"),
@@ -196,7 +196,7 @@ def test_report_names_each_file_and_each_mend() -> None:
 
 
 def test_simplejpeg_still_reports_damage() -> None:
-    """The reason for that decoder: others return a half-grey picture and no error."""
+    """The reason for that decoder: others return a half-grey image and no error."""
     damaged = FAULTS["jpeg with a hole"][0]
     assert Image.open(io.BytesIO(damaged)).convert("RGB").size == (48, 96)
     with pytest.raises(ValueError, match="JPEG"):

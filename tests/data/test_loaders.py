@@ -13,7 +13,7 @@ from crgan.common.errors import UserError
 from crgan.data.entries import Listing
 from crgan.data.layout import options_from
 from crgan.data.layouts import cuhk03, dukemtmc, folder, market1501
-from tests.data_trees import CUHK03, DUKE, MARKET, jpeg, picture, write_cuhk03, write_tree
+from tests.data_trees import CUHK03, DUKE, MARKET, image, jpeg, write_cuhk03, write_tree
 
 
 def rows(listing: Listing) -> list[tuple[str, int, int, str]]:
@@ -128,7 +128,7 @@ def test_cuhk03_all_images_train(tmp_path: Path) -> None:
         ("detected/2_001_1_02.png", 3, 1, "train"),
     ]
     for i, entry in enumerate(listing.entries):
-        np.testing.assert_array_equal(listing.pixels.read(entry.path), picture(i, 30, 20))
+        np.testing.assert_array_equal(listing.pixels.read(entry.path), image(i, 30, 20))
     assert rows(cuhk03.load(path)) == rows(listing)
 
 

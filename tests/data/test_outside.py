@@ -19,7 +19,8 @@ from crgan.data.integrity import BadImage, Checks, decode
 from crgan.data.layouts import cuhk03
 from crgan.data.mat5 import load_mat
 from crgan.data.prepare import Recipe, prepare
-from tests.data_trees import MARKET, picture, write_cuhk03, write_tree
+from tests.data_trees import MARKET, write_cuhk03, write_tree
+from tests.data_trees import image as crop
 
 SECRET = bytes(range(256)) * 8
 CONVERT = Checks(on_odd="convert")
@@ -147,7 +148,7 @@ def test_locks_are_not_asked_for_and_the_systems_reasons_are_told(
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
-    image = Image.fromarray(picture(3, 48, 24))
+    image = Image.fromarray(crop(3, 48, 24))
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()
@@ -162,7 +163,7 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_few_bits_in_sixteen_are_refused_with_the_mend(bits: int) -> None:
-    deep = (picture(3, 20, 10)[:, :, 0].astype(np.uint16) << 8) >> (16 - bits)
+    deep = (crop(3, 20, 10)[:, :, 0].astype(np.uint16) << 8) >> (16 - bits)
     buffer = io.BytesIO()
     Image.fromarray(deep).save(buffer, "PNG")
     for raw in (buffer.getvalue(), np.repeat(deep[:, :, None], 3, axis=2)):

@@ -19,7 +19,7 @@ from crgan.data.standins import main as standins
 from crgan.data.store import open_dataset
 from crgan.pipeline.stage import run_stage
 from stages import prepare_data
-from tests.data_trees import CUHK03, DUKE, MARKET, jpeg, picture, write_cuhk03, write_tree
+from tests.data_trees import CUHK03, DUKE, MARKET, image, jpeg, write_cuhk03, write_tree
 
 SIZE = (16, 8)
 TINY = {"train_ids": 2, "test_ids": 2, "cuhk03_ids": 5, "cuhk03_test_ids": 2}
@@ -79,7 +79,7 @@ def test_cuhk03_hashes_arrays(tmp_path: Path) -> None:
     path = write_cuhk03(tmp_path / "c")
     manifest = prepare("c", recipe("cuhk03", path), tmp_path / "out", tmp_path / "raw", SIZE)
     assert manifest.paths[1] == f"detected/{CUHK03[1]}"
-    assert manifest.sha256[1] == sha256_bytes(picture(1, 30, 20).tobytes())
+    assert manifest.sha256[1] == sha256_bytes(image(1, 30, 20).tobytes())
 
 
 def test_cameras_of_ones_own(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_bad_images_stop_it_before_anything_is_written(tmp_path: Path) -> None:
 def _grey_jpeg() -> bytes:
     import cv2
 
-    return cv2.imencode(".jpg", picture()[:, :, 0])[1].tobytes()
+    return cv2.imencode(".jpg", image()[:, :, 0])[1].tobytes()
 
 
 def test_counts_stop_it_before_any_image_is_read(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from crgan.data.entries import Entry, FilePixels, Listing, in_order
 from crgan.data.integrity import Checks
 from crgan.data.manifest import Manifest, write_manifest
 from crgan.data.store import IMAGES, open_dataset, write_store
-from tests.data_trees import jpeg, picture
+from tests.data_trees import image as crop
+from tests.data_trees import jpeg
 
 
 def listing(root: Path, n: int) -> Listing:
@@ -97,7 +98,7 @@ def test_large_files_are_not_read_whole(tmp_path: Path) -> None:
 
 
 def test_splits_are_views_of_the_memory_map(tmp_path: Path) -> None:
-    images = np.stack([picture(i) for i in range(5)])
+    images = np.stack([crop(i) for i in range(5)])
     dataset = open_dataset(prepared(tmp_path, images))
     train, gallery = dataset.split("train"), dataset.split("gallery")
     assert len(train) == 2
@@ -119,7 +120,7 @@ def test_splits_carry_their_attributes(tmp_path: Path) -> None:
 
 
 def test_a_smaller_size_is_an_area_average(tmp_path: Path) -> None:
-    images = np.stack([picture(i) for i in range(4)])
+    images = np.stack([crop(i) for i in range(4)])
     dataset = open_dataset(prepared(tmp_path, images), (16, 8))
     train = dataset.split("train")
     assert dataset.size == (16, 8)
@@ -133,7 +134,7 @@ def test_a_smaller_size_is_an_area_average(tmp_path: Path) -> None:
 
 
 def test_stores_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    images = np.stack([picture(i) for i in range(4)])
+    images = np.stack([crop(i) for i in range(4)])
     path = prepared(tmp_path, images)
     with pytest.raises(UserError, match="images are 32x16, 64x16 is asked for"):
         open_dataset(path, (64, 16))

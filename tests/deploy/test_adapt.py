@@ -20,6 +20,7 @@ from crgan.deploy.model import ReidModel
 from crgan.deploy.plan import METHODS, SITE, plan
 from crgan.deploy.report import tinted
 from crgan.deploy.site import look_at
+from crgan.pipeline import params as parameters
 from crgan.pipeline.params import load
 from tests.deploy.models import crops, site, write_crop
 
@@ -213,3 +214,13 @@ def test_one_command_from_a_folder_to_a_model(tmp_path: Path) -> None:
     manifest = read_manifest(out / WORK / f"artifacts/smoke/data/{SITE}/manifest.csv")
     assert "yard/later/new.jpg" in manifest.paths
     assert "49 images of 2 cameras" in made.card.read_text()
+
+
+def test_the_papers_scale_needs_no_weights_that_one_must_bring(tmp_path: Path) -> None:
+    root = site(tmp_path, {"a": 30, "b": 30})
+    for how, backend in (({}, "mediapipe_pose"), ({"masks": "jppnet"}, "jppnet")):
+        what = a_plan(root, profile="paper", source="generated", **how)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(what.params))
+        resolved = parameters.load(tmp_path / "params.yaml")["profiles"]["paper"]
+        assert resolved["masks"]["backend"] == backend
+        assert resolved["weights"]["parsing"].startswith(backend)

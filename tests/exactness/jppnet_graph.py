@@ -2,7 +2,7 @@
 
 Runs in an environment with TensorFlow and tf-slim (`make check-jppnet`) and imports nothing of this
 project. It writes a checkpoint as a training run of the authors' would leave it (V2, momentum
-included) and what the graph makes of one random picture. With `--authors FOLDER`, a checkout of
+included) and what the graph makes of one random image. With `--authors FOLDER`, a checkout of
 github.com/Engineering-Course/LIP_JPPNet, the network is built by the authors' own files instead of
 by the functions here; its width is then 64.
 
@@ -237,7 +237,7 @@ def random_value(name: str, shape: list[int], seed: int) -> np.ndarray:
         value = rng(kind).normal(size=shape)
     elif kind in ("weights", "w"):
         value = rng(kind).normal(size=shape) * (2 / np.prod(shape[:3])) ** 0.5
-        value *= 1 / 60 if layer == "conv1" else 1  # pictures have values of about 60
+        value *= 1 / 60 if layer == "conv1" else 1  # images have values of about 60
         value *= 1 / 20 if layer.split("/")[-1].startswith(MAPS) else 1  # for scores of about one
     elif kind == "moving_variance":
         value = deviation**2
@@ -270,7 +270,7 @@ def main() -> None:
         variables = tf.trainable_variables()
         optimiser = tf.train.MomentumOptimizer(0.1, 0.9)
         optimiser.apply_gradients([(tf.zeros_like(v), v) for v in variables])
-    picture = np.random.default_rng(args.seed).integers(0, 256, (*args.size, 3), dtype=np.uint8)
+    image = np.random.default_rng(args.seed).integers(0, 256, (*args.size, 3), dtype=np.uint8)
     config = tf.ConfigProto(
         intra_op_parallelism_threads=args.threads, inter_op_parallelism_threads=1
     )
@@ -285,9 +285,9 @@ def main() -> None:
         tf.train.Saver().save(session, str(folder / "model.ckpt"), global_step=STEP)
         found = session.run({"scores": scores, **dict(zip(
             ("parsing1", "parsing2", "parsing3", "pose1", "pose2", "pose3"), maps, strict=True
-        ))}, {rgb: picture})  # fmt: skip
+        ))}, {rgb: image})  # fmt: skip
     names = [v.op.name for v in tf.global_variables()]
-    np.savez(args.out / "reference.npz", picture=picture, names=names, **found)
+    np.savez(args.out / "reference.npz", image=image, names=names, **found)
 
 
 if __name__ == "__main__":

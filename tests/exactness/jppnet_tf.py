@@ -3,7 +3,7 @@
     python -m tests.exactness.jppnet_tf [--tensorflow PYTHON] [--authors CHECKOUT]
 
 Each case has TensorFlow build the released graph with random weights and batch-norm statistics,
-save its checkpoint and evaluate a picture (`jppnet_graph.py`, a process of its own); the checkpoint
+save its checkpoint and evaluate an image (`jppnet_graph.py`, a process of its own); the checkpoint
 is read by TensorFlow and converted into our network, and all maps are compared. Then one thing
 after the other is made wrong (epsilon, padding, resizing, ...), and each has to be noticed.
 """
@@ -34,7 +34,7 @@ READER = Path(convert.__file__).with_name("read_checkpoint.py")
 
 @dataclass(frozen=True)
 class Case:
-    """A width, the side at scale 1, the picture's size, and what else the checkpoint holds."""
+    """A width, the side at scale 1, the image's size, and what else the checkpoint holds."""
 
     width: int
     side: int
@@ -67,14 +67,14 @@ def run_tensorflow(case: Case, python: Path, authors: Path | None, out: Path) ->
             sys.exit(f"TensorFlow failed:\n{done.stderr[-3000:]}")
 
 
-def ours(case: Case, net: network.JPPNet, picture: np.ndarray) -> dict[str, np.ndarray]:
+def ours(case: Case, net: network.JPPNet, image: np.ndarray) -> dict[str, np.ndarray]:
     """The same maps as `jppnet_graph.py` saves, channels last as there."""
     options = Options(side=case.side)
-    views = inference.preprocess(picture)
+    views = inference.preprocess(image)
     views = torch.cat([views, views.flip(3)])
     with torch.inference_mode():
         maps = net(inference.resize(views, case.side, case.side), third_pose=True)
-        scores = parsing_scores(net, picture, options, torch.device("cpu"))
+        scores = parsing_scores(net, image, options, torch.device("cpu"))
     named = {f"parsing{i}": m for i, m in enumerate(maps.parsing, 1)}
     named |= {f"pose{i}": m for i, m in enumerate(maps.pose, 1)}
     found = {name: m.permute(0, 2, 3, 1).numpy() for name, m in named.items()}
@@ -94,7 +94,7 @@ def compare(name: str, case: Case, folder: Path) -> bool:
     theirs = {n for n in reference["names"].tolist() if not n.endswith("/Momentum")}
     if theirs != {tensorflow_name(key) for key in net.state_dict()}:
         sys.exit(f"{name}: the graph's variables are not ours")
-    found = ours(case, net.eval(), reference["picture"])
+    found = ours(case, net.eval(), reference["image"])
     worst = differences(reference, found)
     size = {key: float(np.abs(reference[key]).max()) for key in found}
     same = (reference["scores"].argmax(2) == found["scores"].argmax(2)).mean()
@@ -133,7 +133,7 @@ def notices_faults(case: Case, folder: Path) -> bool:
     good = True
     for name, fault in FAULTS.items():
         with mock.patch.object(*fault):
-            worst = differences(reference, ours(case, net, reference["picture"]))
+            worst = differences(reference, ours(case, net, reference["image"]))
         noticed = worst["scores"] > 10 * LIMIT
         good &= noticed
         said = "noticed" if noticed else "NOT NOTICED"

@@ -72,7 +72,7 @@ def test_l1_by_hand() -> None:
 
 
 def test_losses_are_those_of_the_paper() -> None:
-    """Each picture through its networks one at a time, by the equations."""
+    """Each image through its networks one at a time, by the equations."""
     training, pairs = started()
     g, f, d_b, d_a = (getattr(training, name) for name in NETS)
     a, b = pairs.x_s, pairs.x_t
@@ -110,9 +110,9 @@ def test_terms_are_weighed_and_added(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_iterations_are_those_of_a_plain_implementation() -> None:
-    """One pass a picture, layers as they are usually written, Adam as it comes: the same course.
+    """One pass an image, layers as they are usually written, Adam as it comes: the same course.
 
-    The pools hold no more than the new pictures here, so that chance has no part.
+    The pools hold no more than the new images here, so that chance has no part.
     """
     training, pairs = started(pool=50, lr=0.002)
     plain = Plain(training.options)
@@ -202,8 +202,8 @@ def numbered(*numbers: int) -> Tensor:
     return torch.tensor(numbers).float()[:, None, None, None].expand(-1, 3, 2, 2)
 
 
-def numbers(pictures: Tensor) -> list[int]:
-    return [int(n) for n in pictures[:, 0, 0, 0]]
+def numbers(images: Tensor) -> list[int]:
+    return [int(n) for n in images[:, 0, 0, 0]]
 
 
 def test_pool_returns_what_comes_until_it_is_full() -> None:
@@ -212,7 +212,7 @@ def test_pool_returns_what_comes_until_it_is_full() -> None:
     assert numbers(pool.swap(numbered(3, 4))) == [3, 4]
 
 
-def test_full_pool_hands_out_older_pictures_half_of_the_time() -> None:
+def test_full_pool_hands_out_older_images_half_of_the_time() -> None:
     pool, given = Pool(5, 0), []
     for n in range(2000):
         given += numbers(pool.swap(numbered(n)))
@@ -222,7 +222,7 @@ def test_full_pool_hands_out_older_pictures_half_of_the_time() -> None:
     assert pool._kept is not None
     kept = numbers(pool._kept)
     assert len(set(kept)) == 5
-    # a picture leaves when it is handed out; the first five were handed out as they came, too
+    # an image leaves when it is handed out; the first five were handed out as they came, too
     assert len(set(later)) == len(later)
     assert set(later) | set(kept) | set(range(5)) == set(range(2000))
     ages = np.arange(5, 2000) - later
@@ -254,7 +254,7 @@ def test_pool_goes_on_where_it_was() -> None:
     assert numbers(again.swap(numbered(1, 2))) == [1, 2]
 
 
-def test_learns_two_pictures_of_each_domain_by_heart() -> None:
+def test_learns_two_images_of_each_domain_by_heart() -> None:
     """Dark noise becomes light and light noise dark, and both find their way back."""
     t = task(2, 2)
     trained = train(t, {**OPTIONS, **BY_HEART, "iterations": 60, "lambda_identity": 0.0}, seed=0)

@@ -30,7 +30,7 @@ def test_log_likelihoods(loss) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_context_loss_by_hand() -> None:
-    """One picture of 2 pixels: the person on the left, the background on the right."""
+    """One image of 2 pixels: the person on the left, the background on the right."""
     x_g = torch.tensor([0.5, 0.0]).expand(1, 3, 1, 2)
     x_s = torch.tensor([0.1, 9.0]).expand(1, 3, 1, 2)
     x_t = torch.tensor([9.0, 0.3]).expand(1, 3, 1, 2)
@@ -42,14 +42,14 @@ def test_context_loss_by_hand() -> None:
     assert losses.context(x_g, x_s, x_t, m_f, 1 - m_f, "mse").item() == pytest.approx(mse)
 
 
-def test_rms_is_of_each_picture() -> None:
+def test_rms_is_of_each_image() -> None:
     """The mean of two norms, not the norm of the batch: (3 + 1) / 2 against sqrt(5)."""
     difference = torch.stack([torch.full((3, 2, 2), 3.0), torch.full((3, 2, 2), 1.0)])
     assert losses.masked_norm(difference, "rms").item() == pytest.approx(2)
     assert losses.masked_norm(difference, "mse").item() == pytest.approx(5)
 
 
-def test_norm_does_not_grow_with_the_picture() -> None:
+def test_norm_does_not_grow_with_the_image() -> None:
     small, large = (torch.full((2, 3, n, n), 0.7) for n in (4, 32))
     for norm in losses.CONTEXT_NORMS:
         expected = losses.masked_norm(small, norm).item()

@@ -76,7 +76,7 @@ def test_guidance_by_hand() -> None:
     assert guidance(start, 3, end, 2, 4).tolist() == [*goes, *stays]
 
 
-def test_generators_see_where_a_picture_comes_from_and_goes() -> None:
+def test_generators_see_where_a_image_comes_from_and_goes() -> None:
     """G: source cameras, then target cameras; F the other way round; back to where it was."""
     training, pairs = started()
     seen: dict[str, list[Tensor]] = {"g": [], "f": []}
@@ -111,7 +111,7 @@ def test_view_losses_are_cross_entropies_of_the_meant_cameras() -> None:
     assert training.v_a.training
 
 
-def test_classifiers_learn_from_real_pictures_alone() -> None:
+def test_classifiers_learn_from_real_images_alone() -> None:
     training, pairs = started()
     fakes = training.translate(pairs)
     other = replace(fakes, b=-fakes.b, a=-fakes.a)
@@ -138,7 +138,7 @@ def test_view_loss_teaches_the_generators_and_not_the_classifiers() -> None:
     for v, name in ((training.v_b, "v_b"), (training.v_a, "v_a")):
         assert same(before[name], v)
         assert all(p.grad is None and p.requires_grad for p in v.parameters())
-    # statistics are those of real pictures
+    # statistics are those of real images
     assert all(torch.equal(v, buffers[k]) for k, v in training.v_b.named_buffers())
 
 
@@ -150,7 +150,7 @@ def test_sizes_of_its_networks() -> None:
 
 
 def shades(first: int, step: int, camids: tuple[int, ...]) -> Split:
-    """Two pictures a camera, each camera of a light of its own."""
+    """Two images a camera, each camera of a light of its own."""
     rng = np.random.default_rng(first)
     camid = np.repeat(np.array(camids), 2)
     light = first + step * np.repeat(np.arange(len(camids)), 2)
@@ -160,7 +160,7 @@ def shades(first: int, step: int, camids: tuple[int, ...]) -> Split:
 
 
 def test_learns_to_go_to_the_camera_it_is_told() -> None:
-    """By heart: one source camera; the target's two differ in light, and G's pictures follow."""
+    """By heart: one source camera; the target's two differ in light, and G's images follow."""
     t = Task(shades(60, 0, (1,)), shades(20, 180, (1, 4)), masks(2), masks(4), HEIGHT, WIDTH)
     own = {**OWN, "flip": False, "enlarge": 1.0, "batch": 4, "width": 8, "lr": 0.006}
     trained = train(t, {**OPTIONS, **own, "iterations": 70}, seed=0)

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from crgan.gan.base import Task
-from crgan.gan.pairs import PairBatches, pictures
+from crgan.gan.pairs import PairBatches, masked_images
 from tests.gan_fakes import HEIGHT, WIDTH, masks, split, task
 
 N, M = 9, 10
 
 
 def marked() -> Task:
-    """Pictures whose number is their grey level, each with a mask that says it in columns."""
+    """Images whose number is their grey level, each with a mask that says it in columns."""
     t = task(N, M)
     for domain in (t.source, t.target):
         domain.images[:] = np.arange(len(domain), dtype=np.uint8)[:, None, None, None]
@@ -38,7 +38,7 @@ def number(x: torch.Tensor) -> list[int]:
     return ((x[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
 
 
-def test_pictures_masks_and_labels_belong_together() -> None:
+def test_images_masks_and_labels_belong_together() -> None:
     stream = batches()
     for _ in range(3):
         p = next(stream)
@@ -51,7 +51,7 @@ def test_pictures_masks_and_labels_belong_together() -> None:
         assert p.m_f.dtype == torch.float32
 
 
-def test_every_picture_equally_often_and_pairs_vary() -> None:
+def test_every_image_equally_often_and_pairs_vary() -> None:
     stream = batches(batch=3)
     epochs = [next(stream) for _ in range(N * M)]  # 30 epochs of the source, 27 of the target
     assert set(np.bincount(torch.cat([p.y_j for p in epochs]))) == {3 * M}
@@ -60,7 +60,7 @@ def test_every_picture_equally_often_and_pairs_vary() -> None:
     assert len(met) > 0.8 * N * M
 
 
-def test_mirror_takes_picture_and_mask_alike() -> None:
+def test_mirror_takes_image_and_mask_alike() -> None:
     t = task(N, M)
     t.source.images[:] = 0
     t.source.images[t.source_masks[np.arange(N)]] = 255  # white exactly where the mask is
@@ -76,12 +76,12 @@ def test_mirror_takes_picture_and_mask_alike() -> None:
 def test_mirroring_leaves_the_store_alone() -> None:
     t = marked()
     before = t.source.images.copy(), np.array(t.source_masks)
-    pictures(t.source, t.source_masks, np.arange(3), np.array([True, True, False]))
+    masked_images(t.source, t.source_masks, np.arange(3), np.array([True, True, False]))
     assert np.array_equal(t.source.images, before[0])
     assert np.array_equal(np.array(t.source_masks), before[1])
 
 
-def test_read_only_pictures() -> None:
+def test_read_only_images() -> None:
     t = marked()
     t.source.images.flags.writeable = False  # as from a memory map
     assert next(batches(t=t, flip=True)).x_s.isfinite().all()
@@ -106,5 +106,5 @@ def test_task_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="source"):
         dataclasses.replace(task(), height=HEIGHT * 2)
     empty = split(20, 0, (1,), (1,))
-    with pytest.raises(Exception, match="the source has no training pictures"):
+    with pytest.raises(Exception, match="the source has no training images"):
         dataclasses.replace(task(), source=empty, source_masks=masks(0))

@@ -1,4 +1,4 @@
-"""PTGAN: L_ID by hand, masks that go along with their pictures, transfer to single cameras."""
+"""PTGAN: L_ID by hand, masks that go along with their images, transfer to single cameras."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def per_camera() -> Trained:
 
 
 def test_person_loss_by_hand() -> None:
-    """The mean is over all pixels: half a picture of persons counts half."""
+    """The mean is over all pixels: half an image of persons counts half."""
     x = torch.zeros(1, 3, 1, 4)
     y = torch.tensor([2.0, 1.0, 9.0, 9.0]).expand(1, 3, 1, 4)
     m = torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
@@ -66,7 +66,7 @@ def test_person_loss_is_blind_outside_the_mask() -> None:
 
 
 def test_losses_are_those_of_the_paper() -> None:
-    """Each domain's pictures under their own masks; no identity mapping."""
+    """Each domain's images under their own masks; no identity mapping."""
     training, pairs = started(flip=False, enlarge=1.0)
     with torch.no_grad():
         b, a = training.g(pairs.x_s), training.f(pairs.x_t)
@@ -87,7 +87,7 @@ def test_masks_of_the_two_domains_are_not_confused() -> None:
 
 
 def striped(vertical: bool) -> Task:
-    """Pictures that are white exactly where their masks are: half of them, on one side."""
+    """Images that are white exactly where their masks are: half of them, on one side."""
     t = task()
     for domain, masks in ((t.source, t.source_masks), (t.target, t.target_masks)):
         assert isinstance(masks, np.ndarray)
@@ -99,8 +99,8 @@ def striped(vertical: bool) -> Task:
 
 
 @pytest.mark.parametrize("vertical", [False, True])
-def test_masks_are_mirrored_and_cropped_with_their_pictures(vertical: bool) -> None:
-    """The release crops and mirrors pictures and leaves their masks."""
+def test_masks_are_mirrored_and_cropped_with_their_images(vertical: bool) -> None:
+    """The release crops and mirrors images and leaves their masks."""
     t = striped(vertical)
     numbers = np.arange(10)
     batches = PairBatches(t, numbers[:9], numbers, 4, 0, "cpu", flip=True, enlarge=1.25)
@@ -130,7 +130,7 @@ def test_crops_are_enlarged_parts_of_the_old_size() -> None:
 
 
 def test_persons_stay_and_their_surroundings_change() -> None:
-    """Two pictures of each domain by heart, L_ID heavy: what the mask covers is kept."""
+    """Two images of each domain by heart, L_ID heavy: what the mask covers is kept."""
     t = task(2, 2)
     own = {**OWN, "flip": False, "enlarge": 1.0, "batch": 2, "width": 8, "lr": 0.003}
     o = {**OPTIONS, **own, "iterations": 80, "lambda_1": 100.0, "lambda_cycle": 1.0}
@@ -166,7 +166,7 @@ def test_each_camera_of_either_domain_has_a_training(monkeypatch: pytest.MonkeyP
     assert seen == [*ab, *ba]
 
 
-def test_a_cameras_task_has_its_pictures_and_masks() -> None:
+def test_a_cameras_task_has_its_images_and_masks() -> None:
     t = task()
     assert isinstance(t.target_masks, np.ndarray)
     t.target_masks[:] = False

@@ -24,7 +24,7 @@ N = 70  # more than two batches of 32
 
 
 class Shifted(Renderer):
-    """Each picture lighter by a grey level: a random one, or always 10."""
+    """Each image lighter by a grey level: a random one, or always 10."""
 
     def __init__(self, varies: bool) -> None:
         self.varies = varies
@@ -52,9 +52,9 @@ def write(folder: Path, source: Split, varies: bool = True, copies: int = 3, see
     return path
 
 
-def shifts(pictures: Tensor, source: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """By how many grey levels each picture is lighter than its own source picture."""
-    difference = from_gan(pictures).astype(int) - source.images[rows]
+def shifts(images: Tensor, source: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """By how many grey levels each image is lighter than its own source image."""
+    difference = from_gan(images).astype(int) - source.images[rows]
     assert (difference == difference[:, :1, :1, :1]).all()
     levels: NDArray[np.int64] = difference[:, 0, 0, 0].astype(np.int64)
     return levels
@@ -73,7 +73,7 @@ def test_a_method_that_does_not_vary_is_stored_once(tmp_path: Path, source: Spli
     assert torch.equal(x_g, to_gan(source.images[rows] + np.uint8(10)))
 
 
-def test_each_picture_is_rendered_as_often_as_asked(tmp_path: Path, source: Split) -> None:
+def test_each_image_is_rendered_as_often_as_asked(tmp_path: Path, source: Split) -> None:
     renderer = Shifted(varies=True)
     settings = Settings(copies=3, seed=0)
     write_set(tmp_path / "set.h5", source, renderer, settings, tmp_path / "manifest.csv", "cpu")
@@ -85,7 +85,7 @@ def test_each_picture_is_rendered_as_often_as_asked(tmp_path: Path, source: Spli
     assert np.mean(levels[:, 0] == levels[:, 1]) < 0.1
 
 
-def test_a_random_copy_of_each_picture_asked_for(tmp_path: Path, source: Split) -> None:
+def test_a_random_copy_of_each_image_asked_for(tmp_path: Path, source: Split) -> None:
     path = write(tmp_path, source)
     stored = StoredSet(path, source, tmp_path / "manifest.csv")
     assert stored.varies
@@ -127,11 +127,11 @@ def test_nothing_half_written_is_left(tmp_path: Path, source: Split) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.csv"]
 
 
-def test_a_set_of_other_pictures_is_refused(tmp_path: Path, source: Split) -> None:
+def test_a_set_of_other_images_is_refused(tmp_path: Path, source: Split) -> None:
     path, manifest = write(tmp_path, source), tmp_path / "manifest.csv"
     with pytest.raises(UserError, match="no such rendered set; run render_set first"):
         StoredSet(tmp_path / "none.h5", source, manifest)
-    with pytest.raises(UserError, match=r"pictures \(70, .*the source's training split is \(3, "):
+    with pytest.raises(UserError, match=r"images \(70, .*the source's training split is \(3, "):
         StoredSet(path, split(20, 3, (1,), (1,)), manifest)
     (tmp_path / "other.csv").write_text("made of other rows")
     with pytest.raises(UserError, match="from another state of"):

@@ -153,7 +153,7 @@ def test_siamese_network_learns_the_pairs_of_a_batch_by_heart() -> None:
 
 
 def test_generators_follow_the_siamese_network() -> None:
-    """With L_con alone, SiaNet fixed, translations move towards their own picture's embedding."""
+    """With L_con alone, SiaNet fixed, translations move towards their own image's embedding."""
     training, pairs = started(**AT_ONCE, **ALONE, lr=0.002)
     for d in (training.d_b, training.d_a):
         for p in d.parameters():

@@ -119,7 +119,7 @@ def test_train_gan_writes_model_history_and_samples(project: Path) -> None:
     assert set(record["params"]) >= {"loss", "gan", "image", "run"}
 
 
-def test_the_trained_file_renders_other_pictures(project: Path) -> None:
+def test_the_trained_file_renders_other_images(project: Path) -> None:
     do_train("a")
     paths = ("manifest.csv", "manifest.csv", "masks.h5", "masks.h5")
     names = ("market1501", "dukemtmc") * 2
@@ -184,7 +184,7 @@ def test_wrong_inputs_write_nothing(
     assert not Path("a").exists()
 
 
-def test_render_writes_named_pictures_and_a_sheet(project: Path) -> None:
+def test_render_writes_named_images_and_a_sheet(project: Path) -> None:
     do_train("a")
     do_render("--count", "20", "--sheet", "5")
     written = sorted(path.name for path in Path("out").iterdir())

@@ -33,7 +33,7 @@ def options(**changes: Any) -> Options:
     return settings_from(Options, {**OPTIONS, **changes}, "stargan")
 
 
-def pictures() -> Split:
+def crops() -> Split:
     t = target()
     rows = np.arange(len(t))
     return Split(t.images, np.full(len(t), -2), t.camid, rows)
@@ -47,7 +47,7 @@ def test_networks_are_those_of_the_release() -> None:
     # counted by hand from the release's layers, 64 wide, 6 blocks or layers, 5 domains
     assert parameters(StarGenerator(64, 6, 5)) == 8_430_528
     assert parameters(StarDiscriminator(64, 6, 5, 128, 128)) == 44_762_048
-    # HHL's class head covers 4x2 places of pictures of 256x128: 2048 x 8 weights a camera
+    # HHL's class head covers 4x2 places of images of 256x128: 2048 x 8 weights a camera
     assert StarDiscriminator(64, 6, 8, 256, 128).classify.weight.shape == (8, 2048, 4, 2)
 
 
@@ -58,7 +58,7 @@ def test_shapes() -> None:
     assert y.abs().max() <= 1
     src, cls = StarDiscriminator(4, 4, 6, 64, 32)(x)
     assert (src.shape, cls.shape) == ((2, 1, 4, 2), (2, 6))
-    with pytest.raises(ValueError, match="5 strided layers on pictures of 48x32"):
+    with pytest.raises(ValueError, match="5 strided layers on images of 48x32"):
         StarDiscriminator(4, 5, 6, 48, 32)
 
 
@@ -139,7 +139,7 @@ def test_it_learns_a_tiny_set() -> None:
         iterations=80, n_critic=1, batch=4, width=8, lr=3e-3, flip=False, enlarge=1.0,
         history_every=10,
     )  # fmt: skip
-    trained = train(pictures(), o, seed=0)
+    trained = train(crops(), o, seed=0)
     first, last = trained.history.rows[0], trained.history.rows[-1]
     assert last["loss_cls_real"] < 0.3 * first["loss_cls_real"]
     assert last["loss_rec"] < 0.7 * first["loss_rec"]
@@ -152,7 +152,7 @@ def test_rate_is_constant_then_falls_to_zero() -> None:
 
 
 def test_styles_of_each_camera() -> None:
-    file = train(pictures(), options(iterations=2), seed=0).file
+    file = train(crops(), options(iterations=2), seed=0).file
     styles = Styles(file)
     assert styles.camids == (2, 3, 5)
     images = target().images
@@ -167,26 +167,26 @@ def test_styles_of_each_camera() -> None:
 
 @pytest.mark.parametrize("saves", [1, 3])
 def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
-    whole = train(pictures(), options(), seed=3)
+    whole = train(crops(), options(), seed=3)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Killed):
-        train(pictures(), options(), seed=3, checkpoint=KilledAfter(path, saves))
+        train(crops(), options(), seed=3, checkpoint=KilledAfter(path, saves))
     torch.manual_seed(99)
-    again = train(pictures(), options(), seed=3, checkpoint=Checkpoint(path, every=0))
+    again = train(crops(), options(), seed=3, checkpoint=Checkpoint(path, every=0))
     assert equal(whole.file, again.file)
     assert whole.history.rows == again.history.rows
 
 
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match=r"32x16: both must be multiples of 32"):
-        train(pictures(), options(discriminator_layers=5), seed=0)
+        train(crops(), options(discriminator_layers=5), seed=0)
     with pytest.raises(UserError, match=r"stargan\.n_critic is 0"):
         options(n_critic=0)
     with pytest.raises(UserError, match=r"stargan\.kernel is 2; it must be odd"):
         options(kernel=2)
     with pytest.raises(UserError, match="expected"):
         Styles({"kind": "gan", "model": "spgan"})
-    file = train(pictures(), options(iterations=1), seed=0).file
+    file = train(crops(), options(iterations=1), seed=0).file
     with pytest.raises(UserError, match="does not fit"):
         Styles({**file, "config": {"width": 8, "blocks": 1, "kernel": 7}})
     assert file["model"] == stargan.MODEL

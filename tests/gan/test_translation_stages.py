@@ -122,7 +122,7 @@ def run(stage: str, which: int = 0, changes: Mapping[str, str] | None = None) ->
     run_stage(module.parser, module.body, example(stage, which, changes))
 
 
-def picture(path: str | Path) -> NDArray[np.uint8]:
+def image(path: str | Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.imread(str(path)), dtype=np.uint8)
 
 
@@ -144,7 +144,7 @@ def test_every_example_runs_as_written(project: Path, monkeypatch: pytest.Monkey
         rows = list(csv.DictReader(opened))
     assert [row["iteration"] for row in rows] == ["4"]
     assert {"loss_cycle", "loss_similarity", "loss_siamese"} <= set(rows[0])
-    assert picture(SPGAN.with_suffix(".png")).shape[0] > 10 * 128  # a, b, twice four rows
+    assert image(SPGAN.with_suffix(".png")).shape[0] > 10 * 128  # a, b, twice four rows
     read = read_json(record_path(SPGAN))["params"]
     assert read["translation"]["lambda_3"] == 2
     assert read["translation"]["lambda_identity"] == 5
@@ -169,20 +169,20 @@ def test_every_example_runs_as_written(project: Path, monkeypatch: pytest.Monkey
         run("train_translation", changes={"spgan": method})
         run("judge_images", changes={"spgan": method})
     run("draw_methods")
-    sheet = picture(f"results/figures/figure7-{PAIR}.png")
+    sheet = image(f"results/figures/figure7-{PAIR}.png")
     assert sheet.shape[0] > 3 * 128  # three people
     assert sheet.shape[1] > 10 * 64  # X_S, three renderings of CR-GAN and of M2M-GAN, one of others
 
     # what `measure_images` writes; its Inception is too slow for here
-    pictures = {"method": "spgan", "source": "market1501", "target": "dukemtmc", "lpips": 0.1,
+    images = {"method": "spgan", "source": "market1501", "target": "dukemtmc", "lpips": 0.1,
                 "fid": 2.0, "reference": {"fid": 3.0}, "profile": "demo", "notes": []}  # fmt: skip
-    write_json(f"results/demo/visual/spgan/{PAIR}/seed0.json", pictures)
+    write_json(f"results/demo/visual/spgan/{PAIR}/seed0.json", images)
     # the data sets made by hand have no records
     monkeypatch.setattr(Judge, "why_stale", lambda _self, _path: None)
     run("tabulate_renderings")
     with open("results/renderings.csv", newline="") as opened:
         table = {row["method"]: row for row in csv.DictReader(opened)}
-    assert set(table) == {"source pictures, unrendered", "PTGAN", "SPGAN", "M2M-GAN"}
+    assert set(table) == {"source images, unrendered", "PTGAN", "SPGAN", "M2M-GAN"}
     assert (table["SPGAN"]["fid"], table["SPGAN"]["diversity"]) == ("2.000", "0.000")
     assert table["M2M-GAN"]["camera"]
 

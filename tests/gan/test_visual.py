@@ -20,7 +20,7 @@ from crgan.metrics import fid_cache
 from crgan.metrics.measurement import weights_from
 
 N, SIZE = 10, 32
-SETTINGS = {"pictures": 6, "target_pictures": 99, "pairs_seed": 3, "fid_dims": 64,
+SETTINGS = {"images": 6, "target_images": 99, "pairs_seed": 3, "fid_dims": 64,
             "lpips_net": "alex"}  # fmt: skip
 
 
@@ -50,7 +50,7 @@ class Nothing:
 
 
 class Perfect:
-    """Gives target pictures, each once."""
+    """Gives target images, each once."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -81,7 +81,7 @@ def test_doing_nothing_moves_nothing_and_leaves_the_gap(task: Task) -> None:
 
 
 def test_the_target_itself_has_no_distance(task: Task) -> None:
-    found = measured(task, Perfect(task), pictures=N)
+    found = measured(task, Perfect(task), images=N)
     assert found["fid"] == pytest.approx(0, abs=1e-3 * found["reference"]["fid"])
     assert found["lpips"] > 0.5 * found["reference"]["lpips"]
 
@@ -89,7 +89,7 @@ def test_the_target_itself_has_no_distance(task: Task) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pictures": 1}, r"visual\.pictures is 1"),
+        ({"images": 1}, r"visual\.images is 1"),
         ({"fid_dims": 128}, r"visual\.fid_dims is 128"),
         ({"lpips_net": "vgg"}, r"visual\.lpips_net is 'vgg'"),
         ({"size": 3}, r"visual\.size: no such key"),
@@ -107,7 +107,7 @@ def test_weights_come_by_name_or_by_file(tmp_path: Path) -> None:
     assert path.is_file()
 
 
-def test_kept_statistics_of_the_real_pictures_change_no_value(
+def test_kept_statistics_of_the_real_images_change_no_value(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, kept = settings_of(SETTINGS), Kept(tmp_path / "fid", {"source": "a", "target": "b"})

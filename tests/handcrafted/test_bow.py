@@ -28,7 +28,7 @@ def settings(**changes: Any) -> bow.Options:
     return settings_from(bow.Options, options(**changes), "bow")
 
 
-def pictures(n: int, height: int = 128, width: int = 64, seed: int = 0) -> np.ndarray:
+def crops(n: int, height: int = 128, width: int = 64, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (n, height // 8, width // 8, 3))
     fine = coarse.repeat(8, axis=1).repeat(8, axis=2) + rng.integers(-20, 20, (n, height, width, 3))
@@ -125,7 +125,7 @@ def test_statistics_by_hand() -> None:
 
 
 def test_fit_gives_5600_numbers_of_length_1() -> None:
-    images = pictures(12)
+    images = crops(12)
     described = [
         system("bow")(split(images), split(images), options(), seed=3, threads=threads)(images[:7])
         for threads in (1, 2)
@@ -136,7 +136,7 @@ def test_fit_gives_5600_numbers_of_length_1() -> None:
 
 
 def test_the_codebook_is_the_sources_and_the_statistics_the_targets() -> None:
-    a, b = split(pictures(6, seed=1)), split(pictures(6, seed=2))
+    a, b = split(crops(6, seed=1)), split(crops(6, seed=2))
     small = {"words": 30, "samples": 1000}
     base = bow.fit(a, b, options(**small), seed=0, threads=1)(a.images)
     own = bow.fit(a, b, options(**small, statistics="source"), seed=0, threads=1)(a.images)
@@ -152,7 +152,7 @@ def test_released_files_are_taken(tmp_path: Path, table: np.ndarray) -> None:
     savemat(tmp_path / "w2c.mat", {"w2c": table})
     savemat(tmp_path / "codebook.mat", {"codebook": codebook})
     savemat(tmp_path / "params.mat", {"par": {"ne": ne, "idf": idf, "sigma": 3}})
-    images = pictures(3)
+    images = crops(3)
     files = {"colour_table": str(tmp_path / "w2c.mat"), "codebook": str(tmp_path / "codebook.mat"),
              "statistics_file": str(tmp_path / "params.mat")}  # fmt: skip
     made = bow.fit(split(images), split(images), options(words=20, **files), seed=0, threads=1)(
@@ -175,7 +175,7 @@ def test_released_files_are_taken(tmp_path: Path, table: np.ndarray) -> None:
     ],
 )
 def test_bad_options_are_refused(changes: dict[str, Any], message: str) -> None:
-    images = pictures(2)
+    images = crops(2)
     with pytest.raises(UserError, match=message):
         bow.fit(split(images), split(images), options(**changes), seed=0, threads=1)
 

@@ -25,7 +25,7 @@ def settings(**changes: Any) -> lomo.Options:
     return settings_from(lomo.Options, options(**changes), "lomo")
 
 
-def pictures(n: int, height: int = 128, width: int = 48) -> np.ndarray:
+def crops(n: int, height: int = 128, width: int = 48) -> np.ndarray:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (n, height // 8, width // 8, 3))
     fine = coarse.repeat(8, axis=1).repeat(8, axis=2) + rng.integers(-20, 20, (n, height, width, 3))
@@ -44,8 +44,8 @@ def test_dimension_is_the_official_one(height: int, width: int, dims: int) -> No
     assert lomo.dimension(settings(), height, width) == dims
 
 
-def test_fit_describes_pictures_one_by_one() -> None:
-    images = pictures(11)
+def test_fit_describes_images_one_by_one() -> None:
+    images = crops(11)
     describe = system("lomo")(split(images), split(images), options(), seed=0, threads=2)
     features = describe(images)
     assert features.shape == (11, 26_960)
@@ -56,7 +56,7 @@ def test_fit_describes_pictures_one_by_one() -> None:
 
 
 def test_each_of_the_three_parts_has_length_1() -> None:
-    feature = lomo.describer(settings(), 128, 48, threads=1)(pictures(1))[0]
+    feature = lomo.describer(settings(), 128, 48, threads=1)(crops(1))[0]
     ends = np.cumsum([40 * 512, 40 * 81, 40 * 81])
     for part in np.split(feature, ends[:-1]):
         assert np.linalg.norm(part) == pytest.approx(1, abs=1e-5)
@@ -118,7 +118,7 @@ def test_hsv_bins() -> None:
 
 @pytest.mark.parametrize("mode", ["channels", "colour_preserving"])
 def test_retinex_takes_away_the_exposure(mode: lomo.RetinexMode) -> None:
-    images = pictures(1) // 2 + 80
+    images = crops(1) // 2 + 80
     darker = images // 2
     blur = lomo.surrounds(128, 48, (5.0, 20.0))
     bright, dark = (lomo.retinex(i, blur, mode, (0.01, 0.99)) for i in (images, darker))
@@ -129,7 +129,7 @@ def test_retinex_takes_away_the_exposure(mode: lomo.RetinexMode) -> None:
 
 
 def test_retinex_of_channels_takes_away_the_light_colour() -> None:
-    images = pictures(1) // 2 + 80
+    images = crops(1) // 2 + 80
     tinted = (images * np.array([1.0, 0.7, 0.5])).astype(np.uint8)
     blur = lomo.surrounds(128, 48, (5.0, 20.0))
     apart = [
@@ -149,7 +149,7 @@ def test_colour_preserving_retinex_keeps_hue() -> None:
     np.testing.assert_allclose(ratios, expected, atol=1e-4)
 
 
-def test_a_picture_of_one_colour_is_described() -> None:
+def test_a_image_of_one_colour_is_described() -> None:
     images = np.stack([np.full((128, 48, 3), value, np.uint8) for value in (0, 90, 255)])
     features = lomo.describer(settings(), 128, 48, threads=1)(images)
     assert np.isfinite(features).all()
@@ -167,11 +167,11 @@ def test_a_picture_of_one_colour_is_described() -> None:
     ],
 )
 def test_bad_options_are_refused(changes: dict[str, Any], message: str) -> None:
-    images = pictures(1)
+    images = crops(1)
     with pytest.raises(UserError, match=message):
         lomo.fit(split(images), split(images), options(**changes), seed=0, threads=1)
 
 
-def test_pictures_too_small_are_refused() -> None:
+def test_images_too_small_are_refused() -> None:
     with pytest.raises(UserError, match="scale 2 of 3"):
         lomo.dimension(settings(), 40, 16)

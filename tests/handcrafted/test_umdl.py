@@ -141,7 +141,7 @@ def test_no_update_raises_the_objective() -> None:
 
 
 def test_the_objective_by_hand() -> None:
-    """One picture each, one atom each, all in one dimension."""
+    """One image each, one atom each, all in one dimension."""
     one = np.ones((1, 1), dtype=np.float32)
     made = Problem(3 * one, np.array([0]), 4 * one, WEIGHTS)
     d = dictionaries.Dictionaries(one, one, one, one)
@@ -189,12 +189,12 @@ def test_components_keep_what_varies_most() -> None:
     assert abs(np.corrcoef(np.sign(made[:, 0]), np.sign(along - along.mean()))[0, 1]) > 0.9
 
 
-def test_transfer_brings_a_persons_target_pictures_together() -> None:
+def test_transfer_brings_a_persons_target_images_together() -> None:
     """Cameras differ by a shift that people of the source teach to overlook."""
     rng = np.random.default_rng(0)
     persons, shift = rng.standard_normal((40, 24)), 2.5 * rng.standard_normal((2, 24))
 
-    def pictures(who: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def images(who: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pid, camid = np.repeat(list(who), 6), np.tile(np.arange(6) % 2, len(who))
         x = persons[pid] + shift[camid] + 0.4 * rng.standard_normal((len(pid), 24))
         return unit(x), pid, camid
@@ -204,8 +204,8 @@ def test_transfer_brings_a_persons_target_pictures_together() -> None:
         cosines[camid[:, None] == camid] = -2
         return float((pid[cosines.argmax(axis=1)] == pid).mean())
 
-    x_s, pid, _ = pictures(range(20))
-    x_t, truth, camid = pictures(range(20, 40))
+    x_s, pid, _ = images(range(20))
+    x_t, truth, camid = images(range(20, 40))
     chosen = settings_from(
         umdl.Options, options(shared=12, unique=8, residual=8, iterations=15, rounds=3), "umdl"
     )

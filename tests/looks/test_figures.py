@@ -1,4 +1,4 @@
-"""Figures: what is drawn where, which pictures are chosen, the same bytes twice."""
+"""Figures: what is drawn where, which images are chosen, the same bytes twice."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from crgan.looks.rank_lists import (
 )
 from crgan.report.curves import draw_curves, read_history
 from crgan.report.curves import main as curves
-from crgan.tables.names import picture_label, picture_note
+from crgan.tables.names import image_label, image_note
 
 SIZE = (64, 32)
 
 
 def plain(*levels: int) -> NDArray[np.uint8]:
-    """One picture of a single colour for each level; no letter is drawn in such a colour."""
-    pictures = np.empty((len(levels), *SIZE, 3), dtype=np.uint8)
-    for picture, level in zip(pictures, levels, strict=True):
-        picture[:] = colour(level)
-    return pictures
+    """One image of a single colour for each level; no letter is drawn in such a colour."""
+    images = np.empty((len(levels), *SIZE, 3), dtype=np.uint8)
+    for image, level in zip(images, levels, strict=True):
+        image[:] = colour(level)
+    return images
 
 
 def colour(level: int) -> tuple[int, int, int]:
@@ -48,7 +48,7 @@ def colour(level: int) -> tuple[int, int, int]:
 
 
 def where(sheet: NDArray[np.uint8], level: int) -> NDArray[np.bool_]:
-    """The pixels of a sheet that belong to the plain picture of a level."""
+    """The pixels of a sheet that belong to the plain image of a level."""
     return np.asarray((sheet == colour(level)).all(2))
 
 
@@ -59,11 +59,11 @@ def split(pids: list[int], camids: list[int]) -> Split:
 
 
 def shown(sheet: NDArray[np.uint8], level: int) -> int:
-    """How many pixels of a sheet belong to the plain picture of a level."""
+    """How many pixels of a sheet belong to the plain image of a level."""
     return int(where(sheet, level).sum())
 
 
-def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
+def test_small_images_are_enlarged_by_a_whole_factor() -> None:
     assert shown_size(32, 16) == (128, 64)
     assert shown_size(48, 24) == (144, 72)
     assert shown_size(256, 128) == (256, 128)
@@ -71,10 +71,10 @@ def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
     assert shown(enlarged(plain(9)[0], (128, 64)), 9) == 128 * 64
 
 
-def test_figure_5_shows_two_pictures_of_each_person() -> None:
-    pictures = plain(*range(40, 60)).reshape(10, 2, *SIZE, 3)
+def test_figure_5_shows_two_images_of_each_person() -> None:
+    images = plain(*range(40, 60)).reshape(10, 2, *SIZE, 3)
     camids = np.tile(np.array([1, 3]), (10, 1))
-    sets = [Examples("One", pictures[:6], camids[:6]), Examples("Two", pictures[6:], camids[6:])]
+    sets = [Examples("One", images[:6], camids[:6]), Examples("Two", images[6:], camids[6:])]
     sheet = draw_datasets(sets, "note").array()
     # two bands of two rows and six columns of 128 x 64, and less than 60 rows of text for each
     assert 4 * 128 < sheet.shape[0] < 4 * 128 + 4 * 60
@@ -82,14 +82,14 @@ def test_figure_5_shows_two_pictures_of_each_person() -> None:
     assert [shown(sheet, level) for level in range(40, 60)] == [128 * 64] * 20
 
 
-def test_generated_pictures_are_never_shown_as_the_data_set() -> None:
-    assert picture_label("market1501", "demo") == "Market-1501 (generated)"
-    assert picture_label("market1501", "paper") == "Market-1501"
-    assert picture_label("site", "mine") == "site"
-    assert picture_note("demo") == (
+def test_generated_images_are_never_shown_as_the_data_set() -> None:
+    assert image_label("market1501", "demo") == "Market-1501 (generated)"
+    assert image_label("market1501", "paper") == "Market-1501"
+    assert image_label("site", "mine") == "site"
+    assert image_note("demo") == (
         "Profile demo: generated demo benchmark, not the data sets themselves."
     )
-    assert picture_note("paper") == "Profile paper."
+    assert image_note("paper") == "Profile paper."
 
 
 def test_figure_6_shows_each_rendering_under_its_target() -> None:
@@ -126,7 +126,7 @@ def test_people_are_seen_by_two_cameras_where_possible() -> None:
     #             0  1  2  3  4  5  6  7  8
     data = split([0, 1, 1, 1, 2, 2, 3, 3, 4], [1, 1, 1, 2, 1, 1, 5, 6, 1])
     pairs = pick_people(data, 3, np.random.default_rng(0))
-    assert {int(pid) for pid in data.pid[pairs[:, 0]]} == {1, 2, 3}  # 4 has one picture, 0 no name
+    assert {int(pid) for pid in data.pid[pairs[:, 0]]} == {1, 2, 3}  # 4 has one image, 0 no name
     assert (data.pid[pairs[:, 0]] == data.pid[pairs[:, 1]]).all()
     differ = data.camid[pairs[:, 0]] != data.camid[pairs[:, 1]]
     assert differ.tolist() == [True, True, False]  # person 2, known to one camera, comes last
@@ -135,7 +135,7 @@ def test_people_are_seen_by_two_cameras_where_possible() -> None:
     assert len(pick_people(data, 9, np.random.default_rng(0))) == 3
 
 
-def test_pictures_without_labels_are_taken_as_they_come() -> None:
+def test_images_without_labels_are_taken_as_they_come() -> None:
     data = split([-2] * 7, [1] * 7)
     pairs = pick_people(data, 3, np.random.default_rng(0))
     assert pairs.shape == (3, 2)
@@ -165,7 +165,7 @@ def test_rank_list_removes_same_camera_and_junk_and_knows_right_from_wrong() -> 
     )  # fmt: skip
     assert [found.is_right for found in ranks.found] == [False, True, False]
     assert [found.camid for found in ranks.found] == [2, 3, 4]
-    assert [int(found.picture[0, 0, 0]) for found in ranks.found] == [102, 103, 104]
+    assert [int(found.image[0, 0, 0]) for found in ranks.found] == [102, 103, 104]
 
 
 def test_right_is_framed_solid_green_and_wrong_dashed_red() -> None:
@@ -177,7 +177,7 @@ def test_right_is_framed_solid_green_and_wrong_dashed_red() -> None:
         rows, columns = np.nonzero(where(sheet, 50))
         top, left = int(rows.min()), int(columns.min())
         ring = sheet[top - 4 : top + 132, left - 4 : left + 68]
-        assert len(rows) == 128 * 64  # the frame hides nothing of the picture
+        assert len(rows) == 128 * 64  # the frame hides nothing of the image
         return int((ring == frame).all(2).sum())
 
     whole = 136 * 72 - 128 * 64
@@ -216,7 +216,7 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
     assert shown(read[..., ::-1], 3) == 128 * 64
 
 
-def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_image_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "out.png").mkdir()
     with pytest.raises(IsADirectoryError):
         Canvas(10, 10).save(tmp_path / "out.png")

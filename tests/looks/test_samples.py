@@ -1,4 +1,4 @@
-"""Sheets: the right picture at the right place."""
+"""Sheets: the right image at the right place."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def test_a_sheet_that_cannot_be_drawn_is_blank_and_told(tmp_path: Path) -> None:
 
 
 def test_png_has_the_colours(tmp_path: Path) -> None:
-    picture = np.zeros((4, 5, 3), np.uint8)
-    picture[..., 0] = 200  # red
-    write_png(tmp_path / "a" / "p.png", picture)
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[..., 0] = 200  # red
+    write_png(tmp_path / "a" / "p.png", image)
     assert cv2.imread(str(tmp_path / "a" / "p.png"))[0, 0].tolist() == [0, 0, 200]
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["p.png"]

@@ -127,7 +127,7 @@ def test_truth_needs_the_raw_folder() -> None:
 
 @pytest.mark.skipif(bool(_ABSENT), reason="; ".join(_ABSENT))
 def test_mediapipe_masks_follow_the_person() -> None:
-    """Drawn people are far from its training pictures: ask for overlap, and that it moves along."""
+    """Drawn people are far from its training images: ask for overlap, and that it moves along."""
     pytest.importorskip("ai_edge_litert")
     resources = Resources(weights=weights_path("mediapipe_pose_full", PROJECT / ROOT))
     backend = make_backend("mediapipe_pose", {"threshold": 0.5}, resources)
@@ -139,14 +139,14 @@ def test_mediapipe_masks_follow_the_person() -> None:
     assert backend.weights_sha256.startswith("e9a5c5cb")
     np.testing.assert_array_equal(backend.masks(batch), found)
     three = make_backend("mediapipe_pose", {"threshold": 0.5}, replace(resources, threads=3))
-    np.testing.assert_array_equal(three.masks(batch), found)  # each picture by whichever thread
+    np.testing.assert_array_equal(three.masks(batch), found)  # each image by whichever thread
     moved = Batch(np.roll(batch.images, 8, axis=2), batch.paths)
     shifted = np.roll(truth, 8, axis=2)
     assert intersection_over_union(backend.masks(moved), shifted).mean() > 0.5
 
 
 def test_truth_gives_the_demos_masks_at_the_stores_size(tmp_path: Path) -> None:
-    """Rendered pictures of many sizes: their masks come out at the store's, in the same order."""
+    """Rendered images of many sizes: their masks come out at the store's, in the same order."""
     from crgan.masks.truth import true_masks
     from crgan.synth import DemoConfig, generate
 

@@ -166,7 +166,7 @@ def test_resizing_by_hand() -> None:
     assert torch.equal(resize(y, 1, 4), y)
 
 
-def test_pictures_become_bgr_less_the_mean() -> None:
+def test_images_become_bgr_less_the_mean() -> None:
     red = np.zeros((2, 1, 3), dtype=np.uint8)
     red[..., 0] = 200
     found = preprocess(red)
@@ -212,12 +212,12 @@ def test_averages_by_hand() -> None:
     np.testing.assert_allclose(found[:, 0, 0].numpy(), 2 * value * np.arange(20), rtol=1e-5)
 
 
-def test_a_mirrored_picture_has_the_mirrored_scores() -> None:
-    """Exact where the picture has the network's size, since resizing is not symmetric."""
+def test_a_mirrored_image_has_the_mirrored_scores() -> None:
+    """Exact where the image has the network's size, since resizing is not symmetric."""
     net = load_network(tiny(), "test")
     options = Options(side=32, scales=(1.0,))
-    picture = image(4, 4)  # its maps of 4x4 are not resized either
-    at_scale = np.kron(picture, np.ones((8, 8, 1), dtype=np.uint8))
+    crop = image(4, 4)  # its maps of 4x4 are not resized either
+    at_scale = np.kron(crop, np.ones((8, 8, 1), dtype=np.uint8))
 
     class Shrunk(nn.Module):
         def forward(self, x: torch.Tensor) -> Maps:
@@ -253,7 +253,7 @@ def test_labels_repeat_and_masks_do_not_depend_on_company() -> None:
     made = backend(tiny())
     assert isinstance(made, JPPNetMasks)
     batch = Batch(np.stack([image(seed=s) for s in range(2)]), ("a", "b"))
-    labels = np.stack([made.labels(picture) for picture in batch.images])
+    labels = np.stack([made.labels(crop) for crop in batch.images])
     assert len(np.unique(labels)) > 1
     np.testing.assert_array_equal(made.labels(batch.images[1]), labels[1])
     np.testing.assert_array_equal(made.masks(batch), labels > 0)

@@ -209,7 +209,7 @@ def test_a_row_past_the_last_mask_is_refused(tmp_path: Path) -> None:
         (["tests"], r"masks\.splits is \['tests'\]; give a list of any of train, query, gallery"),
         ("train", "masks.splits is 'train'; give"),
         ([], r"masks.splits is \[\]; give"),
-        (["query", "gallery"], "no pictures in query, gallery"),
+        (["query", "gallery"], "no images in query, gallery"),
     ],
 )
 def test_splits_that_there_are_not(
@@ -301,13 +301,13 @@ def test_overlay_tints_the_person_only() -> None:
 def test_sheet_stands_image_mask_overlay_below_each_other() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 2, 3), dtype=np.uint8)
     masks = random_masks(3, 4, 2)
-    picture = mask_sheet(images, masks, columns=2)
-    assert picture.shape == (2 * (3 * 4 + 4), 4, 3)
-    np.testing.assert_array_equal(picture[16:20, :2], images[2])  # second line, first column
-    np.testing.assert_array_equal(picture[20:24, :2, 0] == 255, masks[2])
+    image = mask_sheet(images, masks, columns=2)
+    assert image.shape == (2 * (3 * 4 + 4), 4, 3)
+    np.testing.assert_array_equal(image[16:20, :2], images[2])  # second line, first column
+    np.testing.assert_array_equal(image[20:24, :2, 0] == 255, masks[2])
 
 
-def test_sheet_command_writes_a_picture(stored: Path, manifest: Path, tmp_path: Path) -> None:
+def test_sheet_command_writes_a_image(stored: Path, manifest: Path, tmp_path: Path) -> None:
     common = ["--manifest", str(manifest), "--masks", str(stored)]
     sheet.main([*common, "--out", str(tmp_path / "sheet.png"), "--count", "10", "--columns", "5"])
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * (3 * H + 4), 5 * W, 3)

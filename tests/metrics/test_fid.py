@@ -1,4 +1,4 @@
-"""FID against the unmodified pytorch-fid, from picture files to the value."""
+"""FID against the unmodified pytorch-fid, from image files to the value."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def hub(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pictures(count: int, seed: int, height: int = 48, width: int = 24) -> np.ndarray:
+def crops(count: int, seed: int, height: int = 48, width: int = 24) -> np.ndarray:
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (count, 6, 3, 3), dtype=np.uint8)
-    return np.stack([cv2.resize(picture, (width, height)) for picture in small])
+    return np.stack([cv2.resize(image, (width, height)) for image in small])
 
 
-def write_pictures(folder: Path, images: np.ndarray) -> Path:
+def write_images(folder: Path, images: np.ndarray) -> Path:
     folder.mkdir()
     for i, image in enumerate(images):
         cv2.imwrite(str(folder / f"{i:03d}.png"), image[:, :, ::-1])
@@ -79,9 +79,9 @@ def test_value_equals_the_package_run_on_files(
     weights: Path, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(hub))
-    first, second = pictures(10, 0), pictures(4, 1)
+    first, second = crops(10, 0), crops(4, 1)
     folders = [
-        str(write_pictures(tmp_path / name, images))
+        str(write_images(tmp_path / name, images))
         for name, images in (("first", first), ("second", second))
     ]
     expected = fid_score.calculate_fid_given_paths(folders, 4, "cpu", 64, num_workers=0)
@@ -100,7 +100,7 @@ def test_features_equal_the_package(
     dims: int, weights: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(hub))
-    images = pictures(3, 2)
+    images = crops(3, 2)
     package = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[dims]]).eval()
     with torch.no_grad():
         layer = package(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)[0]
@@ -109,7 +109,7 @@ def test_features_equal_the_package(
     found = extract(net, images, batch=2)
     assert found.shape == (3, dims)
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
-    assert expected.std(axis=0).max() > 0.01 * expected.max()  # the pictures do differ there
+    assert expected.std(axis=0).max() > 0.01 * expected.max()  # the images do differ there
     assert len(net.model.blocks) == 1 + [64, 192, 768, 2048].index(dims)
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_ever_downloaded(weights: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_random_weights_follow_the_seed_and_say_so() -> None:
-    images = pictures(2, 3)
+    images = crops(2, 3)
     nets = [load_inception("random", dims=64, seed=seed) for seed in (1, 1, 2)]
     first, again, other = (extract(net, images) for net in nets)
     np.testing.assert_array_equal(first, again)
@@ -159,7 +159,7 @@ def test_damaged_statistics_are_refused(small_net: FidNet, tmp_path: Path) -> No
     path = tmp_path / "statistics.npz"
     with pytest.raises(UserError, match="no such file"):
         load_statistics(path, {})
-    save_statistics(path, statistics(small_net, pictures(4, 0)), {})
+    save_statistics(path, statistics(small_net, crops(4, 0)), {})
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="delete it and run again"):
         load_statistics(path, {})
@@ -169,11 +169,11 @@ def test_damaged_statistics_are_refused(small_net: FidNet, tmp_path: Path) -> No
 
 
 def test_sets_measured_differently_are_not_compared(small_net: FidNet) -> None:
-    first = statistics(small_net, pictures(4, 0))
-    larger = statistics(small_net, pictures(4, 0, height=64, width=32))
+    first = statistics(small_net, crops(4, 0))
+    larger = statistics(small_net, crops(4, 0, height=64, width=32))
     with pytest.raises(UserError, match=r"resolution \(48, 24\) and \(64, 32\)"):
         fid_between(first, larger)
-    other = statistics(load_inception("random", dims=64, seed=5), pictures(4, 0))
+    other = statistics(load_inception("random", dims=64, seed=5), crops(4, 0))
     with pytest.raises(UserError, match="random:0 and random:5"):
         fid_between(first, other)
 
@@ -188,14 +188,14 @@ def test_wrong_weights_and_layers_are_refused(tmp_path: Path) -> None:
         load_inception("random", dims=100)  # type: ignore[arg-type]
 
 
-def test_one_picture_has_no_covariance(small_net: FidNet) -> None:
+def test_one_image_has_no_covariance(small_net: FidNet) -> None:
     with pytest.raises(UserError, match="at least 2"):
-        statistics(small_net, pictures(1, 0))
+        statistics(small_net, crops(1, 0))
 
 
 @pytest.mark.skipif(not WEIGHTS.exists(), reason=f"{WEIGHTS.name} was not fetched")
 def test_known_value_of_the_exact_weights() -> None:
     # Pinned from the unmodified package with the same weights.
     net = load_inception(WEIGHTS, dims=64)
-    result = fid(net, pictures(10, 0), pictures(4, 1))
+    result = fid(net, crops(10, 0), crops(4, 1))
     assert result.value == pytest.approx(1.0889126076, rel=1e-5)

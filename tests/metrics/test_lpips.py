@@ -1,4 +1,4 @@
-"""LPIPS against the unmodified package, and against the pictures its authors publish values for."""
+"""LPIPS against the unmodified package, and against the images its authors publish values for."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def package() -> torch.nn.Module:
         return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
 
 
-def pictures(*shape: int, seed: int = 0) -> np.ndarray:
-    """Smooth random pictures (noise alone saturates a random network)."""
+def images(*shape: int, seed: int = 0) -> np.ndarray:
+    """Smooth random images (noise alone saturates a random network)."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (int(np.prod(shape[:-2])), 8, 4, 3), dtype=np.uint8)
-    large = [cv2.resize(picture, (shape[-1], shape[-2])) for picture in small]
+    large = [cv2.resize(image, (shape[-1], shape[-2])) for image in small]
     return np.stack(large).reshape(*shape, 3)
 
 
@@ -60,7 +60,7 @@ def by_package(package: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> np.nda
 
 
 def test_paired_equals_the_package(net: LpipsNet, package: torch.nn.Module) -> None:
-    x, y = pictures(9, 64, 32), pictures(9, 64, 32, seed=1)
+    x, y = images(9, 64, 32), images(9, 64, 32, seed=1)
     values = paired(net, x, y, batch=4)
     np.testing.assert_allclose(values, by_package(package, x, y), atol=1e-6)
     assert values.min() > 1e-3
@@ -68,7 +68,7 @@ def test_paired_equals_the_package(net: LpipsNet, package: torch.nn.Module) -> N
 
 
 def test_diversity_equals_all_pairs_by_the_package(net: LpipsNet, package: torch.nn.Module) -> None:
-    renderings = [pictures(k, 64, 32, seed=k) for k in (4, 4, 4, 2, 5)]
+    renderings = [images(k, 64, 32, seed=k) for k in (4, 4, 4, 2, 5)]
     expected = [
         np.mean(
             [
@@ -82,12 +82,12 @@ def test_diversity_equals_all_pairs_by_the_package(net: LpipsNet, package: torch
 
 
 def test_diversity_of_equal_renderings_is_zero(net: LpipsNet) -> None:
-    collapsed = np.repeat(pictures(1, 64, 32), 4, axis=0)
+    collapsed = np.repeat(images(1, 64, 32), 4, axis=0)
     np.testing.assert_allclose(diversity(net, collapsed[None]), [0], atol=1e-6)
 
 
 def test_translation_is_the_distance_to_the_own_source(net: LpipsNet) -> None:
-    source, generated = pictures(5, 64, 32), pictures(5, 64, 32, seed=1)
+    source, generated = images(5, 64, 32), images(5, 64, 32, seed=1)
     result = translation_lpips(net, source, generated)
     assert result.value == pytest.approx(paired(net, source, generated).mean())
     assert result.value != pytest.approx(translation_lpips(net, source, generated[::-1]).value)
@@ -97,7 +97,7 @@ def test_translation_is_the_distance_to_the_own_source(net: LpipsNet) -> None:
 
 
 def test_source_target_pairs_are_drawn_from_the_seed(net: LpipsNet) -> None:
-    source, target = pictures(5, 64, 32), pictures(3, 64, 32, seed=1)
+    source, target = images(5, 64, 32), images(3, 64, 32, seed=1)
     first = source_target_lpips(net, source, target, pairs=40, seed=0)
     assert first == source_target_lpips(net, source, target, pairs=40, seed=0)
     assert first.n == 40
@@ -112,7 +112,7 @@ def test_trunk_file_is_loaded_and_recorded(tmp_path: Path, net: LpipsNet) -> Non
     path = tmp_path / "trunk.pth"
     save_torch(path, {k.split(".", 1)[1]: v for k, v in other.model.net.state_dict().items()})
     loaded = load_lpips(path)
-    x, y = pictures(2, 64, 32), pictures(2, 64, 32, seed=1)
+    x, y = images(2, 64, 32), images(2, 64, 32, seed=1)
     np.testing.assert_array_equal(paired(loaded, x, y), paired(other, x, y))
     assert not np.allclose(paired(loaded, x, y), paired(net, x, y))
     assert loaded.weights == sha256_file(path)
@@ -137,36 +137,34 @@ def test_wrong_trunks_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (pictures(2, 64, 32), pictures(3, 64, 32), "equal shapes"),
-        (pictures(2, 64, 32).astype(np.float32), pictures(2, 64, 32), "uint8"),
-        (pictures(2, 24, 12), pictures(2, 24, 12), "at least 31"),
-        (pictures(2, 64, 32)[0], pictures(2, 64, 32), "uint8 pictures"),
-        (pictures(2, 64, 32)[:0], pictures(2, 64, 32), "0 pictures"),
+        (images(2, 64, 32), images(3, 64, 32), "equal shapes"),
+        (images(2, 64, 32).astype(np.float32), images(2, 64, 32), "uint8"),
+        (images(2, 24, 12), images(2, 24, 12), "at least 31"),
+        (images(2, 64, 32)[0], images(2, 64, 32), "uint8 images"),
+        (images(2, 64, 32)[:0], images(2, 64, 32), "0 images"),
     ],
 )
-def test_bad_pictures_are_refused(
-    net: LpipsNet, x: np.ndarray, y: np.ndarray, message: str
-) -> None:
+def test_bad_images_are_refused(net: LpipsNet, x: np.ndarray, y: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         paired(net, x, y)
 
 
 def test_one_rendering_has_no_diversity(net: LpipsNet) -> None:
     with pytest.raises(UserError, match="at least 2"):
-        diversity(net, [pictures(1, 64, 32)])
+        diversity(net, [images(1, 64, 32)])
 
 
 @pytest.mark.skipif(not TRUNK.exists(), reason=f"{TRUNK.name} was not fetched")
 def test_known_values_of_the_exact_weights() -> None:
     # Pinned from the unmodified package with the same weights.
     exact = load_lpips(TRUNK)
-    values = paired(exact, pictures(2, 128, 64), pictures(2, 128, 64, seed=1))
+    values = paired(exact, images(2, 128, 64), images(2, 128, 64, seed=1))
     np.testing.assert_allclose(values, [0.419043, 0.366931], atol=2e-6)
 
 
 @pytest.mark.skipif(
     not (TRUNK.exists() and EXAMPLES.exists()),
-    reason=f"needs {TRUNK.name} and LPIPS's own example pictures ex_ref, ex_p0 and ex_p1 in "
+    reason=f"needs {TRUNK.name} and LPIPS's own example images ex_ref, ex_p0 and ex_p1 in "
     "resources/lpips_examples",
 )
 def test_published_example_values() -> None:

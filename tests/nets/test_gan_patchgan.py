@@ -29,7 +29,7 @@ def test_three_layers_are_the_70x70_patchgan() -> None:
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_receptive_field(layers: int) -> None:
-    """Counted: which pixels move the decision in the middle of a large picture."""
+    """Counted: which pixels move the decision in the middle of a large image."""
     torch.manual_seed(0)
     d = PatchGAN(width=2, layers=layers, noise_std=0.0, norm="none").eval()
     x = torch.rand(1, 3, 192, 192, requires_grad=True)

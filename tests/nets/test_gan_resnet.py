@@ -50,7 +50,7 @@ def test_guided_norm_by_hand() -> None:
     assert torch.equal(norm(x, torch.zeros(1, 2)), PlainInstanceNorm()(x))
 
 
-def test_codes_change_pictures_and_planes_would_not() -> None:
+def test_codes_change_images_and_planes_would_not() -> None:
     """Behind reflection padding a constant plane adds a constant, which instance norm removes."""
     torch.manual_seed(0)
     g = ResnetGenerator(4, 1, 2)
@@ -66,7 +66,7 @@ def test_codes_change_pictures_and_planes_would_not() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (256, 128), (64, 32), (8, 8)])
-def test_pictures_keep_their_size(height: int, width: int) -> None:
+def test_images_keep_their_size(height: int, width: int) -> None:
     with torch.device("meta"):
         assert ResnetGenerator(4, 2)(torch.rand(2, 3, height, width)).shape == (2, 3, height, width)
 
@@ -143,7 +143,7 @@ def reach(first: int, last: int, blocks: int, kernel: int) -> int:
 
 @pytest.mark.parametrize(("blocks", "kernel"), [(0, 7), (1, 7), (3, 3), (9, 7)])
 def test_reach_of_the_generator(blocks: int, kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted without norms, which see the whole picture; weights and inputs are positive, so that
+    """Counted without norms, which see the whole image; weights and inputs are positive, so that
     no path is closed.
     """
     monkeypatch.setattr(PlainInstanceNorm, "forward", lambda _self, x: x)
@@ -164,7 +164,7 @@ def test_norm_is_instance_norm_without_scale_and_shift() -> None:
     assert not list(PlainInstanceNorm().parameters())
 
 
-def test_pictures_of_a_batch_do_not_meet() -> None:
+def test_images_of_a_batch_do_not_meet() -> None:
     """What the training builds on, which sends two batches through as one."""
     torch.manual_seed(0)
     for net in (ResnetGenerator(4, 2), PatchGAN(4, 2, 0.0, "plain")):

@@ -60,7 +60,7 @@ def test_dropout_while_training_only() -> None:
     assert torch.equal(net(x), net(x))
 
 
-def test_gradient_reaches_weights_and_pictures() -> None:
+def test_gradient_reaches_weights_and_images() -> None:
     torch.manual_seed(0)
     net = SiaNet(4, 2, 32, 16)
     x = torch.rand(4, 3, 32, 16, requires_grad=True)
@@ -70,8 +70,8 @@ def test_gradient_reaches_weights_and_pictures() -> None:
     assert x.grad.any()
 
 
-def test_learns_to_tell_two_kinds_of_pictures_apart() -> None:
-    """Two pictures of each kind drawn together, of different kinds drawn apart."""
+def test_learns_to_tell_two_kinds_of_images_apart() -> None:
+    """Two images of each kind drawn together, of different kinds drawn apart."""
     torch.manual_seed(0)
     net = SiaNet(4, 1, 16, 8, dropout=0.0)
     kinds = torch.rand(2, 1, 3, 16, 8) * 2 - 1

@@ -108,7 +108,7 @@ def test_mobilenetv2_learns_and_keeps_its_file(last_stride: int, rows: int) -> N
 
 
 @pytest.mark.skipif(not MOBILENET.exists(), reason=f"{MOBILENET.name} was not fetched")
-def test_fetched_mobilenetv2_fits_and_tells_pictures_apart() -> None:
+def test_fetched_mobilenetv2_fits_and_tells_images_apart() -> None:
     net = ReidNet("mobilenetv2", 32, 0)
     net.load_backbone(load_torch(MOBILENET), MOBILENET.name)
     x = images(4, 3, 8, 4, seed=1)

@@ -166,6 +166,14 @@ def test_other_profiles_are_left_alone(project: Path) -> None:
     assert act() == Finding()
 
 
+def test_what_no_stage_makes_is_left_alone(project: Path) -> None:
+    for name in ("results/site/index.html", "artifacts/demo/notes/mine.txt"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).touch()
+    assert act() == Finding()
+    assert Path("results/site/index.html").is_file()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_of_another_user_is_named(project: Path) -> None:
     set_batch(7)

@@ -15,14 +15,14 @@ from crgan.pipeline.params import SLICES, load
 from crgan.pipeline.places import AS_IT_IS
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMERIC = ("common", "data", "synth", "masks", "weights", "nets", "train", "gan", "reid", "adapt",
-           "handcrafted", "metrics")  # fmt: skip
-SILENT = ("pipeline", "workflow", "report", "deploy", "containers", "looks")
+NUMERIC = ("common", "data", "synth", "masks", "weights", "nets", "train", "gan", "reid",
+           "adaptation", "handcrafted", "metrics")  # fmt: skip
+SILENT = ("pipeline", "workflow", "report", "deploy", "looks")
 # Commands beside the workflow, and what only they import.
 BESIDE = {
     "crgan/masks/iou.py", "crgan/masks/jppnet/convert.py", "crgan/masks/jppnet/read_checkpoint.py",
     "crgan/reid/calibrate.py", "crgan/data/held_out.py", "crgan/data/standins.py",
-    "crgan/data/known.py",
+    "crgan/data/known.py", "crgan/reid/distil.py", "crgan/synth/things.py",
 }  # fmt: skip
 TRAINED = {"pretrain_id", "pretrain_cam", "train_gan", "train_translation", "finetune", "adapt"}
 
@@ -167,6 +167,7 @@ def closures() -> dict[tuple[str, str | None], set[str]]:
 
 
 def modules(*rooms: str) -> list[str]:
+    assert all((ROOT / "crgan" / room).is_dir() for room in rooms)
     return sorted(
         str(path.relative_to(ROOT))
         for room in rooms

@@ -89,7 +89,7 @@ def test_msmt17_is_asked_for_by_the_name_of_its_pair_and_shows_in_no_printed_tab
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"pairs": ["viper"]}, "run_pairs has 'viper'; pairs has main, cuhk03, msmt17"),
+        ({"pairs": ["viper"]}, "run_pairs has 'viper'; pairs has main, cuhk03, msmt17, campus"),
         ({"pairs": []}, "run_pairs is \\[\\]; give a list of main"),
         ({"profile": "demo", "pairs": "msmt17"}, "the profile's data have no msmt17; add a line"),
     ],
@@ -140,7 +140,7 @@ def copy_of_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project with one science file and one line more."""
     shutil.copytree(ROOT / "crgan", tmp_path / "crgan", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copytree(ROOT / "reported", tmp_path / "reported")
-    (tmp_path / "crgan/adapt/stranger.py").write_text(SCIENCE)
+    (tmp_path / "crgan/adaptation/stranger.py").write_text(SCIENCE)
     text = (ROOT / "params.yaml").read_text()
     assert text.count("methods:\n") == 1
     (tmp_path / "params.yaml").write_text(text.replace("methods:\n", "methods:\n" + LINE))

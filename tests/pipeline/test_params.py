@@ -89,7 +89,7 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("translators.spgan.margin", 0, r"translators\.spgan\.margin is 0; it must be above 0"),
         ("adaptation.taudl.pctd", "mean", r"adaptation\.taudl\.pctd is 'mean'"),
         ("adaptation.hhl.stargan_flip", 2, r"adaptation\.hhl\.stargan_flip is 2"),
-        ("adaptation.pull", {}, r"adaptation\.pull: there is no crgan/adapt/pull\.py"),
+        ("adaptation.pull", {}, r"adaptation\.pull: there is no crgan/adaptation/pull\.py"),
         ("adaptation.pul.iterations", 3, r"adaptation\.pul\.iterations: no such key"),
         ("adaptation.buc.rounds", 40, "rounds is 40 with merge_share 0.05"),
         ("handcrafted.umdl.gamma", 0.0, r"handcrafted\.umdl\.gamma is 0\.0"),
@@ -125,11 +125,11 @@ def test_parameters_are_checked_without_torch_in_a_second() -> None:
         ("methods.crgan.label", "a\nb", "a label is one line"),
         ("methods.crgan.label", " ", "a label is one line"),
         ("methods.crgan.label", "=1+1", "which a spreadsheet would calculate"),
-        ("methods.pul.model", "base", r"crgan/adapt/base\.py is no method .* it lacks adapt"),
+        ("methods.pul.model", "base", r"crgan/adaptation/base\.py is no method .* it lacks adapt"),
         ("methods.crgan.model", "losses", r"crgan/gan/losses\.py is no method"),
         ("methods.bow.model", "chunks", r"it lacks fit"),
         ("seeds", 3, "seeds is 3"),
-        ("profile", "big", "known profiles: demo, paper, smoke"),
+        ("profile", "big", "known profiles: demo, study, paper, smoke"),
         ("profile", [], r"profile is \[\]; known profiles"),
         ("methods", 3, "methods is 3; it must have a line for each method"),
         ("methods.x;touch y", {}, "has the name 'x;touch y'; use small letters"),
@@ -295,7 +295,7 @@ def test_settings_are_laid_over_the_file_before_it_is_resolved() -> None:
         ("loss.lambda_con.x=1", "no section 'lambda_con'"),
         ("loss.lambda_con", "key=value"),
         ("loss.lambda_con=[", "not valid YAML"),
-        ("profile=none", "known profiles: demo, paper, smoke"),
+        ("profile=none", "known profiles: demo, study, paper, smoke"),
     ):
         with pytest.raises(UserError, match=message):
             parameters.load(ROOT / "params.yaml", [setting])

@@ -22,13 +22,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_beat_says_where_a_stage_is_and_goes_with_it() -> None:
     with heartbeat("demo", "train_gan-k", {"stage": "train_gan", "cell": {"seed": 3}}) as beating:
         assert json.loads(beating.path.read_text())["stage"] == "train_gan"
-        steps = bar_range(4, desc="GAN", pictures=8)
+        steps = bar_range(4, desc="GAN", images=8)
         for step in steps:
             steps.note(step + 1, {"iteration": step + 1, "loss_G": 0.5 + step})
         found = json.loads(Path(".scratch/live/demo/train_gan-k.json").read_text())
         assert (found["loop"], found["done"], found["total"]) == ("GAN", 4, 4)
         assert found["losses"] == {"loss_G": 3.5}
-        assert found["pictures_per_second"] == pytest.approx(8 * found["rate"])
+        assert found["images_per_second"] == pytest.approx(8 * found["rate"])
         assert found["cell"] == {"seed": 3}
         assert found["seconds_left"] == 0
     assert not beating.path.exists()

@@ -76,17 +76,17 @@ def test_extraction_is_the_network_in_eval_mode(net: ReidNet) -> None:
 
 
 def test_extraction_runs_the_network_once(net: ReidNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = 0
+    images = 0
     forward = ReidNet.feature_map
 
     def counted(self: ReidNet, x: Tensor) -> Tensor:
-        nonlocal pictures
-        pictures += len(x)
+        nonlocal images
+        images += len(x)
         return forward(self, x)
 
     monkeypatch.setattr(ReidNet, "feature_map", counted)
     extract(net, noise(40))
-    assert pictures == 40
+    assert images == 40
 
 
 def test_mirrored_features_do_not_know_left_from_right(net: ReidNet) -> None:
@@ -115,7 +115,7 @@ class Grey(ReidNet):
 
 
 def flat(*halves: tuple[int, int]) -> np.ndarray:
-    """Pictures 4x2, the upper and the lower half each of one grey."""
+    """Images 4x2, the upper and the lower half each of one grey."""
     images = np.zeros((len(halves), 4, 2, 3), dtype=np.uint8)
     for image, (upper, lower) in zip(images, halves, strict=True):
         image[:2], image[2:] = upper, lower
@@ -129,7 +129,7 @@ def split(images: np.ndarray, pid: list[int], camid: list[int]) -> Split:
 def test_scores_by_hand() -> None:
     """Global pooling sees the mean grey only, LMP both halves.
 
-    Query (200, 100) of pid 1, camera 1. Its camera's own picture and the junk do not count.
+    Query (200, 100) of pid 1, camera 1. Its camera's own image and the junk do not count.
     Global: 150 (pid 2) is nearest, then 170 (pid 1): rank 2, AP 1/2.
     LMP: (220, 120) of pid 1 is nearest, then (100, 200) of pid 2: rank 1, AP 1.
     """

@@ -1,4 +1,4 @@
-"""Fine-tuning sees rendered pictures, the source's labels, and of the target nothing else."""
+"""Fine-tuning sees rendered images, the source's labels, and of the target nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN = Recipe(iterations=6, batch=8, lr=1e-3)
 
 
 def source(n: int = 12) -> Split:
-    """Noise pictures 32x16 of pids 2, 5, 8, the first one junk."""
+    """Noise images 32x16 of pids 2, 5, 8, the first one junk."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (n, 32, 16, 3), dtype=np.uint8)
     pid = np.array([2, 5, 8] * (n // 3))
@@ -65,11 +65,11 @@ def test_batches_are_the_renderings_with_the_labels_of_their_sources() -> None:
         assert torch.equal(images, x_g)  # no augmentation was asked for
         assert np.array([2, 5, 8])[classes.numpy()].tolist() == split.pid[rows].tolist()
         seen += rows.tolist()
-    # 88 draws are eight epochs of the eleven labelled pictures; the junk picture is never drawn
+    # 88 draws are eight epochs of the eleven labelled images; the junk image is never drawn
     assert np.bincount(seen, minlength=12).tolist() == [0] + [8] * 11
 
 
-def test_share_of_real_pictures() -> None:
+def test_share_of_real_images() -> None:
     split, fake = source(), FakeRenderer()
     plan = FineTuning(PLAIN, real_share=0.25)
     images, classes = next(RenderedBatches(split, labels(split), fake, plan, 0, "cpu"))
@@ -101,14 +101,14 @@ def test_mirror_and_shift() -> None:
     assert len(places) == 9
 
 
-def shifted(picture: Tensor, down: int, right: int) -> Tensor:
+def shifted(image: Tensor, down: int, right: int) -> Tensor:
     """Worked out pixel by pixel: black where nothing comes from."""
-    height, width = picture.shape
-    out = torch.full_like(picture, -1.0)
+    height, width = image.shape
+    out = torch.full_like(image, -1.0)
     for y in range(height):
         for x in range(width):
             if 0 <= y - down < height and 0 <= x - right < width:
-                out[y, x] = picture[y - down, x - right]
+                out[y, x] = image[y - down, x - right]
     return out
 
 
@@ -188,7 +188,7 @@ def test_a_foreign_d_id_is_refused() -> None:
     with pytest.raises(UserError, match=r"d\.pt: learned 3 identities, not the source's"):
         finetune(d_id, other, FakeRenderer(), FineTuning(PLAIN), seed=0, name="d.pt")
     taller = Split(split.images.repeat(2, axis=1), split.pid, split.camid, split.rows)
-    with pytest.raises(UserError, match=r"d\.pt: learned pictures of 32x16, .* 64x16"):
+    with pytest.raises(UserError, match=r"d\.pt: learned images of 32x16, .* 64x16"):
         finetune(d_id, taller, FakeRenderer(), FineTuning(PLAIN), seed=0, name="d.pt")
 
 

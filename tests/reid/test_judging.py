@@ -1,4 +1,4 @@
-"""Judges of renderings: shares by hand, a known renderer judged rightly, nothing but real pictures
+"""Judges of renderings: shares by hand, a known renderer judged rightly, nothing but real images
 learned from.
 """
 
@@ -26,7 +26,7 @@ PEOPLE = {3: (250, 20, 20), 7: (20, 250, 20), 12: (20, 20, 250)}  # pid -> colou
 LIGHT = {("a", 1): 0, ("a", 2): 60, ("b", 1): 120, ("b", 4): 190}  # of a camera's background
 
 
-def picture(pid: int, end: str, camid: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def crop(pid: int, end: str, camid: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A coloured person on a camera's grey, with noise."""
     image = np.full((HEIGHT, WIDTH, 3), LIGHT[end, camid])
     image[8:24, 8:24] = PEOPLE[pid]
@@ -36,7 +36,7 @@ def picture(pid: int, end: str, camid: int, rng: np.random.Generator) -> NDArray
 def domain(end: str, camids: tuple[int, ...], copies: int = 4) -> Split:
     rng = np.random.default_rng(len(end) + camids[-1])
     cells = [(p, c) for _ in range(copies) for p in PEOPLE for c in camids]
-    images = np.stack([picture(p, end, c, rng) for p, c in cells])
+    images = np.stack([crop(p, end, c, rng) for p, c in cells])
     pid, camid = np.array(cells).T
     return Split(images, pid, camid, np.arange(len(cells)))
 
@@ -72,7 +72,7 @@ class Painter(Renderer):
     """Paints people for the target's cameras, in turn or as they are; wrongly where told so.
 
     Args:
-        to: camids of the target to render for; none: pictures are returned as they are.
+        to: camids of the target to render for; none: images are returned as they are.
         shown: camid of the target that is painted whatever camera is meant.
         pid: whom it paints instead of the source's person.
     """
@@ -91,16 +91,14 @@ class Painter(Renderer):
         camids = rng.choice(self.to, len(x_s))
         pids = self.task.source.pid[s_rows]
         made = [
-            picture(self.pid or int(p), "b", self.shown or int(c), rng)
+            crop(self.pid or int(p), "b", self.shown or int(c), rng)
             for p, c in zip(pids, camids, strict=True)
         ]
         return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2) / 127.5 - 1, camids
 
 
 def settings(**changes: int) -> Settings:
-    return settings_from(
-        Settings, {"seed": 3, "pictures": 18, "renderings": 3, **changes}, "judges"
-    )
+    return settings_from(Settings, {"seed": 3, "images": 18, "renderings": 3, **changes}, "judges")
 
 
 def test_shares_by_hand() -> None:
@@ -111,7 +109,7 @@ def test_shares_by_hand() -> None:
     assert shares(pids, pid, cameras, None)["camera"] is None
 
 
-def test_judges_know_real_pictures(task: Task, judges: Judges) -> None:
+def test_judges_know_real_images(task: Task, judges: Judges) -> None:
     assert np.array_equal(judges.pids(task.source.images), task.source.pid)
     assert np.array_equal(judges.cameras(task.source.images), task.source.camid)
     assert np.array_equal(judges.cameras(task.target.images), -task.target.camid)
@@ -123,7 +121,7 @@ def test_what_a_method_leaves_as_it_was(task: Task, judges: Judges, lpips: Lpips
     assert found["diversity"] == pytest.approx(0, abs=1e-6)
     assert found["reference"] == {"identity": 100, "domain": 0, "camera": None}
     size = {"height": HEIGHT, "width": WIDTH}
-    assert found["settings"] == {"pictures": 18, "renderings": 3, "seed": 3, **size}
+    assert found["settings"] == {"images": 18, "renderings": 3, "seed": 3, **size}
 
 
 def test_a_perfect_renderer(task: Task, judges: Judges, lpips: LpipsNet) -> None:
@@ -141,18 +139,18 @@ def test_renderers_that_fail_in_one_thing(task: Task, judges: Judges, lpips: Lpi
     assert 10 < another["identity"] < 60  # right for person 7
 
 
-def test_all_pictures_where_there_are_fewer(task: Task, judges: Judges, lpips: LpipsNet) -> None:
-    found = judge(task, Painter(task), judges, lpips, settings(pictures=1000), "cpu")
-    assert found["settings"]["pictures"] == len(task.source)
+def test_all_images_where_there_are_fewer(task: Task, judges: Judges, lpips: LpipsNet) -> None:
+    found = judge(task, Painter(task), judges, lpips, settings(images=1000), "cpu")
+    assert found["settings"]["images"] == len(task.source)
 
 
-def test_unlabelled_pictures_are_not_asked_for(task: Task, judges: Judges, lpips: LpipsNet) -> None:
+def test_unlabelled_images_are_not_asked_for(task: Task, judges: Judges, lpips: LpipsNet) -> None:
     pid = task.source.pid.copy()
     pid[::2] = -1
     source = Split(task.source.images, pid, task.source.camid, task.source.rows)
     some = Task(source, task.target, task.source_masks, task.target_masks, HEIGHT, WIDTH)
-    found = judge(some, Painter(some), judges, lpips, settings(pictures=1000), "cpu")
-    assert found["settings"]["pictures"] == 12
+    found = judge(some, Painter(some), judges, lpips, settings(images=1000), "cpu")
+    assert found["settings"]["images"] == 12
     assert found["identity"] == 100
 
 
@@ -193,7 +191,7 @@ def test_another_file() -> None:
         Judges({"kind": "reid"}, "d.pt", "cpu")
 
 
-@pytest.mark.parametrize("bad", [{"pictures": 0}, {"renderings": 1}])
+@pytest.mark.parametrize("bad", [{"images": 0}, {"renderings": 1}])
 def test_bad_settings(bad: dict[str, int]) -> None:
     with pytest.raises(UserError, match=r"it must be [12] at least"):
         settings(**bad)

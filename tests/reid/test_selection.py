@@ -61,7 +61,7 @@ def test_features_that_tell_nothing_mix_as_chance_does() -> None:
 
 
 def test_reciprocity_by_hand() -> None:
-    """Two people before two cameras, and a picture whose nearest is taken."""
+    """Two people before two cameras, and an image whose nearest is taken."""
     cameras = np.array([1, 2, 1, 2, 1])
     angles = np.array([0.0, 0.1, 1.0, 1.2, 0.4])
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
@@ -93,7 +93,7 @@ def test_what_has_no_neighbourhood_is_refused() -> None:
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """Ten training people with three pictures before each of two cameras, and a test set."""
+    """Ten training people with three images before each of two cameras, and a test set."""
     folder = tmp_path / "market"
     for name in ("bounding_box_train", "query", "bounding_box_test"):
         (folder / name).mkdir(parents=True)
@@ -148,7 +148,7 @@ def test_no_sensible_holding_out_is_refused(raw: Path, tmp_path: Path) -> None:
 OUT = "results/smoke/selection/direct_transfer/market1501-dukemtmc/seed0.json"
 
 
-def test_the_stage_reads_no_test_picture_of_the_target(
+def test_the_stage_reads_no_test_image_of_the_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stages import select
@@ -164,7 +164,7 @@ def test_the_stage_reads_no_test_picture_of_the_target(
     assert first["camera_mixing"] > 0
     assert "validation" not in first  # the source's test identities belong to other cells
 
-    images = np.load("data/images.npy")  # all but the training pictures made black
+    images = np.load("data/images.npy")  # all but the training images made black
     rows = [line.split(",") for line in Path("data/manifest.csv").read_text().splitlines()[1:]]
     images[[i for i, row in enumerate(rows) if "train" not in row]] = 0
     np.save("data/images.npy", images)
@@ -189,7 +189,7 @@ def test_the_stage_ranks_held_out_people_where_the_source_has_them(
     queries = project.score("direct_transfer", 0, "queries", ".npz")
     scores = project.score("direct_transfer", 0)
     project.run(evaluate, *cell, *data, "--out", scores, "--queries", queries)
-    ranked = read_json(scores)["pooling"]  # the same pictures, by the stage that scores the target
+    ranked = read_json(scores)["pooling"]  # the same images, by the stage that scores the target
     assert read_json(OUT)["validation"] == {"global": ranked["global"], "lmp": ranked["lmp"]}
 
 

@@ -22,7 +22,8 @@ from crgan.reid.evaluate import Protocol
 from crgan.reid.pretrain import Start
 from crgan.train.checkpoint import Checkpoint
 from crgan.train.classifier import Recipe
-from stages import adapt, evaluate, pretrain_cam, pretrain_id
+from stages import calibrate as calibrate_stage
+from stages import evaluate, pretrain_cam, pretrain_id
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 32)
@@ -75,24 +76,15 @@ def do_pretrain_id(out: str = "d.pt") -> None:
     run_stage(pretrain_id.parser, pretrain_id.body, arguments)
 
 
-def do_adapt(target: str) -> None:
-    arguments = ["--method", "direct_transfer", "--model", "direct_transfer", "--source",
-                 "market1501", "--target", target, "--seed", "0", "--source-manifest",
-                 manifest("market1501"), "--target-manifest", manifest(target), "--start", "d.pt",
-                 "--out", "a.pt"]  # fmt: skip
-    run_stage(adapt.parser, adapt.body, arguments)
-
-
 def do_evaluate(target: str) -> None:
     arguments = ["--method", "direct_transfer", "--source", "market1501", "--target", target,
-                 "--seed", "0", "--target-manifest", manifest(target), "--reid", "a.pt",
+                 "--seed", "0", "--target-manifest", manifest(target), "--reid", "d.pt",
                  "--out", "score.json", "--queries", "score.npz"]  # fmt: skip
     run_stage(evaluate.parser, evaluate.body, arguments)
 
 
-def test_from_pictures_to_scores(project: Path) -> None:
+def test_from_images_to_scores(project: Path) -> None:
     do_pretrain_id()
-    do_adapt("dukemtmc")
     do_evaluate("dukemtmc")
     score = read_json("score.json")
     assert {k: score[k] for k in ("method", "source", "target", "seed", "profile", "backbone")} == {
@@ -146,7 +138,6 @@ def test_mobilenetv2_from_weights_to_scores(project: Path) -> None:
     save_torch("backbone.pt", {"origin": "mobilenetv2_imagenet", "sha256": "", "state": state})
     do_pretrain_id()
     assert load_torch("d.pt")["origin"] == "mobilenetv2_imagenet"
-    do_adapt("dukemtmc")
     do_evaluate("dukemtmc")
     score = read_json("score.json")
     assert (score["backbone"], score["backbone_weights"]) == ("mobilenetv2", "mobilenetv2_imagenet")
@@ -158,7 +149,6 @@ def test_unlabelled_target(project: Path, capsys: pytest.CaptureFixture[str]) ->
     run_stage(pretrain_cam.parser, pretrain_cam.body, arguments)
     assert load_torch("c.pt")["camids"] == [1, 2]
     do_pretrain_id()
-    do_adapt("mysite")
     with pytest.raises(SystemExit):
         do_evaluate("mysite")
     message = capsys.readouterr().err
@@ -201,11 +191,11 @@ def test_calibration(project: Path) -> None:
         return calibrate(sets, Start("small", 4), recipe, protocol, seeds=[0, 1])
 
     lines = run(market1501=data["market1501"], dukemtmc=data["dukemtmc"])
-    assert [(line.source, line.target, line.seeds) for line in lines] == [
-        ("market1501", "market1501", 2),
-        ("market1501", "dukemtmc", 2),
-        ("dukemtmc", "market1501", 2),
-        ("dukemtmc", "dukemtmc", 2),
+    assert [(line.yardstick, line.source, line.target, line.seeds) for line in lines] == [
+        ("supervised", "market1501", "market1501", 2),
+        ("direct", "market1501", "dukemtmc", 2),
+        ("direct", "dukemtmc", "market1501", 2),
+        ("supervised", "dukemtmc", "dukemtmc", 2),
     ]
     assert lines == run(market1501=data["market1501"], dukemtmc=data["dukemtmc"])
     with pytest.raises(UserError, match="no labelled person"):
@@ -213,16 +203,34 @@ def test_calibration(project: Path) -> None:
 
 
 def test_calibration_tables(tmp_path: Path) -> None:
-    within = Line("a", "a", 2, 69.94, 1.0, 50.0, 2.0, 70.0, 99.0)
-    across = Line("a", "b", 2, 49.96, 1.0, 30.0, 2.0, 40.0, 99.0)
-    assert (within.aim, within.met) == ((70, 90), False)
-    assert (across.aim, across.met) == ((25, 50), True)
-    text = markdown([across, within], "Title")
-    assert text.index("| a | within | 2 | 69.9 ± 1.0 | 70-90 | missed |") < text.index(
-        "| a | b | 2 | 50.0 ± 1.0 | 25-50 | met |"
-    )
+    within = Line("supervised", "a", "a", 2, 74.94, 1.0, 50.0, 2.0)
+    across = Line("direct", "a", "b", 2, 49.96, 1.0, 30.0, 2.0)
+    lomo = Line("lomo", "b", "b", 1, 31.0, 0.0, 20.0, 0.0)
+    assert (within.aim, within.met) == ((75, 90), False)
+    assert (across.aim, across.met) == ((30, 50), True)
+    text = markdown([lomo, across, within], "Title")
+    rows = [
+        "| supervised | - | a | 2 | 74.9 ± 1.0 | 75-90 | missed | 50.0 ± 2.0 |",
+        "| direct | a | b | 2 | 50.0 ± 1.0 | 30-50 | met | 30.0 ± 2.0 |",
+        "| lomo | - | b | 1 | 31.0 ± 0.0 | 10-30 | missed | 20.0 ± 0.0 |",
+    ]
+    assert text.endswith("\n".join(rows) + "\n")
     write_csv(tmp_path / "c.csv", [within])
     assert (tmp_path / "c.csv").read_text() == (
-        "source,target,seeds,R1,R1_std,mAP,mAP_std,R1_lmp,train_accuracy\n"
-        "a,a,2,69.9,1.0,50.0,2.0,70.0,99.0\n"
+        "yardstick,source,target,seeds,R1,R1_std,mAP,mAP_std\nsupervised,a,a,2,74.9,1.0,50.0,2.0\n"
     )
+
+
+def test_calibration_prepares_generated_sets_and_measures_them(project: Path) -> None:
+    options = ["--seeds", "0", "--out", "c.csv", "--readable", "c.md", "--data", "generated"]
+    calibrate_stage.calibrate(
+        calibrate_stage.arguments().parse_args([*options, "--datasets", "market1501", "cuhk03"])
+    )
+    with open("c.csv") as file:
+        found = [(row["yardstick"], row["source"], row["target"]) for row in csv.DictReader(file)]
+    assert found == [
+        ("lomo", "market1501", "market1501"),
+        ("bow", "market1501", "market1501"),
+        ("supervised", "market1501", "market1501"),
+        ("direct", "cuhk03", "market1501"),
+    ]

@@ -17,7 +17,7 @@ FACTS = {
     "stage": "train_gan", "loop": "CR-GAN", "unit": "it", "done": 90, "total": 450, "rate": 3.0,
     "cell": {"profile": "demo", "method": "crgan", "model": "crgan", "source": "market1501",
              "target": "dukemtmc", "seed": 0},
-    "pictures_per_second": 12.0, "seconds_left": 120.0, "losses": {"adv": 0.6931, "id": 2.5},
+    "images_per_second": 12.0, "seconds_left": 120.0, "losses": {"adv": 0.6931, "id": 2.5},
     "started": "2026-11-28T01:00:00+00:00",
 }  # fmt: skip
 

@@ -280,7 +280,7 @@ def test_a_report_over_its_limit_is_refused(
     assert not (tmp_path / "report.html").exists()
 
 
-def test_pictures_over_the_budget_are_left_out_by_name() -> None:
+def test_images_over_the_budget_are_left_out_by_name() -> None:
     album = Album(3000)
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     first, second = album.add(noise, "first"), album.add(noise, "second")
@@ -293,8 +293,8 @@ def test_pictures_over_the_budget_are_left_out_by_name() -> None:
 
 
 def test_tiles_stand_in_order() -> None:
-    pictures = np.stack([np.full((2, 1, 3), i, np.uint8) for i in range(5)])
-    assert tiles(pictures, 3)[::2, :, 0].tolist() == [[0, 1, 2], [3, 4, 255]]
+    images = np.stack([np.full((2, 1, 3), i, np.uint8) for i in range(5)])
+    assert tiles(images, 3)[::2, :, 0].tolist() == [[0, 1, 2], [3, 4, 255]]
 
 
 def test_agreement_of_order_counts_comparisons() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from crgan.synth.body import draw_person, sample_pose
 from crgan.synth.camera import build_camera, kind_of, style_of
-from crgan.synth.canvas import FRONT, PERSON, Canvas, Tube, View
+from crgan.synth.canvas import FRONT, HIP, PERSON, Canvas, Tube, View
 from crgan.synth.config import DATASETS, DemoConfig
 from crgan.synth.identity import PALETTE, named_colour, sample_identity, wardrobe_of
 from crgan.synth.occluders import OCCLUDERS, draw_occluder
@@ -70,7 +72,7 @@ def test_things_in_front_take_the_persons_pixels(name: str) -> None:
     draw_person(canvas, view, sample_identity(rng, WARDROBE), sample_pose(rng))
     whole = canvas.pixels[..., 3] == PERSON
     canvas.owner = FRONT
-    draw_occluder(canvas, name, view.origin, 200.0, rng)
+    draw_occluder(canvas, name, view.origin, 200.0, np.random.default_rng(0))
     seen = canvas.pixels[..., 3] == PERSON
     assert (canvas.pixels[..., 3] == FRONT).any()
     assert seen.sum() < whole.sum()
@@ -98,10 +100,10 @@ def test_a_named_colour_looks_like_its_name(name: str) -> None:
             assert {"green": green, "blue": blue}[name] == brightest
 
 
-def test_a_picture_depends_on_person_and_moment() -> None:
+def test_a_image_depends_on_person_and_moment() -> None:
     config = DemoConfig(height=64, width=32, occlusion=0)
     camera = build_camera("dukemtmc", 2, config)
-    visit = sample_visit(camera, np.random.default_rng(1))
+    visit = sample_visit(camera, np.random.default_rng(1), config)
     people = [sample_identity(np.random.default_rng(k), WARDROBE) for k in (1, 2)]
 
     def take(person: int | None, moment: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,10 +111,10 @@ def test_a_picture_depends_on_person_and_moment() -> None:
         rng = np.random.default_rng(moment)
         return shoot("dukemtmc", camera, visit, who, ALIGNED, WARDROBE, config, rng)
 
-    picture, mask = take(0, 7)
-    assert np.array_equal(picture, take(0, 7)[0])
-    assert not np.array_equal(picture[mask], take(1, 7)[0][mask])
-    assert not np.array_equal(picture, take(0, 8)[0])
+    image, mask = take(0, 7)
+    assert np.array_equal(image, take(0, 7)[0])
+    assert not np.array_equal(image[mask], take(1, 7)[0][mask])
+    assert not np.array_equal(image, take(0, 8)[0])
     assert not take(None, 7)[1].any()
 
 
@@ -130,7 +132,37 @@ def test_no_gap_makes_the_networks_alike() -> None:
 def test_cameras_of_a_network_differ_and_repeat() -> None:
     config = DemoConfig()
     first, again, other = (build_camera("market1501", n, config) for n in (1, 1, 2))
-    assert np.array_equal(first.place.picture, again.place.picture)
+    assert np.array_equal(first.place.image, again.place.image)
     assert first.gamma == again.gamma
-    assert not np.array_equal(first.place.picture, other.place.picture)
+    assert not np.array_equal(first.place.image, other.place.image)
     assert first.gamma != other.gamma
+
+
+def test_people_share_the_colours_of_their_clothes_and_differ_in_patterns() -> None:
+    people = [sample_identity(np.random.default_rng(k), WARDROBE) for k in range(200)]
+    shades = sum(len(names) for names in PALETTE.values())
+    worn = {tuple(np.round(np.array(who.top_colour) / 24)) for who in people}
+    assert len(worn) < 3 * shades  # many wear the same
+    same = [who for who in people if (who.top_name, who.bottom_name) == ("black", "blue")]
+    designs = {(w.pattern, w.code, w.sleeves, w.leg_pattern) for w in same}
+    assert len(same) > 5
+    assert len(designs) == len(same)
+
+
+def test_light_changes_between_visits_as_strongly_as_asked() -> None:
+    camera = build_camera("campus", 1, DemoConfig())
+
+    def spread(weather: float) -> float:
+        config = DemoConfig(weather=weather)
+        lights = [sample_visit(camera, np.random.default_rng(k), config).light for k in range(50)]
+        return float(np.std(lights, axis=0).max())
+
+    assert spread(0.0) == pytest.approx(0, abs=1e-9)
+    assert spread(2.0) > 1.5 * spread(1.0) > 0.05
+
+
+def test_hips_stand_where_the_body_has_them() -> None:
+    hip = np.array([[0.0, 0.0, HIP], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    long_legs = dataclasses.replace(_view(0.0), hips=0.55)
+    rows = long_legs.place(hip)[:, 1]
+    assert rows == pytest.approx([200 - 55, 100, 200])

@@ -47,8 +47,9 @@ def _contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_market_names_and_splits(demo: Path) -> None:
-    root = demo / "market1501"
+@pytest.mark.parametrize("dataset", ["market1501", "campus"])
+def test_market_names_and_splits(demo: Path, dataset: str) -> None:
+    root = demo / dataset
     name = re.compile(r"(-1|\d{4})_c([1-6])s[1-6]_\d{6}_\d\d\.jpg")
     found = {}
     for folder in ("bounding_box_train", "bounding_box_test", "query"):
@@ -206,21 +207,21 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["market1501", "dukemtmc"])
-def test_masks_have_the_pictures_size_and_lie_in_the_middle(demo: Path, dataset: str) -> None:
+def test_masks_have_the_images_size_and_lie_in_the_middle(demo: Path, dataset: str) -> None:
     root = demo / dataset
     paths = [str(p.relative_to(root)) for p in sorted((root / "bounding_box_train").iterdir())]
     columns = []
     for path, mask in zip(paths, true_masks(root, paths), strict=True):
-        picture = cv2.imread(str(root / path))
-        assert picture is not None
+        image = cv2.imread(str(root / path))
+        assert image is not None
         assert mask.dtype == bool
-        assert mask.shape == picture.shape[:2]
+        assert mask.shape == image.shape[:2]
         assert 0.03 < mask.mean() < 0.6
         columns.append(np.nonzero(mask)[1].mean() / mask.shape[1])
     assert abs(np.mean(columns) - 0.5) < 0.08
 
 
-def test_masks_of_other_pictures_are_refused(demo: Path, tmp_path: Path) -> None:
+def test_masks_of_other_images_are_refused(demo: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no mask of 'query/x\.jpg'"):
         list(true_masks(demo / "market1501", ["query/x.jpg"]))
     with pytest.raises(UserError, match="true masks exist only for demo data sets"):
@@ -230,10 +231,14 @@ def test_masks_of_other_pictures_are_refused(demo: Path, tmp_path: Path) -> None
 def test_contact_sheet_has_a_row_a_camera(demo: Path, tmp_path: Path) -> None:
     out = tmp_path / "sheet.png"
     contact_sheet([demo / "dukemtmc", demo / "cuhk03"], out, columns=3)
-    picture = cv2.imread(str(out))
-    assert picture is not None
+    image = cv2.imread(str(out))
+    assert image is not None
     seen = {path.name[6] for path in (demo / "dukemtmc" / "bounding_box_train").iterdir()}
-    assert picture.shape[0] == 256 * (len(seen) + 2)
+    assert image.shape[0] == 256 * (len(seen) + 2)
+    contact_sheet([demo / "campus", demo / "cuhk03"], out, columns=3, people=2)
+    image = cv2.imread(str(out))
+    assert image is not None
+    assert image.shape[0] == 256 * (2 + 2)
     (tmp_path / MARKER).write_text("{}")
     with pytest.raises(UserError, match="not written by the demo"):
         contact_sheet([tmp_path], out)

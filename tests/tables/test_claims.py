@@ -26,7 +26,7 @@ from crgan.tables.claims import (
 from crgan.tables.claims_page import COLUMNS, markdown, write_csv
 from crgan.tables.printed import table_rows
 from crgan.tables.queries import Queries
-from crgan.tables.weigh import Pictures, tally, weigh
+from crgan.tables.weigh import Images, tally, weigh
 
 ROOT = Path(__file__).parents[2]
 PRINTED = ROOT / "reported"
@@ -155,7 +155,7 @@ def write_queries(folder: Path, method: str, seed: int, first: list[int]) -> str
     return str(path)
 
 
-NO_PICTURES = Pictures([], [], profile="demo", seeds=[0], why_stale=lambda _: None)
+NO_IMAGES = Images([], [], profile="demo", seeds=[0], why_stale=lambda _: None)
 
 
 def verdict(tmp_path: Path, params: dict[str, Any], ours: list[list[int]],
@@ -164,7 +164,7 @@ def verdict(tmp_path: Path, params: dict[str, Any], ours: list[list[int]],
     files += [write_queries(tmp_path, "direct_transfer", s, r) for s, r in enumerate(theirs)]
     queries = Queries(files, profile="demo")
     [found] = weigh(
-        comparisons([CLAIM], PRINTED), queries, NO_PICTURES, params=params, settings=SETTINGS
+        comparisons([CLAIM], PRINTED), queries, NO_IMAGES, params=params, settings=SETTINGS
     )
     return found
 
@@ -226,14 +226,14 @@ def test_a_lower_fid_is_the_better_one(tmp_path: Path, params: dict[str, Any]) -
     ]
     files = [write_visual(tmp_path, "crgan", s, 2.0 + s) for s in (0, 1)]
     files += [write_visual(tmp_path, "spgan", s, 4.5 + s) for s in (0, 1)]
-    pictures = Pictures(files, [], profile="demo", seeds=[0, 1], why_stale=lambda _: None)
+    images = Images(files, [], profile="demo", seeds=[0, 1], why_stale=lambda _: None)
     found = weigh(
-        comparisons(claims, PRINTED), Queries([], profile="demo"), pictures,
+        comparisons(claims, PRINTED), Queries([], profile="demo"), images,
         params=params, settings=SETTINGS,
     )  # fmt: skip
     assert [one.verdict for one in found] == ["holds", "holds"]
     assert [one.found.value for one in found if one.found] == [-2.5, pytest.approx(-6.5)]
-    one_seed = Pictures(
+    one_seed = Images(
         files[:1] + files[2:3], [], profile="demo", seeds=[0], why_stale=lambda _: None
     )
     [first, _] = weigh(

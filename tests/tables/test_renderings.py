@@ -69,8 +69,8 @@ def test_exact_text(tmp_path: Path) -> None:
 def test_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     """Identity 50 and 51, FID 1.5 and 2.5: two values one apart deviate by 0.707."""
     paths = [judged(tmp_path, "crgan", seed=seed) for seed in (0, 1)]
-    pictures = [visual(tmp_path, "crgan", seed=seed) for seed in (1, 0)]
-    write_csv(tmp_path / "out.csv", lines(paths, pictures), "demo")
+    images = [visual(tmp_path, "crgan", seed=seed) for seed in (1, 0)]
+    write_csv(tmp_path / "out.csv", lines(paths, images), "demo")
     row = (tmp_path / "out.csv").read_text().splitlines()[-1]
     assert row == (
         "demo,CR-GAN,market1501,dukemtmc,0.125,0.000,2.000,0.707,50.5,0.7,80.0,0.0,40.0,0.0,"
@@ -78,7 +78,7 @@ def test_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     )
 
 
-def test_each_direction_begins_with_its_unrendered_pictures(tmp_path: Path) -> None:
+def test_each_direction_begins_with_its_unrendered_images(tmp_path: Path) -> None:
     reference = {"identity": 70.0, "domain": 4.0, "camera": None}
     paths = [judged(tmp_path, "crgan"), judged(tmp_path, "crgan", DUKE, reference=reference)]
     found = lines(paths, [])

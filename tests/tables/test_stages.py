@@ -1,4 +1,4 @@
-"""The drawing stages on a few generated pictures and untrained networks."""
+"""The drawing stages on a few generated images and untrained networks."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ def test_each_stage_draws_the_same_bytes_twice_and_records_them() -> None:
         run_stage(stage.parser, stage.body, argv)
         assert [Path(out).read_bytes() for out in outs] == first
         for out in outs:
-            picture = cv2.imread(out)
-            assert picture is not None
-            assert picture.shape[0] > 2 * 128
-            assert 20 < picture.std() < 120  # noise on white, neither blank nor all noise
+            image = cv2.imread(out)
+            assert image is not None
+            assert image.shape[0] > 2 * 128
+            assert 20 < image.std() < 120  # noise on white, neither blank nor all noise
             record = json.loads(Path(out).with_suffix(".prov.json").read_text())
             assert record["outputs"][out]["sha256"] == sha256_file(out)
 

@@ -12,7 +12,7 @@ import pytest
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file, write_json
 from crgan.pipeline import params as parameters
-from crgan.pipeline.records import Judge, record_path
+from crgan.pipeline.records import Judge, key_of, record_path
 from crgan.tables.printed import TABLES, Cell, Row, cell_of, printed_inputs, table_rows
 from crgan.tables.readable import markdown
 from crgan.tables.scores import read_scores
@@ -41,7 +41,7 @@ def write_score(folder: Path, method: str = "crgan", seed: int = 0, **changes: A
     """A re-id score from market1501 to dukemtmc, with its record."""
     score = {
         "method": method, "source": MARKET, "target": DUKE, "seed": seed, "profile": "demo",
-        "backbone": "small", "notes": ["pictures by hand"],
+        "backbone": "small", "notes": ["images by hand"],
         "pooling": {"global": rates(60.0 + seed, 30.0), "lmp": rates(62.26, 33.0)},
         **changes,
     }  # fmt: skip
@@ -63,7 +63,7 @@ def _with_record(path: Path, score: dict[str, Any], stage: str) -> Path:
     size = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     record = {"stage": stage, "cell": {"profile": "demo"}, "params": {"of": "yesterday"},
               "code_sha256": "", "inputs": {}, "outputs": {str(path): size}}  # fmt: skip
-    write_json(record_path(path), record)
+    write_json(record_path(path), {**record, "key": key_of(record)})
     return path
 
 
@@ -93,7 +93,7 @@ def test_exact_text_with_two_seeds_and_cells_that_were_not_measured(tmp_path: Pa
     table = make(5, paths, (0, 1), small_printed(tmp_path))
     write_csv(tmp_path / "out.csv", table)
     # Means of 60 and 61, 62 and 63; the sample deviation of two values one apart is 0.707.
-    measured = "backbone small; pictures by hand; 2 seeds"
+    measured = "backbone small; images by hand; 2 seeds"
     assert (tmp_path / "out.csv").read_bytes().decode() == (
         "profile,method,source,target,R1,R1_std,R1_paper,R10,R10_std,R10_paper,"
         "mAP,mAP_std,mAP_paper,uses,note\n"
@@ -139,7 +139,7 @@ def test_readable_text_names_the_profile_and_numbers_the_notes(tmp_path: Path) -
     uses = "source labels, target cameras"
     assert f"| 60.0 (paper 52.2) | 62.0 | 30.0 (paper 30.0) | {uses} | 3, 4, 5 |\n" in text
     assert text.endswith(
-        "3. backbone small\n4. pictures by hand\n5. 1 of 2 seeds\n6. not in the paper\n"
+        "3. backbone small\n4. images by hand\n5. 1 of 2 seeds\n6. not in the paper\n"
     )
 
 

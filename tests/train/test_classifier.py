@@ -29,7 +29,7 @@ START = Start("small", 4)
 
 
 def coloured(pids: list[int], camids: list[int], seed: int = 0) -> Split:
-    """Noise pictures 32x16 whose colour tells the pid and whose brightness the camera."""
+    """Noise images 32x16 whose colour tells the pid and whose brightness the camera."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 40, (len(pids), 32, 16, 3))
     for image, pid, camid in zip(images, pids, camids, strict=True):
@@ -39,7 +39,7 @@ def coloured(pids: list[int], camids: list[int], seed: int = 0) -> Split:
 
 
 def people() -> Split:
-    """Two junk and two distractor pictures, then four people before two cameras."""
+    """Two junk and two distractor images, then four people before two cameras."""
     pids = [-1, -1, 0, 0] + [pid for pid in (9, 4, 31, 7) for _ in range(4)]
     return coloured(pids, [1, 2] * 10)
 
@@ -81,7 +81,7 @@ def test_d_id_learns_its_people_and_no_junk() -> None:
     assert (guessed == source.pid[known]).all()
 
 
-def test_d_cam_learns_cameras_of_unlabelled_pictures() -> None:
+def test_d_cam_learns_cameras_of_unlabelled_images() -> None:
     target = coloured([-2] * 12, [3, 5, 5, 9] * 3)
     recipe = Recipe(iterations=60, batch=12, lr=1e-2)
     file, history = pretrain_cam(target, 4, recipe, seed=0)

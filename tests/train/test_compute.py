@@ -95,7 +95,7 @@ def test_a_copy_of_a_prepared_network_has_its_own_weights() -> None:
     assert not torch.equal(net(x), before)
 
 
-def test_channels_last_reaches_every_picture() -> None:
+def test_channels_last_reaches_every_image() -> None:
     g = Generator(4, 2)
     Compute(channels_last=True).prepare(g)
     seen: list[bool] = []

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from crgan.adapt import hhl, mmfa, taudl, tjaidl
-from crgan.adapt.attribute_targets import attribute_targets
-from crgan.adapt.cluster_memory import MemoryNet, Round
-from crgan.adapt.joint import People
-from crgan.adapt.start import begin
+from crgan.adaptation import hhl, mmfa, taudl, tjaidl
+from crgan.adaptation.attribute_targets import attribute_targets
+from crgan.adaptation.cluster_memory import MemoryNet, Round
+from crgan.adaptation.joint import People
+from crgan.adaptation.start import begin
 from crgan.common.settings import settings_from
 from crgan.data.batches import TrainBatches
 from crgan.gan import crgan, cyclegan, m2mgan, ptgan, spgan, stargan
@@ -33,8 +33,8 @@ from crgan.nets.reid import ReidNet
 from crgan.train.classifier import Classification, Recipe
 from crgan.train.compute import Compute
 from crgan.train.optimizers import SGD, Adam
-from tests.adapt import test_hhl, test_mmfa, test_taudl, test_tjaidl
 from tests.adapt_fakes import SIZE, fresh, people, target
+from tests.adaptation import test_hhl, test_mmfa, test_taudl, test_tjaidl
 from tests.gan import test_m2mgan, test_ptgan, test_spgan, test_stargan
 from tests.gan_fakes import GAN, LOSS, judges, task
 from tests.translation_fakes import OPTIONS

@@ -151,7 +151,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(place: Any) -> None:
         PairBatches(task(), np.zeros(9, int), np.zeros(10, int), 5, 0, "cpu", flip=True)
 
 
-def test_processes_see_one_process_pictures(place: Any) -> None:
+def test_processes_see_one_process_images(place: Any) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (10, 16, 8, 3), dtype=np.uint8)
     how = Augmentation(flip=0.5, pad=2, erase=0.5)
@@ -164,8 +164,8 @@ def test_processes_see_one_process_pictures(place: Any) -> None:
     for rank in range(3):
         place(rank, 3)
         parts.append(batches())
-    for i, (pictures, labels) in enumerate(whole):
-        assert torch.equal(torch.cat([part[i][0] for part in parts]), pictures)
+    for i, (crops, labels) in enumerate(whole):
+        assert torch.equal(torch.cat([part[i][0] for part in parts]), crops)
         assert torch.equal(torch.cat([part[i][1] for part in parts]), labels)
 
 
@@ -180,7 +180,7 @@ def test_noise_is_that_of_the_whole_batch(place: Any) -> None:
     assert torch.equal(torch.cat(parts), whole)
 
 
-def test_numbers_for_another_number_of_pictures_are_a_defect(place: Any) -> None:
+def test_numbers_for_another_number_of_images_are_a_defect(place: Any) -> None:
     place(1, 2)
     rng = shares.draws(np.random.default_rng(0), 8, shares.share(8))
     assert rng.random(4).tolist() == np.random.default_rng(0).random(8)[4:].tolist()

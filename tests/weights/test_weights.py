@@ -18,6 +18,7 @@ import yaml
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch, sha256_bytes
+from crgan.nets.reid import SmallBackbone
 from crgan.weights import registry as weights
 from crgan.weights import sources as weight_sources
 from crgan.weights.formats import (
@@ -26,7 +27,9 @@ from crgan.weights.formats import (
     alexnet_from_torchvision,
     load_numpy_pickle,
     mobilenetv2_features,
+    pack,
     tensors_sha256,
+    unpacked,
 )
 from crgan.weights.registry import ROOT, fetch, load_registry, missing, weights_path
 from crgan.weights.sources import read_member
@@ -320,8 +323,11 @@ def test_unpickler_refuses_a_broken_pickle() -> None:
     ("entry", "message"),
     [
         ({"file": "x", "sources": [{"url": "u", "sha256": "0", "colour": 1}]}, "colour"),
-        ({"file": "x", "sources": [{"sha256": "0"}]}, "either url, or all of"),
-        ({"file": "x", "sources": [{"sha256": "0", "package": "p==1"}]}, "either url, or all of"),
+        ({"file": "x", "sources": [{"sha256": "0"}]}, "either url, or shipped, or all of"),
+        (
+            {"file": "x", "sources": [{"sha256": "0", "package": "p==1"}]},
+            "either url, or shipped, or all of",
+        ),
         (
             {"file": "x", "sources": [{"url": "u", "sha256": "0", "convert": "alexnet_from_flax"}]},
             "tensors_sha256",
@@ -375,3 +381,30 @@ def test_fid_inception_loads_into_pytorch_fid(monkeypatch: pytest.MonkeyPatch) -
         pooled = model(torch.full((1, 3, 75, 75), 0.5))[0]
     assert pooled.shape == (1, 2048, 1, 1)
     assert torch.isfinite(pooled).all()
+
+
+def test_packed_weights_come_back_nearly_as_they_were() -> None:
+    state = SmallBackbone(8).state_dict()
+    data = pack(state)
+    assert len(data) < 0.4 * sum(t.numel() * t.element_size() for t in state.values())
+    again = unpacked(data)
+    assert list(again) == list(state)
+    for name, tensor in state.items():
+        step = tensor.abs().amax() / 127 if tensor.ndim == 4 else 0.0
+        assert again[name].dtype == tensor.dtype
+        assert (again[name] - tensor).abs().max() <= 0.51 * step
+
+
+def test_a_shipped_file_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry: dict[str, Any] = {
+        "about": "a", "file": "x.bin", "version": "1", "licence": "MIT",
+        "sources": [{"shipped": "x.bin", "sha256": sha256_bytes(CONTENT)}],
+    }  # fmt: skip
+    registry = tmp_path / "weights.yaml"
+    registry.write_text(yaml.safe_dump({"x": entry}))
+    (tmp_path / "x.bin").write_bytes(CONTENT)
+    monkeypatch.setattr(weights, "REGISTRY", registry)
+    assert fetch("x", tmp_path / "out", registry).read_bytes() == CONTENT
+    (tmp_path / "x.bin").write_bytes(b"changed")
+    with pytest.raises(UserError, match="refused"):
+        fetch("x", tmp_path / "other", registry)

@@ -2,7 +2,7 @@ rule make_table:
     input:
         printed=exp.printed,
         cells=exp.scores(f"{RES}/cells/{CELL}.json"),
-        visual=exp.pictured(f"{RES}/visual/{CELL}.json"),
+        visual=exp.imaged(f"{RES}/visual/{CELL}.json"),
     output:
         out=report(
             "results/table{table}.csv",
@@ -29,7 +29,7 @@ rule bound_table:
     input:
         printed=exp.printed,
         queries=exp.scores(f"{RES}/queries/{CELL}.npz"),
-        visual=exp.pictured(f"{RES}/visual/{CELL}.json"),
+        visual=exp.imaged(f"{RES}/visual/{CELL}.json"),
     output:
         out=report(
             "results/intervals/table{table}.csv",

@@ -32,7 +32,7 @@ LABELS = (
 )  # fmt: skip
 # Where the score of each class stands in the mirror image: left and right exchanged.
 MIRRORED = (*range(14), 15, 14, 17, 16, 19, 18)
-MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)  # of the training pictures, 0 to 255
+MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)  # of the training images, 0 to 255
 
 
 class JPPNetMasks:

@@ -1,4 +1,4 @@
-"""Pictures inside the file: WebP as data URIs, within a budget of bytes."""
+"""Images inside the file: WebP as data URIs, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _WIDEST = 1600  # pixels; wider sheets are shrunk: a screen shows no more
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture for a page.
+class Encoded:
+    """An image for a page.
 
     Attributes:
         uri: data:image/webp;base64,...; empty where the budget was used up before it.
@@ -36,7 +36,7 @@ class Picture:
 
 
 class Album:
-    """Encodes pictures until a budget is used up; those that come later are left out, by name.
+    """Encodes images until a budget is used up; those that come later are left out, by name.
 
     Args:
         budget: bytes that all data URIs together may take.
@@ -47,8 +47,8 @@ class Album:
         self.used = 0
         self.left_out: list[str] = []
 
-    def add(self, pixels: Pixels, alt: str, *, widest: int = _WIDEST) -> Picture:
-        """A picture, uint8 (H, W, 3), made smaller where it is wider than `widest`."""
+    def add(self, pixels: Pixels, alt: str, *, widest: int = _WIDEST) -> Encoded:
+        """An image, uint8 (H, W, 3), made smaller where it is wider than `widest`."""
         image = Image.fromarray(pixels)
         if image.width > widest:
             height = max(1, round(image.height * widest / image.width))
@@ -58,12 +58,12 @@ class Album:
         uri = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
         if self.used + len(uri) > self.budget:
             self.left_out.append(alt)
-            return Picture("", image.width, image.height, alt)
+            return Encoded("", image.width, image.height, alt)
         self.used += len(uri)
-        return Picture(uri, image.width, image.height, alt)
+        return Encoded(uri, image.width, image.height, alt)
 
-    def file(self, path: Path, alt: str, *, widest: int = _WIDEST) -> Picture:
-        """A picture file.
+    def file(self, path: Path, alt: str, *, widest: int = _WIDEST) -> Encoded:
+        """An image file.
 
         Raises:
             UserError: it is none.
@@ -72,7 +72,7 @@ class Album:
 
 
 def read_pixels(path: Path) -> Pixels:
-    """A picture file as uint8 (H, W, 3).
+    """An image file as uint8 (H, W, 3).
 
     Raises:
         UserError: it is none.
@@ -81,14 +81,14 @@ def read_pixels(path: Path) -> Pixels:
         with Image.open(path) as image:
             return np.array(image.convert("RGB"), dtype=np.uint8)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable picture ({error}); make it again") from None
+        raise UserError(f"{path}: not a readable image ({error}); make it again") from None
 
 
-def tiles(pictures: Pixels, columns: int) -> Pixels:
-    """Pictures (n, H, W, 3) in lines of `columns`, white where the last line ends early."""
-    n, height, width, _ = pictures.shape
+def tiles(images: Pixels, columns: int) -> Pixels:
+    """Images (n, H, W, 3) in lines of `columns`, white where the last line ends early."""
+    n, height, width, _ = images.shape
     lines = -(-n // columns)
     sheet = np.full((lines * columns, height, width, 3), 255, dtype=np.uint8)
-    sheet[:n] = pictures
+    sheet[:n] = images
     sheet = sheet.reshape(lines, columns, height, width, 3).transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(sheet.reshape(lines * height, columns * width, 3))

@@ -27,21 +27,21 @@ from crgan.report.page.training import all_curves, all_grids
 from crgan.tables.names import profile_warning
 
 HERE = Path(__file__).parent
-PICTURES = 20_000_000  # bytes of data URIs
+IMAGES = 20_000_000  # bytes of data URIs
 LIMIT = 30_000_000  # bytes of the file
 _SHOWN = ("Direct Transfer", "CR-GAN", "SPGAN", "TAUDL", "CR-GAN+TAUDL")
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was written: bytes, and the pictures that the budget left out."""
+    """What was written: bytes, and the images that the budget left out."""
 
     path: Path
     size: int
     left_out: list[str]
 
 
-def build(project: Project, out: Path, *, budget: int = PICTURES) -> Built:
+def build(project: Project, out: Path, *, budget: int = IMAGES) -> Built:
     """Write the report of a project.
 
     Raises:

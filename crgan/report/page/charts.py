@@ -132,7 +132,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> Spec:
 
 
 def scatter(points: Sequence[Mapping[str, Any]], colour: str) -> Spec:
-    """Places of pictures in the plane, in colours and shapes by camera or by person."""
+    """Places of images in the plane, in colours and shapes by camera or by person."""
     inside = {"zero": False, "padding": 12}
     encoding: Spec = {
         "x": {"field": "x", "type": "quantitative", "axis": None, "scale": inside},

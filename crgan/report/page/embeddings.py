@@ -1,6 +1,6 @@
 """Gallery features in the plane, before adaptation and after: Direct Transfer's and CR-GAN's.
 
-t-SNE, started from PCA and with a fixed seed, of some people's gallery pictures; people are drawn
+t-SNE, started from PCA and with a fixed seed, of some people's gallery images; people are drawn
 by `figures.seed`. What is computed is kept in scratch under the keys of the jobs it came from.
 """
 
@@ -20,7 +20,7 @@ from crgan.reid.evaluate import query_and_gallery
 from crgan.report.page.project import Project
 from crgan.tables.names import dataset_label
 
-PEOPLE, PICTURES = 10, 400
+PEOPLE, IMAGES = 10, 400
 METHODS = ("direct_transfer", "crgan")
 _CACHE = Path(".scratch/report")
 _VERSION = 1  # of what is computed here
@@ -29,7 +29,7 @@ _VERSION = 1  # of what is computed here
 @dataclass(frozen=True)
 class Embedding:
     """One method's features of a direction: points with x, y, camera and person; the nearest
-    neighbour's person and camera agree with a picture's own in so many percent of pictures."""
+    neighbour's person and camera agree with an image's own in so many percent of images."""
 
     method: str
     key: str
@@ -68,7 +68,7 @@ def _cached(project: Project, method: str, name: str, target: str) -> Embedding:
     data = project.artifacts / "data" / target / "manifest.csv"
     made = project.records[data.relative_to(project.root).as_posix()]["key"]
     seed = project.params["figures"]["seed"]
-    identity = sha256_bytes(canonical_json([_VERSION, key, made, seed, PEOPLE, PICTURES]).encode())
+    identity = sha256_bytes(canonical_json([_VERSION, key, made, seed, PEOPLE, IMAGES]).encode())
     path = _CACHE / f"embedding-{identity[:24]}.json"
     if not path.is_file():
         write_json(path, _computed(project.root / name, data, seed))
@@ -99,10 +99,10 @@ def _computed(model: Path, data: Path, seed: int) -> dict[str, Any]:
 
 
 def people_of(split: Split, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Places in a split of all pictures of some people, at most `PICTURES`."""
+    """Places in a split of all images of some people, at most `IMAGES`."""
     named = np.unique(split.pid[split.pid > 0])
     chosen = rng.permutation(named)[:PEOPLE]
-    return np.flatnonzero(np.isin(split.pid, chosen))[:PICTURES].astype(np.int64)
+    return np.flatnonzero(np.isin(split.pid, chosen))[:IMAGES].astype(np.int64)
 
 
 def plane(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -18,12 +18,12 @@ from crgan.common.io import load_arrays
 from crgan.data.store import Dataset, open_dataset
 from crgan.looks.picks import pick_queries
 from crgan.reid.evaluate import query_and_gallery
-from crgan.report.page.album import Album, Picture, tiles
+from crgan.report.page.album import Album, Encoded, tiles
 from crgan.report.page.project import Project
 from crgan.tables.names import dataset_label
 
 QUERIES, RANKS = 16, 10
-TILES = 1200  # pictures of one target at most; queries are taken away until they suffice
+TILES = 1200  # images of one target at most; queries are taken away until they suffice
 _TALL = 128
 _COLUMNS = 40
 _POOLINGS = {"global": "", "lmp": "+LMP"}
@@ -35,7 +35,7 @@ class Gallery:
 
     target: str
     label: str
-    sheet: Picture
+    sheet: Encoded
     data: dict[str, Any]
 
 
@@ -80,21 +80,21 @@ def _gallery(
     for label, arrays, _ in views:
         if not np.array_equal(arrays["gallery_rows"], gallery.rows):
             raise UserError(
-                f"{label} on {target}: ranked other pictures than {data.path} holds; evaluate again"
+                f"{label} on {target}: ranked other images than {data.path} holds; evaluate again"
             )
     while len(chosen) > 1 and len(_shown(chosen, views)) + len(chosen) > TILES:
         chosen = chosen[:-1]
     there = _shown(chosen, views)
     place = {int(row): i + len(chosen) for i, row in enumerate(there)}
-    pictures = [data.store[query.rows[q]] for q in chosen] + [
+    images = [data.store[query.rows[q]] for q in chosen] + [
         data.store[gallery.rows[g]] for g in there
     ]
     height = min(_TALL, data.store.shape[1])
     width = round(data.store.shape[2] * height / data.store.shape[1])
-    small = np.stack([_shrunk(picture, height, width) for picture in pictures])
+    small = np.stack([_shrunk(image, height, width) for image in images])
     label = dataset_label(target)
     sheet = album.add(
-        tiles(small, _COLUMNS), f"Query and gallery pictures of {label}", widest=_COLUMNS * width
+        tiles(small, _COLUMNS), f"Query and gallery images of {label}", widest=_COLUMNS * width
     )
     return Gallery(
         target,
@@ -135,8 +135,8 @@ def _ranks(view: _View, chosen: NDArray[np.int64], place: dict[int, int]) -> dic
     return {"label": label, "queries": queries}
 
 
-def _shrunk(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    if picture.shape[:2] == (height, width):
-        return np.asarray(picture)
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+def _shrunk(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    if image.shape[:2] == (height, width):
+        return np.asarray(image)
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)

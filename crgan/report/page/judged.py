@@ -27,7 +27,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """A method, or the unrendered pictures that others are held against."""
+    """A method, or the unrendered images that others are held against."""
 
     method: str
     values: tuple[Value, ...]
@@ -77,7 +77,7 @@ def renderings(project: Project) -> Renderings:
 
 def _jobs(project: Project, kind: str, row: Mapping[str, str]) -> list[str]:
     """Keys of the jobs behind a row's columns of a kind: one a seed; of all methods for the
-    unrendered pictures, which every job measures.
+    unrendered images, which every job measures.
     """
     named = {entry["label"]: key for key, entry in project.params["methods"].items()}
     methods = list(named.values()) if row["method"] == REFERENCE else [named.get(row["method"], "")]

@@ -12,7 +12,7 @@ from crgan.common.io import load_arrays
 from crgan.data.store import open_dataset
 from crgan.looks.masks import mask_sheet
 from crgan.masks.store import open_masks
-from crgan.report.page.album import Album, Picture
+from crgan.report.page.album import Album, Encoded
 from crgan.report.page.project import CELL, Project
 from crgan.report.page.training import job_name
 from crgan.tables.cmc import cmc
@@ -23,12 +23,12 @@ _MASKS = 24
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the paper, or a sheet: the picture, or the command that makes it."""
+    """A figure of the paper, or a sheet: the image, or the command that makes it."""
 
     name: str
     title: str
     caption: str
-    picture: Picture | None
+    image: Encoded | None
     key: str
     command: str
 
@@ -68,11 +68,11 @@ def figures(project: Project, album: Album) -> list[Figure]:
 def _figure(project: Project, album: Album, name: str, title: str, caption: str) -> Figure:
     output = f"results/figures/{name}.png"
     path = project.file(output)
-    picture = album.file(path, title) if path else None
+    image = album.file(path, title) if path else None
     key = project.key_of(output) if path else ""
     # the parts are made with the figure they belong to
     command = project.command(output.replace("-parts.png", ".png"))
-    return Figure(name, title, caption, picture, key, command)
+    return Figure(name, title, caption, image, key, command)
 
 
 def rank_lists(project: Project, album: Album) -> list[Figure]:
@@ -82,10 +82,8 @@ def rank_lists(project: Project, album: Album) -> list[Figure]:
         for seed, output in project.seed_files("ranks", cell, ".png"):
             record = project.records[output]
             title = job_name(project, record["cell"], "ranks")
-            picture = album.file(project.root / output, f"Rank lists of {title}", widest=900)
-            found.append(
-                Figure(f"ranks-{len(found)}-{seed}", title, "", picture, record["key"], "")
-            )
+            image = album.file(project.root / output, f"Rank lists of {title}", widest=900)
+            found.append(Figure(f"ranks-{len(found)}-{seed}", title, "", image, record["key"], ""))
             break
     return found
 
@@ -98,7 +96,7 @@ def rank_command(project: Project) -> str:
 
 
 def masks(project: Project, album: Album) -> list[Figure]:
-    """A sheet of masks of each data set: picture, mask, mask over picture."""
+    """A sheet of masks of each data set: image, mask, mask over image."""
     found = []
     for name in project.params["matrix"]["datasets"]:
         output = f"artifacts/{project.profile}/masks/{name}.h5"
@@ -113,9 +111,9 @@ def masks(project: Project, album: Album) -> list[Figure]:
         sheet = mask_sheet(data.store[rows], packed.read(rows), columns=_MASKS)
         record = project.records[output]
         backend = record["params"]["masks"]["backend"]
-        picture = album.add(sheet, f"{title}: pictures, masks, masks over pictures")
+        image = album.add(sheet, f"{title}: images, masks, masks over images")
         found.append(
-            Figure(f"masks-{name}", title, f"Made by {backend}.", picture, record["key"], "")
+            Figure(f"masks-{name}", title, f"Made by {backend}.", image, record["key"], "")
         )
     return found
 

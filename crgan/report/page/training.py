@@ -11,7 +11,7 @@ from typing import Any
 
 from crgan.looks.samples import layout
 from crgan.report.curves import read_history
-from crgan.report.page.album import Album, Picture, Pixels, read_pixels
+from crgan.report.page.album import Album, Encoded, Pixels, read_pixels
 from crgan.report.page.project import Project
 from crgan.tables.names import dataset_label
 
@@ -36,8 +36,8 @@ class Grid:
 
     name: str
     key: str
-    inputs: Picture
-    steps: tuple[tuple[int, Picture], ...]
+    inputs: Encoded
+    steps: tuple[tuple[int, Encoded], ...]
 
 
 def job_name(project: Project, cell: Mapping[str, Any], stage: str) -> str:

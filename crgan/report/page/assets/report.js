@@ -192,7 +192,7 @@
           tile(place, { role: "img", "aria-label": `rank ${i + 1}, ${word}, camera ${camera}` }),
           element("span", { "aria-hidden": "true" }, `${i + 1} ${right ? "✓" : "✗"} cam ${camera}`));
       });
-      const ap = found.ap === null ? "no right picture in the gallery"
+      const ap = found.ap === null ? "no right image in the gallery"
         : `AP ${found.ap.toFixed(1)} %, first right at rank ${found.first}`;
       where.replaceChildren(element("h3", {}, view.label), element("p", {}, ap),
         element("ol", { class: "ranked" }, ...rows));

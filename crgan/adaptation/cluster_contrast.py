@@ -4,11 +4,11 @@ Not a method of the paper; it is here to show what a later one gains from CR-GAN
 
 A round clusters the target by DBSCAN on k-reciprocal Jaccard distances, drops what DBSCAN calls
 outliers, fills the memory with the clusters' mean features, and trains on batches of P clusters
-with K pictures each (`crgan.adapt.cluster_memory`). Features are batch-normalised in training and
-for clustering; tests compare those before that, as in every other row of the tables.
+with K images each (`crgan.adaptation.cluster_memory`). Features are batch-normalised in training
+and for clustering; tests compare those before that, as in every other row of the tables.
 
 Differences from the authors' release: the result is that of the last round, not of the round that
-is best on the test set; the pictures of a cluster are drawn without looking at their cameras, as
+is best on the test set; the images of a cluster are drawn without looking at their cameras, as
 in its sampler for data without cameras; the CNN keeps its own pooling and stride (GeM and stride 1
 there).
 """
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from torch import nn
 
-from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, Round, Update
-from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.adaptation.base import Target
+from crgan.adaptation.cluster_memory import ClusterBatches, MemoryNet, Round, Update
+from crgan.adaptation.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
 from crgan.common.settings import Count, Inline, Partly, Positive, Within, settings_from
 from crgan.data.store import Split
@@ -45,13 +45,13 @@ class Plan:
 
     Attributes:
         rounds: clusterings, each with `iterations` batches.
-        instances: K, pictures of a cluster in a batch.
+        instances: K, images of a cluster in a batch.
         eps: of DBSCAN, a Jaccard distance.
-        min_samples: of DBSCAN, a picture's neighbours, itself among them, that make it a core.
+        min_samples: of DBSCAN, an image's neighbours, itself among them, that make it a core.
         k1, k2: of the Jaccard distances, see `crgan.metrics.reranking`.
         tau: temperature of InfoNCE.
         memory_momentum: share of a cluster's vector that an update keeps.
-        update: by all pictures of a batch, or by each cluster's hardest.
+        update: by all images of a batch, or by each cluster's hardest.
     """
 
     rounds: Count
@@ -94,7 +94,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """Cluster-contrast from any CNN (`crgan.adapt.base.Adapt`); the source is not seen.
+    """Cluster-contrast from any CNN (`crgan.adaptation.base.Adapt`); the source is not seen.
 
     Where DBSCAN finds fewer than two clusters there is nothing to contrast. The CNN then stays as
     it is and, since it would be clustered the same again, so ends the method; a note says so.
@@ -114,7 +114,7 @@ def adapt(
         features = _features(model, target, compute.device, f"{where}: features")
         labels = clusters_of(features, plan)
         found.append((int(labels.max()) + 1, float((labels < 0).mean())))
-        log(f"{where}: {found[-1][0]} clusters, {found[-1][1]:.1%} of the pictures outliers")
+        log(f"{where}: {found[-1][0]} clusters, {found[-1][1]:.1%} of the images outliers")
         if found[-1][0] < 2:
             break
         model.memory = torch.from_numpy(means_of(features, labels)).to(compute.device)
@@ -168,7 +168,7 @@ def _features(model: MemoryNet, target: Target, device: str, description: str) -
 
 
 def clusters_of(features: Floats, plan: Plan) -> NDArray[np.int64]:
-    """Cluster of each picture (n,), from 0; -1 for outliers.
+    """Cluster of each image (n,), from 0; -1 for outliers.
 
     Args:
         features: (n, D) of length 1.

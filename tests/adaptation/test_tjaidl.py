@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from crgan.adapt.attribute_targets import attribute_targets
-from crgan.adapt.base import Target
-from crgan.adapt.tjaidl import (
+from crgan.adaptation.attribute_targets import attribute_targets
+from crgan.adaptation.base import Target
+from crgan.adaptation.tjaidl import (
     Branches,
     InferredAttributes,
     OnSource,
@@ -50,8 +50,8 @@ def source() -> Split:
         "upred": red[person], "age": old[person], "top": np.array([1, 2, 0, 1])[person],
         "hat": np.ones(20, np.int64),
     }  # fmt: skip
-    pictures = np.clip(images, 0, 255).astype(np.uint8)
-    return Split(pictures, person + 1, np.ones(20, np.int64), np.arange(20), attributes)
+    crops = np.clip(images, 0, 255).astype(np.uint8)
+    return Split(crops, person + 1, np.ones(20, np.int64), np.arange(20), attributes)
 
 
 def target() -> Target:

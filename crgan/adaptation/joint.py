@@ -1,4 +1,4 @@
-"""What MMFA and HHL share: source labels and target pictures are learned from together by SGD."""
+"""What MMFA and HHL share: source labels and target images are learned from together by SGD."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Solver:
         lr: of new layers; backbone_lr_scale: the backbone's rate as a share of it.
         momentum, weight_decay: of SGD.
         step_at: share of the iterations after which the rates are a tenth.
-        flip: probability of mirroring a picture.
-        crop_padding: share of the height by which a picture is padded before a random crop.
+        flip: probability of mirroring an image.
+        crop_padding: share of the height by which an image is padded before a random crop.
     """
 
     iterations: Count
@@ -46,7 +46,7 @@ class Solver:
         return schedules.step_decay(self.lr, t, self.iterations, self.step_at)
 
     def augmentation(self, height: int) -> Augmentation:
-        """Of pictures `height` pixels high."""
+        """Of images `height` pixels high."""
         return Augmentation(self.flip, round(self.crop_padding * height))
 
     def sgd(self, backbone: nn.Module, *heads: nn.Module) -> SGD:
@@ -67,7 +67,7 @@ class People:
     """The labelled persons of a source's training split.
 
     Attributes:
-        rows: places in the split of n pictures, int64 (n,).
+        rows: places in the split of n images, int64 (n,).
         images: uint8 (n, H, W, 3); a view of the store, where everybody is labelled.
         labels: classes from 0 in ascending order of pid, int64 (n,).
         classes: number of persons.

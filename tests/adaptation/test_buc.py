@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from crgan.adapt import buc
-from crgan.adapt.base import Target
-from crgan.adapt.buc import Options, adapt, cluster_distances, merged
-from crgan.adapt.cluster_memory import MemoryNet, Round
+from crgan.adaptation import buc
+from crgan.adaptation.base import Target
+from crgan.adaptation.buc import Options, adapt, cluster_distances, merged
+from crgan.adaptation.cluster_memory import MemoryNet, Round
 from crgan.common.errors import UserError
 from crgan.nets.reid import ReidNet
 from crgan.reid.model_file import build_reid
@@ -40,7 +40,7 @@ def groups(labels: NDArray[np.int64]) -> set[frozenset[int]]:
 def walked(
     features: NDArray[np.float32], labels: NDArray[np.int64], count: int, weight: float
 ) -> NDArray[np.int64]:
-    """As the paper tells it: all pairs of pictures, nearest first, clusters joined on the way."""
+    """As the paper tells it: all pairs of images, nearest first, clusters joined on the way."""
     sizes = np.bincount(labels)[labels]
     n = len(features)
     pairs = [
@@ -112,7 +112,7 @@ def test_repelled_loss_and_memory_by_hand() -> None:
     torch.testing.assert_close(model.memory[1], torch.tensor([0.5, 0.5]).sqrt())
 
 
-def test_rounds_merge_a_share_of_the_pictures_and_begin_with_an_empty_memory(
+def test_rounds_merge_a_share_of_the_images_and_begin_with_an_empty_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sizes, run = [], Round.run

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt import mmfa
-from crgan.adapt.joint import People
-from crgan.adapt.mmfa import Options, attribute_loss, mmd
-from crgan.adapt.start import begin
+from crgan.adaptation import mmfa
+from crgan.adaptation.joint import People
+from crgan.adaptation.mmfa import Options, attribute_loss, mmd
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import settings_from
 from crgan.reid.model_file import build_reid
@@ -159,7 +159,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, saves: int) -> None:
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(UserError, match="this source has none"):
         mmfa.adapt(fresh(), people(attributes=False), target(), OPTIONS, seed=0)
-    with pytest.raises(UserError, match=r"learned pictures of 64x32"):
+    with pytest.raises(UserError, match=r"learned images of 64x32"):
         mmfa.adapt(fresh((64, 32)), people(), target(), OPTIONS, seed=0)
     with pytest.raises(UserError, match=r"mmfa.epochs"):
         adapted(epochs=3)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt import hhl
-from crgan.adapt.hhl import Options, PeopleSampler, TripletBatches, batch_hard
-from crgan.adapt.joint import People
-from crgan.adapt.start import begin
+from crgan.adaptation import hhl
+from crgan.adaptation.hhl import Options, PeopleSampler, TripletBatches, batch_hard
+from crgan.adaptation.joint import People
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import settings_from
 from crgan.data.batches import Augmentation, from_gan
@@ -26,7 +26,7 @@ from tests.adapt_fakes import SIZE, SOLVER, Killed, KilledAfter, equal, fresh, p
 from tests.gan.test_stargan import OPTIONS as STARGAN
 
 OWN: dict[str, Any] = {
-    **SOLVER, "batch": 6, "people": 2, "pictures": 3, "target_batch": 2, "beta": 0.5,
+    **SOLVER, "batch": 6, "people": 2, "images": 3, "target_batch": 2, "beta": 0.5,
     "margin": 0.3, "hidden": 12, "embedding": 5, "dropout": 0.5,
 }  # fmt: skip
 OPTIONS = {**OWN, **{f"stargan_{key}": value for key, value in STARGAN.items()}}
@@ -38,7 +38,7 @@ def options(**changes: Any) -> Options:
 
 
 def styled() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Renderings of the target: its pictures a little lighter, once for each of three cameras."""
+    """Renderings of the target: its images a little lighter, once for each of three cameras."""
     images = target().images // 2
     return np.stack([images + 20 * k for k in (1, 2, 3)], axis=1)
 
@@ -66,12 +66,12 @@ def test_batch_hard_by_hand() -> None:
     assert loss.item() == pytest.approx(wanted / 4)
     loss.backward()
     assert x.grad is not None
-    # the first picture: pulled along (3, 4) / 5 as anchor and as positive of the second, pushed
+    # the first image: pulled along (3, 4) / 5 as anchor and as positive of the second, pushed
     # off the third along (0, 1)
     assert (x.grad[0] * 4).tolist() == pytest.approx([-2 * 3 / 5, -2 * 4 / 5 + 1])
 
 
-def test_batch_hard_where_pictures_are_the_same() -> None:
+def test_batch_hard_where_images_are_the_same() -> None:
     x = torch.zeros(4, 3, requires_grad=True)
     loss = batch_hard(x, torch.tensor([0, 0, 1, 1]), 0.3)
     assert loss.item() == pytest.approx(0.3)
@@ -80,7 +80,7 @@ def test_batch_hard_where_pictures_are_the_same() -> None:
     assert x.grad.isfinite().all()
 
 
-def test_people_come_equally_often_and_with_all_their_pictures() -> None:
+def test_people_come_equally_often_and_with_all_their_images() -> None:
     labels = np.array([0] * 5 + [1] * 2 + [2] * 3)
     sampler = PeopleSampler(labels, 2, 3, np.random.SeedSequence(0))
     drawn = [next(sampler) for _ in range(30)]
@@ -93,15 +93,15 @@ def test_people_come_equally_often_and_with_all_their_pictures() -> None:
     assert set(np.concatenate(drawn).tolist()) == set(range(10))
 
 
-def test_a_target_picture_and_its_renderings_are_one_person() -> None:
+def test_a_target_image_and_its_renderings_are_one_person() -> None:
     who, images, made = People(people()), target().images, styled()
     batches = TripletBatches(who, images, made, options(), PLAIN, np.random.SeedSequence(1))
     x_s, x_t, labels = next(batches)
     assert (len(x_s), len(x_t), len(labels)) == (6, 8, 14)
     source = from_gan(x_s)
-    for picture, label in zip(source, labels[:6].tolist(), strict=True):
+    for image, label in zip(source, labels[:6].tolist(), strict=True):
         of_label = who.images[who.labels == label]
-        assert any(np.array_equal(picture, other) for other in of_label)
+        assert any(np.array_equal(image, other) for other in of_label)
     groups = from_gan(x_t).reshape(2, 4, *SIZE, 3)
     for group, label in zip(groups, labels[6:].view(2, 4), strict=True):
         row = next(i for i, x in enumerate(images) if np.array_equal(x, group[0]))
@@ -175,7 +175,7 @@ def test_what_it_cannot_do_is_told() -> None:
         adapted(epochs=3)
     with pytest.raises(UserError, match=r"hhl.stargan_epochs"):
         adapted(stargan_epochs=3)
-    with pytest.raises(UserError, match=r"hhl.pictures is 1"):
-        adapted(pictures=1)
+    with pytest.raises(UserError, match=r"hhl.images is 1"):
+        adapted(images=1)
     with pytest.raises(UserError, match=r"hhl\.dropout is 1"):
         adapted(dropout=1.0)

@@ -1,16 +1,16 @@
 """HHL: hetero- and homogeneous learning (Zhong et al. ECCV 2018).
 
-StarGAN learns the styles of the target's cameras, and each target picture is made anew in the style
+StarGAN learns the styles of the target's cameras, and each target image is made anew in the style
 of every camera (`crgan.gan.stargan`). Then a CNN with two heads learns from three batches a step:
 
-    L_C   cross-entropy of labelled source pictures
-    L_T   batch-hard triplet loss of source and target pictures together, for each anchor a
+    L_C   cross-entropy of labelled source images
+    L_T   batch-hard triplet loss of source and target images together, for each anchor a
           max(0, m + max |f(a) - f(p)| - min |f(a) - f(n)|)
     L     = L_C + beta L_T
 
-Positives p of a source picture are of the same person; those of a target picture its own renderings
+Positives p of a source image are of the same person; those of a target image its own renderings
 (camera invariance). Negatives n are all other people, the other domain's among them (domain
-connectedness); two target pictures are taken for two people.
+connectedness); two target images are taken for two people.
 
 The release never updates the layers between the pooled features and the triplet loss (FC-1024, its
 norm, FC-128): its optimizer leaves them out. Here everything learns, as in the paper.
@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.adapt.base import Target
-from crgan.adapt.joint import People, Solver, picked
-from crgan.adapt.start import begin
+from crgan.adaptation.base import Target
+from crgan.adaptation.joint import People, Solver, picked
+from crgan.adaptation.start import begin
 from crgan.common.settings import Count, Inline, NonNegative, Pair, Partly, settings_from
 from crgan.data.batches import Augmentation, TrainBatches, augment, to_gan
 from crgan.data.samplers import EpochSampler
@@ -49,9 +49,9 @@ class Options(Solver):
     """Section `adaptation.hhl` of the parameters.
 
     Attributes:
-        batch: source pictures for the cross-entropy.
-        people, pictures: the source's part of the triplet loss, so many pictures of so many people.
-        target_batch: target pictures in it, each with its renderings.
+        batch: source images for the cross-entropy.
+        people, images: the source's part of the triplet loss, so many images of so many people.
+        target_batch: target images in it, each with its renderings.
         beta, margin: weight and margin m of the triplet loss.
         hidden, embedding: widths of FC-1024 and FC-128.
         dropout: before the classifier.
@@ -60,7 +60,7 @@ class Options(Solver):
 
     batch: Pair
     people: Count
-    pictures: Pair
+    images: Pair
     target_batch: Count
     beta: NonNegative
     margin: NonNegative
@@ -70,7 +70,7 @@ class Options(Solver):
     stargan: Annotated[stargan.Options, Inline(prefix="stargan_")]
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse pictures that StarGAN cannot take."""
+        """Refuse images that StarGAN cannot take."""
         self.stargan.check_size(height, width)
 
 
@@ -121,30 +121,30 @@ def batch_hard(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
 
 
 class PeopleSampler:
-    """Endless batches of people's pictures: each person as often as the others, his at random.
+    """Endless batches of people's images: each person as often as the others, his at random.
 
     Args:
         labels: int64 (n,), classes 0..K-1.
-        people, pictures: in a batch; a person with fewer pictures gives some of them twice.
+        people, images: in a batch; a person with fewer images gives some of them twice.
         seed: of this sampler's own generators.
     """
 
     def __init__(
-        self, labels: NDArray[np.int64], people: int, pictures: int, seed: np.random.SeedSequence
+        self, labels: NDArray[np.int64], people: int, images: int, seed: np.random.SeedSequence
     ) -> None:
         order, looks = seed.spawn(2)
         count = int(labels.max()) + 1
         self._rows = [np.flatnonzero(labels == k) for k in range(count)]
-        self._pictures = pictures
+        self._images = images
         self._who = EpochSampler(count, min(people, count), order)
         self._rng = np.random.default_rng(looks)
 
     def __next__(self) -> NDArray[np.int64]:
-        """Places of pictures (people * pictures,), person after person."""
+        """Places of images (people * images,), person after person."""
         return np.concatenate([self._some(self._rows[k]) for k in next(self._who)])
 
     def _some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._rng.choice(rows, self._pictures, replace=len(rows) < self._pictures)
+        return self._rng.choice(rows, self._images, replace=len(rows) < self._images)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which `load_state_dict` goes on exactly here."""
@@ -157,14 +157,14 @@ class PeopleSampler:
 
 
 class TripletBatches:
-    """Endless batches for the triplet loss: source people, and target pictures with renderings.
+    """Endless batches for the triplet loss: source people, and target images with renderings.
 
     Args:
         people: of the source.
-        images: uint8 (m, H, W, 3), the target's pictures.
+        images: uint8 (m, H, W, 3), the target's images.
         styled: uint8 (m, cameras, H, W, 3), their renderings.
         options: how many of each.
-        how: the augmentation, each picture's and each rendering's own.
+        how: the augmentation, each image's and each rendering's own.
         seed: order and augmentation follow from it.
     """
 
@@ -179,13 +179,13 @@ class TripletBatches:
     ) -> None:
         of_source, of_target, looks = seed.spawn(3)
         self._people, self._images, self._styled, self._how = people, images, styled, how
-        self._source = PeopleSampler(people.labels, options.people, options.pictures, of_source)
+        self._source = PeopleSampler(people.labels, options.people, options.images, of_source)
         self._target = EpochSampler(len(images), min(options.target_batch, len(images)), of_target)
         self._rng = np.random.default_rng(looks)
 
     def __next__(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Source pictures (P * K, 3, H, W), target pictures (T * (1 + cameras), 3, H, W), and the
-        labels of both together: each target picture is a person of its own, below 0.
+        """Source images (P * K, 3, H, W), target images (T * (1 + cameras), 3, H, W), and the
+        labels of both together: each target image is a person of its own, below 0.
         """
         s, t = next(self._source), next(self._target)
         group = np.concatenate((self._images[t][:, None], self._styled[t]), axis=1)
@@ -262,7 +262,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """StarGAN between the target's cameras, then the CNN (`crgan.adapt.base.Adapt`).
+    """StarGAN between the target's cameras, then the CNN (`crgan.adaptation.base.Adapt`).
 
     Returns:
         A re-id file without classifier: the classes stand behind FC-1024, not behind the features
@@ -293,16 +293,16 @@ def _learned_styles(
     if done and (found := done.load()):
         return found
     unknown = np.full(len(target), -2, dtype=np.int64)
-    pictures = Split(target.images, unknown, target.camid, np.arange(len(target)))
+    images = Split(target.images, unknown, target.camid, np.arange(len(target)))
     part = checkpoint.part("stargan") if checkpoint else None
-    file = stargan.train(pictures, o, seed=seed, checkpoint=part, compute=compute).file
+    file = stargan.train(images, o, seed=seed, checkpoint=part, compute=compute).file
     if done:
         done.save(file)
     return file
 
 
 def render(images: NDArray[np.uint8], styles: stargan.Styles) -> NDArray[np.uint8]:
-    """Each picture in the style of each camera, its own too: uint8 (m, cameras, H, W, 3).
+    """Each image in the style of each camera, its own too: uint8 (m, cameras, H, W, 3).
 
     They lie in a temporary file behind a memory map: of DukeMTMC-reID at 256x128 they are 13 GB.
     """

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from crgan.adapt import cluster_contrast
-from crgan.adapt.cluster_contrast import Plan, adapt, clusters_of, means_of
-from crgan.adapt.cluster_memory import ClusterBatches, MemoryNet, hardest
+from crgan.adaptation import cluster_contrast
+from crgan.adaptation.cluster_contrast import Plan, adapt, clusters_of, means_of
+from crgan.adaptation.cluster_memory import ClusterBatches, MemoryNet, hardest
 from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, to_gan
 from crgan.nets.reid import ReidNet
@@ -77,19 +77,19 @@ def test_gradients_reach_the_cnn_and_not_the_memory() -> None:
     assert not model.memory.requires_grad
 
 
-def test_batches_are_p_clusters_of_k_pictures() -> None:
+def test_batches_are_p_clusters_of_k_images() -> None:
     labels = np.array([0, 2, -1, 1, 0, 0, 2, 2, -1, 1, 2])
-    # a picture's brightness is its row
+    # an image's brightness is its row
     images = np.repeat(np.arange(11, dtype=np.uint8), 8 * 4 * 3).reshape(11, 8, 4, 3)
     seed = np.random.SeedSequence(0)
     batches = ClusterBatches(images, labels, 2, 3, Augmentation(flip=0.5), seed)
     often = np.zeros(3, dtype=int)
     for _ in range(12):
-        pictures, clusters = next(batches)
-        rows = ((pictures[:, 0, 0, 0] + 1) * 127.5).round().long().numpy()
+        crops, clusters = next(batches)
+        rows = ((crops[:, 0, 0, 0] + 1) * 127.5).round().long().numpy()
         assert labels[rows].tolist() == clusters.tolist()
         assert clusters.reshape(2, 3).unique(dim=1).shape == (2, 1)
-        for part in rows.reshape(2, 3):  # only the cluster of two pictures shows one twice
+        for part in rows.reshape(2, 3):  # only the cluster of two images shows one twice
             assert len(set(part.tolist())) == 3 or labels[part[0]] == 1
         often += np.bincount(clusters[::3], minlength=3)
     assert often.tolist() == [8, 8, 8]
@@ -149,7 +149,7 @@ def test_clusters_come_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gap(file: dict[str, Any]) -> float:
-    """How much more alike, as cosines, two pictures of a group are than two of different ones."""
+    """How much more alike, as cosines, two images of a group are than two of different ones."""
     net = build_reid(file, "file")
     features = cluster_contrast.unit(
         cluster_contrast.features_of(net, coloured_target(), "cpu", "")

@@ -1,7 +1,7 @@
 """Learning against a memory that holds one vector a cluster: BUC and cluster-contrast.
 
 Instead of a classifier's weights, the features seen so far stand for the clusters: the logits are
-the cosines of a picture's feature f with the vectors V, divided by a temperature, and V follows f.
+the cosines of an image's feature f with the vectors V, divided by a temperature, and V follows f.
 
     p(c | x) = exp(V_c . f / tau) / sum_j exp(V_j . f / tau),    V_y <- m V_y + (1 - m) f
 
@@ -38,8 +38,8 @@ class MemoryNet(nn.Module):
         head: from its features (B, D) to (B, E); left behind after training.
         tau: temperature.
         momentum: share of V_y that an update keeps.
-        update: all: every picture of a batch, one after the other; hardest: of each cluster the
-            picture least like its vector.
+        update: all: every image of a batch, one after the other; hardest: of each cluster the
+            image least like its vector.
         dropout: of the features, after they got length 1.
 
     Attributes:
@@ -151,14 +151,14 @@ class Round(Parts):
 
 
 class ClusterBatches:
-    """Endless batches of P clusters with K pictures each, augmented, resumable bit for bit.
+    """Endless batches of P clusters with K images each, augmented, resumable bit for bit.
 
     Clusters come in shuffled epochs, each as often as any other; a cluster of fewer than K
-    pictures shows some of them twice.
+    images shows some of them twice.
 
     Args:
         images: uint8 (n, H, W, 3).
-        labels: int64 (n,), clusters from 0; pictures of label -1 are never drawn.
+        labels: int64 (n,), clusters from 0; images of label -1 are never drawn.
         clusters: P.
         instances: K.
         how: the augmentation.

@@ -23,20 +23,20 @@ def begin(
 
     Args:
         start: re-id file.
-        size: (H, W) of the pictures it is to learn.
+        size: (H, W) of the images it is to learn.
         name: of the method, for messages.
         classes: of the new classifier; 0 for none.
         embedding: dimensions of the new embedding; 0 for none.
         pooling: over the last map; the file's own for none.
 
     Raises:
-        UserError: no re-id file, or one of pictures of another size.
+        UserError: no re-id file, or one of images of another size.
     """
     old = build_reid(start, f"{name}'s start")
     learned = (start["height"], start["width_px"])
     if tuple(size) != learned:
         raise UserError(
-            f"{name}'s start learned pictures of {learned[0]}x{learned[1]}, these are "
+            f"{name}'s start learned images of {learned[0]}x{learned[1]}, these are "
             f"{size[0]}x{size[1]}; make it again"
         )
     net = ReidNet(

@@ -1,7 +1,7 @@
-"""BUC, bottom-up clustering (Lin et al. 2019): every picture is a cluster, then clusters merge.
+"""BUC, bottom-up clustering (Lin et al. 2019): every image is a cluster, then clusters merge.
 
 A round trains the CNN to tell its clusters apart (repelled loss against a memory of one vector a
-cluster, `crgan.adapt.cluster_memory`), then merges the mp * n nearest pairs of clusters,
+cluster, `crgan.adaptation.cluster_memory`), then merges the mp * n nearest pairs of clusters,
 
     D(A, B) = min over a in A, b in B of |f_a - f_b|^2  +  lambda (|A| + |B|),
 
@@ -10,7 +10,7 @@ the minimum distance with a term that keeps clusters from growing early. No labe
 Two things of the authors' release are left out on purpose: the number of rounds is fixed before any
 score is seen, where they report the best of all rounds, chosen on the test set; and the memory
 starts at zero in each round, as in their correction of 2019. (Filling it with the features of the
-round before had mixed up clusters, in an order of pictures that gave identities away.)
+round before had mixed up clusters, in an order of images that gave identities away.)
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from crgan.adapt.base import Target
-from crgan.adapt.cluster_memory import MemoryNet, Round
-from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.adaptation.base import Target
+from crgan.adaptation.cluster_memory import MemoryNet, Round
+from crgan.adaptation.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.errors import UserError
 from crgan.common.settings import Count, NonNegative, Pair, Partly, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, TrainBatches
@@ -45,7 +45,7 @@ from crgan.train.optimizers import SGD
 
 Labels: TypeAlias = NDArray[np.int64]
 
-_BLOCK = 512  # pictures; larger products are no faster
+_BLOCK = 512  # images; larger products are no faster
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Options:
 
     Attributes:
         rounds: trainings; between two of them clusters merge.
-        merge_share: mp, share of the number of pictures by which clusters get fewer.
-        lambda_diversity: weight of the clusters' numbers of pictures.
+        merge_share: mp, share of the number of images by which clusters get fewer.
+        lambda_diversity: weight of the clusters' numbers of images.
         tau: temperature of the repelled loss.
         memory_momentum: share of a cluster's vector that an update keeps.
         dropout: of the features in training.
-        first_epochs, epochs: over all pictures, of the first round and of each later one.
-        batch: pictures.
+        first_epochs, epochs: over all images, of the first round and of each later one.
+        batch: images.
         lr: of the head; a tenth of it over the last fifth of the first round.
         later_lr: in later rounds.
         backbone_lr_share: the backbone's rate, as a share of the head's.
@@ -93,10 +93,10 @@ class Options:
                 "be left to merge; have fewer rounds"
             )
 
-    def rates(self, number: int, pictures: int) -> list[float]:
+    def rates(self, number: int, images: int) -> list[float]:
         """The head's learning rate in each batch of round `number`, from 0."""
         epochs = self.epochs if number else self.first_epochs
-        count = math.ceil(epochs * pictures / self.batch)
+        count = math.ceil(epochs * images / self.batch)
         if number:
             return [self.later_lr] * count
         return [schedules.step_decay(self.lr, step, count, at=0.8) for step in range(count)]
@@ -112,7 +112,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """BUC, from a CNN that has seen no person (`crgan.adapt.base.Adapt`), without the source.
+    """BUC, from a CNN that has seen no person (`crgan.adaptation.base.Adapt`), without the source.
 
     Raises:
         UserError: options that cannot be, a target of fewer than two images, a start of images of
@@ -180,7 +180,8 @@ def _train(
         {"params": list(model.net.parameters()), "scale": plan.backbone_lr_share},
         {"params": list(model.head.parameters())},
     ]
-    optimizer = SGD(groups, plan.lr, plan.momentum, plan.weight_decay)
+    # not fused: the same numbers to the last digit as before the optimizers had a room of their own
+    optimizer = SGD(groups, plan.lr, plan.momentum, plan.weight_decay, fused=False)
     how = Augmentation(plan.flip, round(plan.crop_padding * target.images.shape[1]))
     batches = TrainBatches(target.images, labels, plan.batch, how, seeds)
     rates = plan.rates(number, len(target))
@@ -197,7 +198,7 @@ def merged(features: Floats, labels: Labels, count: int, lambda_diversity: float
         features: (n, D) of length 1.
         labels: (n,) clusters before, from 0.
         count: merges, fewer than there are clusters.
-        lambda_diversity: weight of the clusters' numbers of pictures.
+        lambda_diversity: weight of the clusters' numbers of images.
     """
     before = int(labels.max()) + 1
     joins = linkage(cluster_distances(features, labels, lambda_diversity), "single")[:count]
@@ -220,7 +221,7 @@ def cluster_distances(
     Args:
         features: (n, D) of length 1: squared distance is 2 - 2 cosine.
         labels: (n,), 0 to C - 1, none left out.
-        lambda_diversity: weight of the clusters' numbers of pictures.
+        lambda_diversity: weight of the clusters' numbers of images.
     """
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels)
@@ -230,7 +231,7 @@ def cluster_distances(
     a = filled = 0
     with one_blas_thread():
         while a < len(sizes):
-            # clusters a to b - 1, together about a block of pictures, and all from a on
+            # clusters a to b - 1, together about a block of images, and all from a on
             b = max(a + 1, int(np.searchsorted(first, first[a] + _BLOCK, side="right")) - 1)
             likeness = features[first[a] : first[b]] @ features[first[a] :].T
             likeness = np.maximum.reduceat(likeness, first[a:-1] - first[a], axis=1)

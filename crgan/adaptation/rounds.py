@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from crgan.adapt.base import Target
+from crgan.adaptation.base import Target
 from crgan.common.errors import UserError
 from crgan.metrics.inputs import Floats
 from crgan.nets.reid import ReidNet
@@ -23,13 +23,13 @@ def begin(start: Mapping[str, Any], target: Target) -> ReidNet:
     """The CNN of a re-id file without its classifier: the target's classes are others.
 
     Raises:
-        UserError: no re-id file, or one of pictures of another size.
+        UserError: no re-id file, or one of images of another size.
     """
     net = build_reid(start, "the start")
     size = target.images.shape[1:3]
     if size != (start["height"], start["width_px"]):
         raise UserError(
-            f"the start learned pictures of {start['height']}x{start['width_px']}, the target's "
+            f"the start learned images of {start['height']}x{start['width_px']}, the target's "
             f"are {size[0]}x{size[1]}; make the start again"
         )
     net.classifier = nn.Identity()
@@ -43,7 +43,7 @@ def finish(net: ReidNet, start: Mapping[str, Any], notes: Sequence[str]) -> dict
 
 
 def features_of(net: ReidNet, target: Target, device: str, description: str) -> Floats:
-    """Pooled features (n, D) of the target's pictures, in order, as they are compared in tests."""
+    """Pooled features (n, D) of the target's images, in order, as they are compared in tests."""
     return extract(net, target.images, device=device, description=description).pooled
 
 

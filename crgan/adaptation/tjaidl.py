@@ -1,6 +1,6 @@
 """TJ-AIDL: transferable joint attribute-identity deep learning (Wang et al. CVPR 2018, section 3).
 
-Two CNNs see the same pictures of the source: the identity branch, whose pooled feature is x_id, and
+Two CNNs see the same images of the source: the identity branch, whose pooled feature is x_id, and
 the attribute branch, which predicts m attributes p. Between them lies the identity inferred
 attribute space (IIA), the code of an autoencoder of x_id, one entry an attribute: c = e(x_id), and
 x_id again = d(c). What identity knows reaches the attribute branch through it alone.
@@ -17,7 +17,7 @@ L_att + lambda_2 L_tran; with x_id fixed in L_IIA that is one step down the sum 
 
 On the target, what the attribute branch predicts is taken for its attributes a, as it stands after
 the source, and attribute branch and IIA go on learning with it while the identity branch is fixed:
-attribute consistency, since both must come to agree on pictures of the target. The feature for
+attribute consistency, since both must come to agree on images of the target. The feature for
 matching is the attribute branch's.
 
 No code was released, and parts are known from memory or not at all: docs/open-choices.md says what.
@@ -36,9 +36,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crgan.adapt.attribute_targets import AttributeTargets, attribute_targets
-from crgan.adapt.base import Target
-from crgan.adapt.start import begin
+from crgan.adaptation.attribute_targets import AttributeTargets, attribute_targets
+from crgan.adaptation.base import Target
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import Betas, Count, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import TrainBatches, class_labels, in_order
@@ -59,7 +59,7 @@ class Options:
     Attributes:
         iterations, lr: on the source.
         target_iterations, target_lr: on the target.
-        batch: pictures in each iteration.
+        batch: images in each iteration.
         hidden: units of the two hidden layers of the encoder; the decoder mirrors them.
         lambda_1, lambda_2: weights of L_rec and L_tran.
         schedule, warmup, adam_betas, weight_decay, flip, crop_padding: as in `Recipe`, of both.
@@ -124,7 +124,7 @@ class Branches(nn.Module):
 
 
 def attribute_loss(logits: Tensor, a: Tensor, known: Tensor | None = None) -> Tensor:
-    """L_att: binary cross-entropies summed over the attributes, the mean over the pictures.
+    """L_att: binary cross-entropies summed over the attributes, the mean over the images.
 
     Args:
         logits: (B, m); a: targets (B, m), 0 to 1; known: bool (B, m), what counts; all, if None.
@@ -226,7 +226,7 @@ class OnTarget(_Stage):
 
 @torch.no_grad()
 def predictions(net: ReidNet, target: Target, device: str) -> Tensor:
-    """What the attribute branch says of each picture of the target, unaugmented: (n, m), 0 to 1."""
+    """What the attribute branch says of each image of the target, unaugmented: (n, m), 0 to 1."""
     net.eval()
     batches = in_order(target.images, 32)
     return torch.cat([net(images.to(device)).sigmoid() for images in batches])
@@ -242,13 +242,13 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """TJ-AIDL from source to target (`crgan.adapt.base.Adapt`).
+    """TJ-AIDL from source to target (`crgan.adaptation.base.Adapt`).
 
     Both branches begin with the backbone of `start`; the attribute branch's is given.
 
     Raises:
         UserError: options that cannot be, a source without labelled persons or attributes, a start
-            of pictures of another size, or a loss that diverges.
+            of images of another size, or a loss that diverges.
     """
     o = settings_from(Options, options, "tjaidl")
     people = _people(source)
@@ -300,7 +300,7 @@ def _plan(name: str, recipe: Recipe) -> Plan:
 
 
 def _batches(images: Any, recipe: Recipe, seed: np.random.SeedSequence) -> TrainBatches:
-    """Pictures with their places in `images` for labels."""
+    """Images with their places in `images` for labels."""
     how = recipe.augmentation(images.shape[1])
     return TrainBatches(images, np.arange(len(images)), recipe.batch, how, seed)
 

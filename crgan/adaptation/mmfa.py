@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crgan.adapt.attribute_targets import attribute_targets
-from crgan.adapt.base import Target
-from crgan.adapt.joint import People, Solver, picked
-from crgan.adapt.start import begin
+from crgan.adaptation.attribute_targets import attribute_targets
+from crgan.adaptation.base import Target
+from crgan.adaptation.joint import People, Solver, picked
+from crgan.adaptation.start import begin
 from crgan.common.settings import NonNegative, Pair, Positive, settings_from
 from crgan.data.batches import TrainBatches
 from crgan.data.store import Split
@@ -46,7 +46,7 @@ class Options(Solver):
     """Section `adaptation.mmfa` of the parameters.
 
     Attributes:
-        batch: source pictures in a batch, and as many of the target.
+        batch: source images in a batch, and as many of the target.
         lambda_attr, lambda_aal, lambda_mdal: weights.
         bandwidths: standard deviations of the Gaussian kernels that are added in the MMD.
         attribute_unit, feature_unit: what they are multiples of in L_AAL and in L_MDAL: one, or the
@@ -76,7 +76,7 @@ def mmd(s: Tensor, t: Tensor, bandwidths: Bandwidths, unit: Unit = "one") -> Ten
         MMD^2 = mean k(s, s') + mean k(t, t') - 2 mean k(s, t),
         k(x, y) = sum_b exp(-|x - y|^2 / (2 (b u)^2))
 
-    over all pairs, those of a picture with itself included: never below 0.
+    over all pairs, those of an image with itself included: never below 0.
 
     Args:
         unit: u, "one" or "median": of the distances between any two, which is no subject of the
@@ -171,7 +171,7 @@ def adapt(
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
     """Learn the source's identities and attributes, aligned with the target
-    (`crgan.adapt.base.Adapt`).
+    (`crgan.adaptation.base.Adapt`).
 
     Raises:
         UserError: bad options, a source without attributes, or a loss that diverges.

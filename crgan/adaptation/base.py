@@ -1,7 +1,7 @@
 """Where a feature-level method is added: one file of this folder, one line of `methods`.
 
-A method is a module `crgan/adapt/<model>.py` with a function `adapt` of the type `Adapt`; `model`
-is what its line says, or its name (docs/extending.md). It starts from a re-id CNN (`start`:
+A method is a module `crgan/adaptation/<model>.py` with a function `adapt` of the type `Adapt`;
+`model` is what its line says, or its name (docs/extending.md). It starts from a re-id CNN (`start`:
 the source-trained one, one fine-tuned on renderings, or a fresh one that knows no re-id data) and
 gives a re-id CNN. A module that needs tracklets says so by `TRACKLETS = True`.
 """
@@ -26,12 +26,12 @@ from crgan.train.compute import PLAIN, Compute
 
 @dataclass(frozen=True)
 class Target:
-    """What a method may know of the target's training split; n pictures.
+    """What a method may know of the target's training split; n images.
 
     Attributes:
         images: uint8 (n, H, W, 3).
         camid: int64 (n,).
-        tracklet: int64 (n,), which pictures of one camera show one person: numbers from 0, no two
+        tracklet: int64 (n,), which images of one camera show one person: numbers from 0, no two
             cameras share one; None, where the method has not asked for them.
     """
 
@@ -76,7 +76,7 @@ class Adapt(Protocol):
 
 
 def method(model: str) -> Adapt:
-    """The function `adapt` of `crgan/adapt/<model>.py`.
+    """The function `adapt` of `crgan/adaptation/<model>.py`.
 
     Raises:
         UserError: no such method, with the list of those there are.
@@ -96,7 +96,7 @@ def target_of(model: str, split: Split, seed: int) -> Target:
         return Target(split.images, split.camid)
     if (split.pid < 0).any():
         raise UserError(
-            f"{model} needs to know which pictures of a camera show one person, and this target "
+            f"{model} needs to know which images of a camera show one person, and this target "
             "does not say; choose a method that needs no tracklets"
         )
     pairs = np.stack((split.camid, split.pid), axis=1)
@@ -109,8 +109,8 @@ def _module(model: str) -> ModuleType:
     folder = Path(__file__).parent
     known = sorted(f.stem for f in folder.glob("*.py") if _has_adapt(f))
     if model not in known:
-        raise UserError(f"no adaptation method {model!r}; crgan/adapt has {', '.join(known)}")
-    return importlib.import_module(f"crgan.adapt.{model}")
+        raise UserError(f"no adaptation method {model!r}; crgan/adaptation has {', '.join(known)}")
+    return importlib.import_module(f"crgan.adaptation.{model}")
 
 
 def _has_adapt(path: Path) -> bool:

@@ -14,7 +14,7 @@ from crgan.data.attributes import LARGEST
 
 @dataclass(frozen=True)
 class AttributeTargets:
-    """m binary targets of n pictures.
+    """m binary targets of n images.
 
     Attributes:
         names: of the targets; an attribute of several values has one a value, `age3`.
@@ -32,7 +32,7 @@ def attribute_targets(attributes: Mapping[str, NDArray[np.int64]], name: str) ->
 
     1 and 2 become 0 and 1; an attribute of more values (age) becomes one target a value. The files'
     anomalies need no repair so: a value of 0 is unknown, and each colour is a target of its own, so
-    that none or several of a half may hold. A target that is the same for all pictures teaches
+    that none or several of a half may hold. A target that is the same for all images teaches
     nothing and is left out.
 
     Args:

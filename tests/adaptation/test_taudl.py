@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from crgan.adapt.base import Target, target_of
-from crgan.adapt.taudl import Options, TrackletBatches, Training, adapt, association, discrimination
+from crgan.adaptation.base import Target, target_of
+from crgan.adaptation.taudl import (
+    Options,
+    TrackletBatches,
+    Training,
+    adapt,
+    association,
+    discrimination,
+)
 from crgan.common.errors import UserError
 from crgan.data.batches import Augmentation, from_gan
 from crgan.data.store import Split
@@ -20,8 +27,8 @@ from crgan.reid.model_file import build_reid, reid_file
 from crgan.train.checkpoint import Checkpoint
 
 OPTIONS: dict[str, Any] = {
-    "iterations": 6, "batch": 12, "pictures": 2, "lr": 0.01, "embedding": 8, "lambda_": 0.7,
-    "sigma_squared": 4.0, "distance": "plain", "pctd": "pictures", "adam_betas": (0.9, 0.999),
+    "iterations": 6, "batch": 12, "images": 2, "lr": 0.01, "embedding": 8, "lambda_": 0.7,
+    "sigma_squared": 4.0, "distance": "plain", "pctd": "images", "adam_betas": (0.9, 0.999),
     "weight_decay": 0.0005, "constant_share": 0.5, "last_rate": 1e-6, "flip": 0.5,
     "crop_padding": 0.04,
 }  # fmt: skip
@@ -29,12 +36,12 @@ NONE = np.zeros(0, np.int64)
 NOBODY = Split(np.zeros((0, 32, 16, 3), np.uint8), NONE, NONE, NONE)
 
 
-def people(cameras: int = 3, persons: int = 4, pictures: int = 3) -> Split:
+def people(cameras: int = 3, persons: int = 4, crops: int = 3) -> Split:
     """Every person before every camera; each has a colour, each camera a brightness."""
     rng = np.random.default_rng(0)
     colours = rng.integers(60, 200, (persons, 3))
-    pid = np.tile(np.repeat(np.arange(1, persons + 1), pictures), cameras)
-    camid = np.repeat(np.arange(1, cameras + 1), persons * pictures)
+    pid = np.tile(np.repeat(np.arange(1, persons + 1), crops), cameras)
+    camid = np.repeat(np.arange(1, cameras + 1), persons * crops)
     noise = rng.integers(-20, 20, (len(pid), 32, 16, 3))
     images = colours[pid - 1][:, None, None] + 10 * camid[:, None, None, None] + noise
     return Split(np.clip(images, 0, 255).astype(np.uint8), pid, camid, np.arange(len(pid)))
@@ -53,8 +60,8 @@ def test_discrimination_by_hand() -> None:
     # logits of 0 give -log(1/n) with n tracklets: 2 of the first camera, 4 of the second
     logits = [torch.zeros(1, 2), torch.zeros(3, 4)]
     labels = [torch.tensor([1]), torch.tensor([0, 3, 2])]
-    by_picture = discrimination(logits, labels, "pictures")
-    assert by_picture.item() == pytest.approx((log(2) + 3 * log(4)) / 4)
+    by_image = discrimination(logits, labels, "images")
+    assert by_image.item() == pytest.approx((log(2) + 3 * log(4)) / 4)
     assert discrimination(logits, labels, "cameras").item() == pytest.approx(log(2) + log(4))
 
 
@@ -139,7 +146,7 @@ def test_rate_is_constant_and_then_falls() -> None:
 def training(**changes: Any) -> tuple[Training, TrackletBatches]:
     o = Options(**{**OPTIONS, **changes})
     torch.manual_seed(0)
-    batches = TrackletBatches(target(), 2, o.pictures, Augmentation(), seed=0)
+    batches = TrackletBatches(target(), 2, o.images, Augmentation(), seed=0)
     net = ReidNet("small", 4, 0, embedding=o.embedding)
     return Training(net, batches.classes, o), batches
 
@@ -212,7 +219,7 @@ def test_what_cannot_be_is_told() -> None:
     with pytest.raises(UserError, match="between cameras; this target has 1"):
         adapt(fresh(), NOBODY, alone, OPTIONS, seed=0)
     small = Target(target().images[:, ::2], target().camid, target().tracklet)
-    with pytest.raises(UserError, match="TAUDL's start learned pictures of 32x16, these are 16x16"):
+    with pytest.raises(UserError, match="TAUDL's start learned images of 32x16, these are 16x16"):
         adapt(fresh(), NOBODY, small, OPTIONS, seed=0)
     broken = {**OPTIONS, "lr": 1e30}
     with pytest.raises(

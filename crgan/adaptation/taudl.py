@@ -1,17 +1,17 @@
 """TAUDL: tracklet association by unsupervised deep learning (Li et al. ECCV 2018, section 3.2).
 
-No label of the source is used, and of the target only which pictures of one camera show one person:
-on picture sets a tracklet is all pictures of a person before a camera, as in the authors' release.
+No label of the source is used, and of the target only which images of one camera show one person:
+on image sets a tracklet is all images of a person before a camera, as in the authors' release.
 Every camera t has a classifier of its own over its own tracklets, all of them behind one CNN. In a
 mini-batch, with as many tracklets of each camera,
 
-    L_PCTD = the mean over the pictures of -log softmax_y(W_t x)                           eq. (2)
+    L_PCTD = the mean over the images of -log softmax_y(W_t x)                           eq. (2)
     L_CCTA = the mean over the tracklets i of
              -log(sum_{k in N_i} e(i, k) / sum_j e(i, j))                                  eq. (3)
     L      = (1 - lambda) L_PCTD + lambda L_CCTA                                           eq. (4)
     e(i, j) = exp(-||s_i - s_j|| / (2 sigma^2))
 
-x is a picture's feature and y its tracklet, s_i the mean of the features of tracklet i in the
+x is an image's feature and y its tracklet, s_i the mean of the features of tracklet i in the
 batch, N_i its K = T/2 nearest tracklets of other cameras (T cameras), and j goes over all tracklets
 of the batch, i too: so tracklets of other cameras are drawn near, and tracklets of one's own
 camera, who are other people, are kept apart.
@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from crgan.adapt.base import Target
-from crgan.adapt.start import begin
+from crgan.adaptation.base import Target
+from crgan.adaptation.start import begin
 from crgan.common.errors import UserError
 from crgan.common.settings import Betas, Count, Natural, NonNegative, Positive, Share, settings_from
 from crgan.data.batches import Augmentation, augment, class_labels, to_gan
@@ -50,7 +50,7 @@ from crgan.train.optimizers import Adam
 TRACKLETS = True
 
 Distance: TypeAlias = Literal["plain", "squared"]
-Average: TypeAlias = Literal["pictures", "cameras"]
+Average: TypeAlias = Literal["images", "cameras"]
 
 
 @dataclass(frozen=True)
@@ -59,24 +59,24 @@ class Options:
 
     Attributes:
         iterations: batches.
-        batch: pictures in each, shared out evenly among the cameras.
-        pictures: of each tracklet in a batch; one with fewer gives some twice.
+        batch: images in each, shared out evenly among the cameras.
+        images: of each tracklet in a batch; one with fewer gives some twice.
         lr: learning rate of Adam.
         embedding: dimensions of the layer between pooling and classifiers; 0 for none.
         lambda_: lambda of eq. (4), 0 to 1.
         sigma_squared: sigma^2 of eq. (3).
         distance: of eq. (3): plain Euclidean or squared.
-        pctd: pictures: mean over a batch's pictures; cameras: sum of the cameras' means.
+        pctd: images: mean over a batch's images; cameras: sum of the cameras' means.
         adam_betas, weight_decay: of Adam.
         constant_share: share of the iterations at the full rate, which then falls exponentially.
         last_rate: what is left of the rate in the end, a share.
-        flip: probability of mirroring a picture.
-        crop_padding: share of the height by which a picture is padded before a random crop.
+        flip: probability of mirroring an image.
+        crop_padding: share of the height by which an image is padded before a random crop.
     """
 
     iterations: Count
     batch: Count
-    pictures: Count
+    images: Count
     lr: Positive
     embedding: Natural
     lambda_: Share
@@ -101,8 +101,8 @@ def discrimination(logits: list[Tensor], labels: list[Tensor], average: Average)
     """L_PCTD, eq. (2).
 
     Args:
-        logits: of each camera (pictures, its tracklets).
-        labels: of each camera int64 (pictures,), from 0.
+        logits: of each camera (images, its tracklets).
+        labels: of each camera int64 (images,), from 0.
         average: as `Options.pctd`.
     """
     if average == "cameras":
@@ -132,12 +132,12 @@ def association(
 
 
 class TrackletBatches:
-    """Endless batches with as many tracklets of each camera and as many pictures of each tracklet.
+    """Endless batches with as many tracklets of each camera and as many images of each tracklet.
 
     Args:
         target: with tracklets.
         tracklets: of each camera in a batch, no two alike.
-        pictures: of each tracklet.
+        images: of each tracklet.
         how: the augmentation.
         seed: draws and augmentation follow from it.
 
@@ -146,11 +146,11 @@ class TrackletBatches:
     """
 
     def __init__(
-        self, target: Target, tracklets: int, pictures: int, how: Augmentation, seed: int
+        self, target: Target, tracklets: int, images: int, how: Augmentation, seed: int
     ) -> None:
         assert target.tracklet is not None
         self._images, self._how = target.images, how
-        self._tracklets, self._pictures = tracklets, pictures
+        self._tracklets, self._per_tracklet = tracklets, images
         self._rows: list[list[NDArray[np.int64]]] = []
         for camid in np.unique(target.camid):
             mine = np.flatnonzero(target.camid == camid)
@@ -163,7 +163,7 @@ class TrackletBatches:
         """The next batch, camera by camera, tracklet by tracklet.
 
         Returns:
-            Pictures float32 (T * tracklets * pictures, 3, H, W) in [-1, 1], and which tracklets of
+            Images float32 (T * tracklets * images, 3, H, W) in [-1, 1], and which tracklets of
             each camera they show, int64 (T, tracklets).
         """
         labels = [self._rng.choice(n, self._tracklets, replace=False) for n in self.classes]
@@ -173,8 +173,8 @@ class TrackletBatches:
         return images, torch.from_numpy(np.stack(labels).astype(np.int64))
 
     def _some_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        few = len(rows) < self._pictures
-        return self._rng.choice(rows, self._pictures, replace=few)
+        few = len(rows) < self._per_tracklet
+        return self._rng.choice(rows, self._per_tracklet, replace=few)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rng": self._rng.bit_generator.state}
@@ -216,11 +216,11 @@ class Training(Parts):
         x = self.net.features(self.compute.images(batch[0]))
         cameras = len(self.heads)
         logits = [head(f) for head, f in zip(self.heads, x.chunk(cameras), strict=True)]
-        pictured = [y.repeat_interleave(o.pictures) for y in labels]
-        s = x.unflatten(0, (-1, o.pictures)).mean(1)
+        imaged = [y.repeat_interleave(o.images) for y in labels]
+        s = x.unflatten(0, (-1, o.images)).mean(1)
         camera = torch.arange(cameras, device=s.device).repeat_interleave(labels.shape[1])
         return {
-            "pctd": discrimination(logits, pictured, o.pctd),
+            "pctd": discrimination(logits, imaged, o.pctd),
             "ccta": association(s, camera, max(1, cameras // 2), o.sigma_squared, o.distance),
         }
 
@@ -235,12 +235,12 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """TAUDL on the target's tracklets (`crgan.adapt.base.Adapt`); the source is not looked at.
+    """TAUDL on the target's tracklets (`crgan.adaptation.base.Adapt`); the source is not looked at.
 
     It takes the backbone it starts from, lays a new embedding on it, and gives both.
 
     Raises:
-        UserError: options that cannot be, a start of pictures of another size, a target of one
+        UserError: options that cannot be, a start of images of another size, a target of one
             camera, or a loss that diverges.
     """
     o = settings_from(Options, options, "taudl")
@@ -264,6 +264,6 @@ def _batches(target: Target, o: Options, seed: int) -> TrackletBatches:
         )
     assert target.tracklet is not None
     fewest = min(len(np.unique(target.tracklet[target.camid == c])) for c in set(target.camid))
-    tracklets = min(max(1, o.batch // (cameras * o.pictures)), fewest)
+    tracklets = min(max(1, o.batch // (cameras * o.images)), fewest)
     how = Augmentation(o.flip, round(o.crop_padding * target.images.shape[1]))
-    return TrackletBatches(target, tracklets, o.pictures, how, seed)
+    return TrackletBatches(target, tracklets, o.images, how, seed)

@@ -1,15 +1,15 @@
 """PUL, progressive unsupervised learning (Fan et al. 2018): clusters and fine-tuning in turns.
 
-A round clusters the target's features by k-means, trusts a picture whose feature is near its
+A round clusters the target's features by k-means, trusts an image whose feature is near its
 cluster's centre,
 
     v_i = 1 if cos(f_i, c_y(i)) > lambda else 0,
 
-and fine-tunes the CNN on the trusted pictures with their clusters as classes. A better CNN trusts
-more pictures: that is the self-paced part. A centre is the real picture nearest to k-means' mean.
+and fine-tunes the CNN on the trusted images with their clusters as classes. A better CNN trusts
+more images: that is the self-paced part. A centre is the real image nearest to k-means' mean.
 
 The authors' code starts each fine-tuning from the source-trained CNN again, and so does this
-(`restart`). It trusts a picture near any centre; this one, as the paper, near its own.
+(`restart`). It trusts an image near any centre; this one, as the paper, near its own.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from crgan.adapt.base import Target
-from crgan.adapt.rounds import begin, features_of, finish, log, seed_round, unit
+from crgan.adaptation.base import Target
+from crgan.adaptation.rounds import begin, features_of, finish, log, seed_round, unit
 from crgan.common.settings import Count, Inline, Within, settings_from
 from crgan.data.batches import TrainBatches, class_labels
 from crgan.data.store import Split
@@ -45,8 +45,8 @@ class Plan:
 
     Attributes:
         rounds: clusterings, each with a fine-tuning.
-        epochs: of a fine-tuning, over the trusted pictures.
-        pictures_per_cluster: the target's pictures divided by this are K.
+        epochs: of a fine-tuning, over the trusted images.
+        images_per_cluster: the target's images divided by this are K.
         lambda_similarity: the paper's lambda, a cosine.
         kmeans_starts: best of so many k-means.
         restart: fine-tune the CNN the method started from, or that of the round before.
@@ -54,20 +54,20 @@ class Plan:
 
     rounds: Count
     epochs: Count
-    pictures_per_cluster: Count
+    images_per_cluster: Count
     lambda_similarity: Annotated[float, Within(least=-1, below=1)]
     kmeans_starts: Count
     restart: Restart
 
-    def clusters(self, pictures: int) -> int:
+    def clusters(self, images: int) -> int:
         """K."""
-        return max(2, round(pictures / self.pictures_per_cluster))
+        return max(2, round(images / self.images_per_cluster))
 
 
 @dataclass(frozen=True)
 class Options:
     """Section `adaptation.pul` of the parameters; how many iterations the epochs are depends on the
-    pictures that are trusted.
+    images that are trusted.
     """
 
     plan: Annotated[Plan, Inline()]
@@ -84,7 +84,7 @@ def adapt(
     checkpoint: Checkpoint | None = None,
     compute: Compute = PLAIN,
 ) -> dict[str, Any]:
-    """PUL from a CNN that knows the source (`crgan.adapt.base.Adapt`); the source is not seen."""
+    """PUL from a CNN that knows the source (`crgan.adaptation.base.Adapt`), not seen here."""
     o = settings_from(Options, options, "pul")
     plan, recipe = o.plan, o.recipe
     net, shares = begin(start, target), list[float]()
@@ -97,7 +97,7 @@ def adapt(
         features = features_of(net, target, compute.device, f"{where}: features")
         labels = trusted(features, plan, int(seeds.generate_state(1)[0]))
         shares.append(float((labels >= 0).mean()))
-        log(f"{where}: {labels.max() + 1} clusters, {shares[-1]:.1%} of the pictures trusted")
+        log(f"{where}: {labels.max() + 1} clusters, {shares[-1]:.1%} of the images trusted")
         if plan.restart == "initial":
             net = begin(start, target)
         part = checkpoint.part(f"round{number}") if checkpoint else None
@@ -105,12 +105,12 @@ def adapt(
         if checkpoint and part:
             checkpoint.save({"net": net.state_dict(), "shares": shares})
             part.remove()
-    note = f"PUL trusted {shares[0]:.0%} of the pictures at first, {shares[-1]:.0%} at last"
+    note = f"PUL trusted {shares[0]:.0%} of the images at first, {shares[-1]:.0%} at last"
     return finish(net, start, [note])
 
 
 def trusted(features: Floats, plan: Plan, seed: int) -> NDArray[np.int64]:
-    """Class of each picture (n,), from 0; -1 where it is not near enough to its centre.
+    """Class of each image (n,), from 0; -1 where it is not near enough to its centre.
 
     Args:
         features: (n, D), as the CNN gives them: k-means is on features that are not normalised.
@@ -132,11 +132,11 @@ def trusted(features: Floats, plan: Plan, seed: int) -> NDArray[np.int64]:
 
 
 def centres(features: Floats, cluster: NDArray[np.int64], means: Floats) -> NDArray[np.int64]:
-    """Row of each cluster's picture nearest to its mean, (K,); -1 for a cluster without pictures.
+    """Row of each cluster's image nearest to its mean, (K,); -1 for a cluster without images.
 
     Args:
         features: (n, D).
-        cluster: (n,), each picture's.
+        cluster: (n,), each image's.
         means: (K, D).
     """
     distance = np.square(features - means[cluster]).sum(1)
@@ -158,7 +158,7 @@ def _fine_tune(
     checkpoint: Checkpoint | None,
     description: str,
 ) -> None:
-    """Classify the trusted pictures; the classifier is new and goes again."""
+    """Classify the trusted images; the classifier is new and goes again."""
     rows = np.flatnonzero(labels >= 0)
     images = target.images if len(rows) == len(target) else target.images[rows]
     recipe = replace(recipe, iterations=math.ceil(epochs * len(rows) / recipe.batch))
