@@ -104,9 +104,10 @@ def _labels(params: Mapping[str, Any], dataset: str, anew: bool) -> Labels | Non
     profile = params["profile"]
     if not anew:
         path = Path("artifacts") / profile / "data" / dataset / MANIFEST
-        if not path.is_file():
-            return None
-        found = read_manifest(path)
+        try:
+            found = read_manifest(path)
+        except UserError:
+            return None  # not here, or damaged, which the job that reads it says
         pids = (int(p) for p, s in zip(found.pid, found.split, strict=True) if s == "train")
         return _of(found.split, pids, bool(found.attributes))
     own = params["profiles"][profile]["data"][dataset]

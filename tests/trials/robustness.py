@@ -53,6 +53,7 @@ class Trials:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.random = random.Random(seed)
+        self.outside = {"XDG_CACHE_HOME": str(folder / "cache")}  # Snakemake's: on no bad disk
         self.made = make(folder / "made", SETTINGS, stubbed=False)
         self.failures: list[str] = []
         self.done: dict[str, list[bool]] = {}
@@ -80,7 +81,7 @@ class Trials:
         done = subprocess.run(
             ("snakemake", "--cores", "2", *targets), cwd=project, text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=clean_environment(project, **environment),
+            env=clean_environment(project, **{**self.outside, **environment}),
         )  # fmt: skip
         logs = (path.read_text(errors="replace") for path in (project / "logs").rglob("*.log"))
         return done.returncode, "\n".join([done.stdout, *logs])
