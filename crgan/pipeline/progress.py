@@ -8,15 +8,16 @@ bar goes to TensorBoard or DVCLive as well. Neither touches a result: no random 
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
@@ -79,6 +80,37 @@ def heartbeat(
     finally:
         _current.close()
         _current = None
+
+
+class Lossy(io.TextIOBase):
+    """A stream whose failed writes are lost: a log on a full disk must not end a training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """All of `text`, as far as it can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """See `io.IOBase`."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def fileno(self) -> int:
+        """See `io.IOBase`."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """See `io.TextIOBase`."""
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        """See `io.IOBase`."""
+        return self._stream.isatty()
 
 
 class Bar(tqdm):  # not tqdm[...]: it is no generic class at run time

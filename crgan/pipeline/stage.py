@@ -39,7 +39,7 @@ from crgan.pipeline import containers as images
 from crgan.pipeline import params as parameters
 from crgan.pipeline.hashes import Hashes, stat_signature
 from crgan.pipeline.identity import identity_of
-from crgan.pipeline.progress import heartbeat
+from crgan.pipeline.progress import Lossy, heartbeat
 from crgan.pipeline.records import (
     MADE,
     Judge,
@@ -273,6 +273,8 @@ def run_stage(
     # Importing torch makes objects by the hundred thousand, and looking for garbage among them at
     # every 700 took half a second of each job.
     gc.set_threshold(100_000, 20, 20)
+    if _is_own_process(parser.stage):
+        sys.stdout, sys.stderr = Lossy(sys.stdout), Lossy(sys.stderr)
     try:
         _keep_memory()
         run = Run(parser, args)
@@ -300,11 +302,15 @@ def _leave(stage: str) -> None:
     """End the process, if it is the stage's own: all is written, and Python takes a second of
     every job to take torch apart.
     """
-    started = getattr(sys.modules["__main__"], "__spec__", None)
-    if started and started.name == f"stages.{stage}":
+    if _is_own_process(stage):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _is_own_process(stage: str) -> bool:
+    started = getattr(sys.modules["__main__"], "__spec__", None)
+    return started is not None and started.name == f"stages.{stage}"
 
 
 def _keep_memory() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from crgan.common.errors import UserError
 from crgan.pipeline import progress
-from crgan.pipeline.progress import bar_range, heartbeat
+from crgan.pipeline.progress import Bar, Lossy, bar_range, heartbeat
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,12 @@ def test_a_log_begins_anew_unless_its_training_goes_on(monkeypatch: pytest.Monke
         with heartbeat("demo", "x", {}, resumed):
             bar_range(1, desc="D_id").note(1, {"loss": value})
     assert (progress.LOGS / "x/lines").read_text() == "2.0 3.0 "
+
+
+def test_a_full_disk_below_the_log_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError), open("/dev/full", "w") as full:  # noqa: PT011
+        print("no room for it", file=full, flush=True)
+    full = Lossy(open("/dev/full", "w"))  # noqa: SIM115 - closing it would fail
+    monkeypatch.setattr(sys, "stderr", full)
+    print("no room for it", file=full, flush=True)
+    assert list(Bar(range(3), desc="rows", mininterval=0)) == [0, 1, 2]
