@@ -172,7 +172,7 @@ class Trials:
     def surroundings(self) -> None:
         """What a machine may lack: each once."""
         for name, prepare, environment in (
-            ("no home", None, {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere"}),
+            ("no home", None, {"HOME": "/proc/nowhere"}),
             ("no Git folder", lambda p: shutil.rmtree(p / ".git"), {}),
             ("a checkout of another user", give_away, {}),
             ("umask 077", lambda p: os.umask(0o077), {}),
