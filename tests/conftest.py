@@ -9,12 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded, so before any 
 
 # Minutes each, so they come first: with several processes nobody waits for one of them at the end.
 # A process takes its next file when it has two tests left.
-LONGEST = (
-    "test_engines_acceptance",
-    "test_e2e_smoke",
-    "test_engines_kill",
-    "test_engines_commands",
-)
+LONGEST = ("test_dvc", "test_e2e_smoke", "test_kill", "test_tour", "test_verify", "test_adapt")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
