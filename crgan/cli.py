@@ -90,8 +90,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     adopt = commands.add_parser(
         "adopt",
         help="take over outputs of DVC or another checkout that are current",
-        description="Judge every output by its record, as each run does first: current ones are "
-        "kept though made elsewhere, others are put aside and made again when asked for.",
+        description="Compare every output with its record, as each run does first: current ones "
+        "are kept though made elsewhere, others are put aside and made again when asked for.",
     )
     adopt.add_argument("--look", action="store_true", help="change nothing, only say what is found")
     adopt.set_defaults(run=_adopt)

@@ -93,14 +93,14 @@ def calibrate(args: argparse.Namespace) -> None:
 
 def _prepared(name: str, folder: Path, params: dict[str, Any]) -> Path:
     """The data set's manifest; a generated set that is not there is prepared."""
-    from crgan.data.prepare import GENERATED, Recipe, prepare
+    from crgan.data.prepare import GENERATED, DataSpec, prepare
 
     manifest = folder / name / "manifest.csv"
     values = parameters.slice_of("prepare_data", params, dataset=name)
-    recipe = Recipe.of(name, values["data"])
-    if recipe.source == GENERATED and not manifest.exists():
+    spec = DataSpec.of(name, values["data"])
+    if spec.source == GENERATED and not manifest.exists():
         height, width = values["image"]["store"]
-        prepare(name, recipe, manifest.parent, folder / name / "raw", (height, width))
+        prepare(name, spec, manifest.parent, folder / name / "raw", (height, width))
     return manifest
 
 

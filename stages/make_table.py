@@ -43,7 +43,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         [*args.cells, *args.visual],
         profile=run.profile,
         seeds=matrix["seeds"],
-        why_stale=run.judge().why_stale,
+        why_stale=run.auditor().why_stale,
     )
     table = build(
         printed, scores,

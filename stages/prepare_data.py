@@ -27,7 +27,7 @@ parser.output("--images", help="the image store, images.npy in the same folder")
 
 def body(args: argparse.Namespace, run: Run) -> None:
     """Prepare one data set."""
-    from crgan.data.prepare import MANIFEST, Recipe, prepare
+    from crgan.data.prepare import MANIFEST, DataSpec, prepare
     from crgan.data.store import IMAGES
 
     if args.out.name != MANIFEST or args.images != args.out.parent / IMAGES:
@@ -35,7 +35,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
     height, width = run.params["image"]["store"]
     prepare(
         args.dataset,
-        Recipe.of(args.dataset, run.params["data"]),
+        DataSpec.of(args.dataset, run.params["data"]),
         args.out.parent,
         args.raw,
         (height, width),

@@ -28,7 +28,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         args.cells,
         profile=run.profile,
         seeds=run.params["matrix"]["seeds"],
-        why_stale=run.judge().why_stale,
+        why_stale=run.auditor().why_stale,
     )
     lines = lines_of(scores, methods=run.params["methods"], chosen=run.params["chosen"])
     write_csv(args.out, lines, run.profile)

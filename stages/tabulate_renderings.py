@@ -27,7 +27,7 @@ def body(args: argparse.Namespace, run: Run) -> None:
         args.visual,
         profile=run.profile,
         methods=run.params["methods"],
-        why_stale=run.judge().why_stale,
+        why_stale=run.auditor().why_stale,
     )
     write_csv(args.out, lines, run.profile)
     with atomic_path(args.readable) as temporary:

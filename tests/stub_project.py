@@ -50,12 +50,12 @@ def body(args, run):
     import time
     from crgan.pipeline import params as parameters
     from crgan.common.io import atomic_path, canonical_json, sha256_bytes
-    from crgan.pipeline.records import Judge, relative
+    from crgan.pipeline.records import Auditor, relative
 
     if run.record["stage"] == "make_table":
-        judge = Judge(parameters.load())
+        auditor = Auditor(parameters.load())
         for path in run.inputs:
-            if path.suffix == ".json" and (reason := judge.why_stale(path)):
+            if path.suffix == ".json" and (reason := auditor.why_stale(path)):
                 raise SystemExit(f"{path}: {reason}")
     Path(".scratch").mkdir(exist_ok=True)
     with open(os.environ.get("STUB_LOG", ".scratch/run.log"), "a") as log:

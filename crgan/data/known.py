@@ -12,7 +12,7 @@ from crgan.common.errors import UserError
 from crgan.common.paths import is_address
 from crgan.data.counts import SplitCount, count, differences
 from crgan.data.layout import layout_of, names
-from crgan.data.prepare import GENERATED, Recipe
+from crgan.data.prepare import GENERATED, DataSpec
 
 RESOURCES = Path("resources")
 
@@ -75,17 +75,17 @@ def _of_values(dataset: str, values: Mapping[str, Any]) -> Known:
     if is_address(source):
         return Known(dataset, layout, label, source, "address", note="fetched when it is needed")
     try:
-        recipe = Recipe.of(dataset, values)
-        place = Path(recipe.source)
+        spec = DataSpec.of(dataset, values)
+        place = Path(spec.source)
         if not place.exists():
             return _missing(dataset, layout, source)
         if place.is_file() and place.suffix.lower() != ".mat":
             return Known(dataset, layout, label, source, "packed", note="unpacked when needed")
-        listing = layout_of(layout).load(place, recipe.options, dataset)
+        listing = layout_of(layout).load(place, spec.options, dataset)
     except UserError as error:
         return Known(dataset, layout, label, source, "broken", note=str(error))
     counts = count(listing.entries)
-    published = layout_of(layout).published(recipe.options)
+    published = layout_of(layout).published(spec.options)
     lines = differences(listing.entries, published) if published else []
     state = "found, not as published" if lines else "found"
     return Known(dataset, layout, label, source, state, counts, "; ".join(lines[:3]))

@@ -25,7 +25,7 @@ MANIFEST = "manifest.csv"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DataSpec:
     """Where a data set comes from and what it must be.
 
     Attributes:
@@ -62,7 +62,7 @@ class Recipe:
             object.__setattr__(self, "expect", expect)
 
     @classmethod
-    def of(cls, dataset: str, values: Mapping[str, Any]) -> Recipe:
+    def of(cls, dataset: str, values: Mapping[str, Any]) -> DataSpec:
         """From the parameters of a data set; an unknown or missing key is an error."""
         for key in ("layout", "source"):
             if key not in values:
@@ -84,16 +84,16 @@ class Recipe:
         return cls(**rest, options=made)
 
 
-def missing_source(dataset: str, recipe: Recipe) -> str | None:
+def missing_source(dataset: str, spec: DataSpec) -> str | None:
     """What the user must still bring, in one line, or None; reads no data."""
-    if recipe.source == GENERATED or is_address(recipe.source) or Path(recipe.source).exists():
+    if spec.source == GENERATED or is_address(spec.source) or Path(spec.source).exists():
         return None
-    return f"{dataset}: {recipe.source} is not there. {layout_of(recipe.layout).how_to_get}"
+    return f"{dataset}: {spec.source} is not there. {layout_of(spec.layout).how_to_get}"
 
 
 def prepare(
     dataset: str,
-    recipe: Recipe,
+    spec: DataSpec,
     out_dir: str | Path,
     raw_dir: str | Path,
     size: tuple[int, int],
@@ -105,7 +105,7 @@ def prepare(
 
     Args:
         dataset: its name.
-        recipe: source and expectations.
+        spec: source and expectations.
         out_dir: where the two files go.
         raw_dir: where downloads, unpacked archives or the generated raw data are kept.
         size: (H, W) of the store.
@@ -119,16 +119,16 @@ def prepare(
     from crgan.data.store import IMAGES, write_store
 
     out_dir = Path(out_dir)
-    if recipe.source == GENERATED:
-        root = _generate(dataset, recipe, Path(raw_dir))
+    if spec.source == GENERATED:
+        root = _generate(dataset, spec, Path(raw_dir))
     else:
-        root = acquire(recipe.layout, recipe.source, raw_dir, recipe.sha256)
-    layout = layout_of(recipe.layout)
-    listing = layout.load(Path(root), recipe.options, dataset)
-    check_counts(listing, str(recipe.expect), layout.published(recipe.options))
+        root = acquire(spec.layout, spec.source, raw_dir, spec.sha256)
+    layout = layout_of(spec.layout)
+    listing = layout.load(Path(root), spec.options, dataset)
+    check_counts(listing, str(spec.expect), layout.published(spec.options))
     check_usable(listing)
     attributes = _attribute_columns(listing)
-    checks = Checks(on_odd=recipe.on_odd, max_pixels=recipe.max_pixels)
+    checks = Checks(on_odd=spec.on_odd, max_pixels=spec.max_pixels)
     with atomic_path(out_dir / IMAGES) as images:
         digests = write_store(images, listing, *size, checks, workers)
         check_copies(dataset, listing.entries, _pixel_digests(images))
@@ -165,21 +165,21 @@ def _attribute_columns(listing: Listing) -> dict[str, np.ndarray]:
     return columns
 
 
-def _generate(dataset: str, recipe: Recipe, raw_dir: Path) -> Path:
+def _generate(dataset: str, spec: DataSpec, raw_dir: Path) -> Path:
     """The demo benchmark's raw data; drawn unless the same are there already."""
     from crgan.synth import DemoConfig, generate
 
-    if not layout_of(recipe.layout).generated:
+    if not layout_of(spec.layout).generated:
         raise UserError(
-            f"data.{dataset}: the demo benchmark has no data set of layout {recipe.layout}; give "
+            f"data.{dataset}: the demo benchmark has no data set of layout {spec.layout}; give "
             "a source of your own"
         )
     known = {f.name for f in fields(DemoConfig)}
-    if unknown := sorted(set(recipe.demo) - known):
+    if unknown := sorted(set(spec.demo) - known):
         raise UserError(
             f"data.{dataset}.demo.{unknown[0]}: no such key; known: {', '.join(sorted(known))}"
         )
-    config = DemoConfig(**recipe.demo)
+    config = DemoConfig(**spec.demo)
     try:
         generate(dataset, raw_dir, config)
     except OSError as error:

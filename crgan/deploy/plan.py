@@ -10,7 +10,7 @@ from typing import Any
 
 from crgan.common.errors import UserError
 from crgan.common.paths import expanded, is_address
-from crgan.data.prepare import Recipe, missing_source
+from crgan.data.prepare import DataSpec, missing_source
 from crgan.deploy.site import Site
 from crgan.tables.names import dataset_label
 
@@ -166,7 +166,7 @@ def _source(
         place = expanded(real[0]["source"])
         scaled = {**real[0], "source": place if is_address(place) else str(project / place)}
         if lacking := missing_source(
-            source, Recipe.of(source, {**params["data"][source], **scaled})
+            source, DataSpec.of(source, {**params["data"][source], **scaled})
         ):
             raise UserError(
                 f"{lacking} Or name its folder, or try --source generated, without data"

@@ -1,11 +1,11 @@
-"""What every image-level method has in common: its task, its judges and its plug-in contract.
+"""What every image-level method has in common: its task, its classifiers and its plug-in contract.
 
 A method is one file `crgan/gan/<model>.py` with two functions, found by its name:
 
     train(task, d_id, d_cam, loss, gan, *, seed, checkpoint, watch, compute) -> Trained
     load_renderer(file, task, device) -> Renderer
 
-The CycleGAN family needs no judges and trains both directions of a pair at once (`Translation`):
+The CycleGAN family needs no classifiers and trains both directions at once (`Translation`):
 
     train(task, options, *, seed, checkpoint, watch, compute) -> Trained
 
@@ -127,7 +127,7 @@ def open_task(
 
 @dataclass(frozen=True)
 class Classifier:
-    """A pre-trained judge of images: D_id with the pids it tells apart, or D_cam with the camids.
+    """A pre-trained classifier: D_id with the pids it tells apart, or D_cam with the camids.
 
     Attributes:
         net: images (B, 3, H, W) in [-1, 1] to logits (B, len(classes)).
@@ -225,8 +225,8 @@ class Method(Protocol):
 
 
 class Translation(Protocol):
-    """The module of a method that needs no pre-trained judges and learns both directions at once:
-    the CycleGAN family.
+    """The module of a method of the CycleGAN family, which needs no pre-trained classifiers and
+    learns both directions at once.
     """
 
     def train(

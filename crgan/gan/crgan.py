@@ -116,8 +116,8 @@ class Training(Parts):
 
     Args:
         options, weights: how.
-        d_id, d_cam: pre-trained judges of identity and camera; copied, and never updated: part II
-            of Algorithm 1 names D_d and G only.
+        d_id, d_cam: pre-trained classifiers of identity and camera; copied, and never updated:
+            part II of Algorithm 1 names D_d and G only.
         compute: what it computes on.
 
     Attributes:

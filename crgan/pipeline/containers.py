@@ -78,25 +78,25 @@ def recipe_files(image: str) -> list[Path]:
     return [DOCKERFILE, REQUIREMENTS / f"{image}.txt"]
 
 
-def recipe(image: str) -> str:
-    """Hash of the present recipe of an image."""
+def definition(image: str) -> str:
+    """Hash of the present definition of an image."""
     return _digest([ROOT / path for path in recipe_files(image)])
 
 
 def identity(image: str) -> str:
-    """What stands in records for an image: its locked digest, or its recipe where it has none.
+    """What stands in records for an image: its locked digest, or its definition where it has none.
 
     An image that `docker compose build` made is in no lock file.
     """
     locked = read_lock().get(image)
-    return str(locked["digest"]) if locked else f"recipe:{recipe(image)}"
+    return str(locked["digest"]) if locked else f"definition:{definition(image)}"
 
 
 def inside() -> dict[str, str] | None:
     """Name and identity of the image around this process; None on the host.
 
     Raises:
-        UserError: the image is not the one that docker/images.lock, or the recipe, speaks of.
+        UserError: the image is not the one that docker/images.lock, or the definition, speaks of.
     """
     try:
         name = (INSIDE / "name").read_text().strip()
@@ -104,7 +104,7 @@ def inside() -> dict[str, str] | None:
         return None
     own = _digest([INSIDE / path.name for path in recipe_files(name)])
     locked = read_lock().get(name)
-    expected = locked["recipe"] if locked else recipe(name)
+    expected = locked["definition"] if locked else definition(name)
     if own != expected:
         where = LOCK if locked else f"{DOCKERFILE} and {REQUIREMENTS}"
         raise UserError(

@@ -1,6 +1,6 @@
 """What decides an output besides its inputs' contents: parameters, code, wiring, files, raw data.
 
-One answer for all who ask: the stage that writes it into its record, the judge that compares, and
+One answer for all who ask: the stage that writes it into its record, the auditor that compares, and
 the rule that tells Snakemake.
 """
 

@@ -1,7 +1,7 @@
 """What made a file, and whether it still stands.
 
 The outputs of a job have a record beside them: `seed0.pt` and `seed0.csv` share `seed0.prov.json`.
-`Judge` decides from records and contents alone, without either engine's memory, whether an output
+`Auditor` decides from records and contents alone, without either engine's memory, whether an output
 is what the present parameters and sources would make: the same parameter slice, the same code, the
 same container image if it was made in one, and inputs that are themselves current.
 """
@@ -47,13 +47,13 @@ def key_of(record: Mapping[str, Any]) -> str:
 
 
 @dataclass
-class Judge:
+class Auditor:
     """Says of each output why it is stale, or None when it is current.
 
     Args:
         params: the present parameters (whole file).
         root: the project's folder; records hold paths relative to it.
-        hashes: remembered contents; None reads every file once in this judge's life.
+        hashes: remembered contents; None reads every file once in this auditor's life.
     """
 
     params: dict[str, Any]
@@ -88,7 +88,7 @@ class Judge:
             self._outputs.pop(name, None)
 
     def save(self) -> None:
-        """Remember the contents that were read, for the next judge."""
+        """Remember the contents that were read, for the next auditor."""
         self.hashes.save()
 
     def _judge(self, output: str) -> str | None:

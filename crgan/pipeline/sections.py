@@ -282,7 +282,7 @@ class _Masks:
 def _check_data(
     params: Mapping[str, Any], own: Mapping[str, Any], profile: str, origin: str
 ) -> None:
-    recipe = _declared("crgan.data.prepare", "Recipe")
+    spec = _declared("crgan.data.prepare", "DataSpec")
     for name in own["data"]:
         if name not in params["data"]:
             raise UserError(f"{origin}: {profile}.data.{name}: section data has no {name}")
@@ -298,7 +298,7 @@ def _check_data(
         options = declared(module, "Options") or _Empty  # keys beside those of every data set
         both.check(options, both.take(*keys_of_declared(options)))
         resolved(lambda b=both: values_from(  # type: ignore[misc]
-            recipe, b.values, b.place, ("options",)))  # fmt: skip
+            spec, b.values, b.place, ("options",)))  # fmt: skip
         demo = both.values.get("demo", {})
         resolved(lambda d=demo, b=both: settings_from(  # type: ignore[misc]
             _declared("crgan.synth.config", "DemoConfig"), d, b.place("demo")))  # fmt: skip

@@ -42,7 +42,7 @@ from crgan.pipeline.identity import identity_of
 from crgan.pipeline.progress import Lossy, heartbeat
 from crgan.pipeline.records import (
     MADE,
-    Judge,
+    Auditor,
     aside,
     key_of,
     record_path,
@@ -166,9 +166,9 @@ class Run:
     def writes(self) -> bool:
         return os.environ.get("LOCAL_RANK", "0") == "0"  # set by Lightning Fabric
 
-    def judge(self) -> Judge:
+    def auditor(self) -> Auditor:
         """Of other stages' outputs, by the whole parameters this run was started with."""
-        return Judge(parameters.load(), hashes=Hashes())
+        return Auditor(parameters.load(), hashes=Hashes())
 
     @property
     def checkpoint_path(self) -> Path:

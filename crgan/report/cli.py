@@ -95,7 +95,7 @@ def _compare(args: argparse.Namespace) -> int:
     from crgan.common.settings import settings_from
     from crgan.metrics.bootstrap import Settings
     from crgan.pipeline.params import load
-    from crgan.pipeline.records import Judge
+    from crgan.pipeline.records import Auditor
     from crgan.tables.paired import compare, report
 
     params = load()
@@ -104,7 +104,7 @@ def _compare(args: argparse.Namespace) -> int:
         folder=args.queries or Path("results") / params["profile"] / "queries",
         params=params,
         settings=settings_from(Settings, params["intervals"], "intervals"),
-        why_stale=None if args.stale else Judge(params).why_stale,
+        why_stale=None if args.stale else Auditor(params).why_stale,
     )  # fmt: skip
     print(json.dumps(found.to_dict(), indent=1) if args.json else report(found).rstrip())
     return 0

@@ -21,7 +21,7 @@ def read_measured(
     Raises:
         UserError: naming the file, when one is stale, of another profile, or no such result.
     """
-    why_stale = run.judge().why_stale
+    why_stale = run.auditor().why_stale
     seeds = run.params["matrix"]["seeds"]
     images = Images(visual, judged, profile=run.profile, seeds=seeds, why_stale=why_stale)
     return Queries(queries, profile=run.profile, why_stale=why_stale), images

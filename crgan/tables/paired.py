@@ -73,7 +73,7 @@ def compare(
     Args:
         names: keys of section `methods` (pooled globally), or names as printed ("CR-GAN+LMP").
         folder: of per-query results, `results/<profile>/queries`.
-        why_stale: judge of a file's provenance; None takes them as they are.
+        why_stale: says why a file is not current, or None; None takes them as they are.
 
     Raises:
         UserError: a name that is none, or a cell that was not measured.

@@ -70,7 +70,7 @@ class Queries:
     Args:
         paths: files `results/<profile>/queries/<method>/<source>-<target>/seed<N>.npz`.
         profile: the present profile.
-        why_stale: judge of a file's provenance; None takes them as they are.
+        why_stale: says why a file is not current, or None; None takes them as they are.
 
     Raises:
         UserError: a file that is stale, of another profile, or no such file.

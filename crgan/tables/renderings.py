@@ -65,7 +65,7 @@ def lines_of(
     Args:
         judged: what `judge_images` wrote; visual: what `measure_images` wrote.
         profile, methods: of the parameters.
-        why_stale: judge of a file's provenance.
+        why_stale: says why a file is not current, or None.
 
     Raises:
         UserError: naming the file, when a score is stale, of another profile, or no such score.

@@ -14,7 +14,7 @@ from crgan.tables.lineage import mask_backends
 
 WhyStale = Callable[[str], str | None]
 """Why a file is not what the present parameters and sources would make; None when it is.
-`crgan.pipeline.records.Judge(params).why_stale` is the one to use."""
+`crgan.pipeline.records.Auditor(params).why_stale` is the one to use."""
 
 _PERCENT = {"R1": "rank1", "R5": "rank5", "R10": "rank10", "mAP": "mAP"}
 _DISTANCE = {"LPIPS": "lpips", "FID": "fid"}
@@ -50,7 +50,7 @@ def read_scores(
     Args:
         profile: the present profile.
         seeds: the seeds of the experiment matrix.
-        why_stale: judge of a file's provenance.
+        why_stale: says why a file is not current, or None.
 
     Raises:
         UserError: naming the file and the reason, when a score is stale, belongs to another

@@ -3,7 +3,7 @@
 Snakemake decides by modification times and by its own notes of each path. Both are blind to a
 second program: `dvc checkout`, `dvc pull` and `git checkout` replace files, and Snakemake then
 trusts a result of other parameters, or reruns one that is right. So the provenance records decide
-(`crgan.pipeline.records.Judge`), and Snakemake is told so by what anybody may do:
+(`crgan.pipeline.records.Auditor`), and Snakemake is told so by what anybody may do:
 
 * An output that does not stand is put aside, with its record: `x.pt` becomes `x.pt.stale`, and
   Snakemake makes what is missing. Where parameters go back, it is put back. Only names in folders
@@ -35,7 +35,7 @@ from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import (
     ASIDE,
     SUFFIX,
-    Judge,
+    Auditor,
     aside,
     record_path,
     why_other_content,
@@ -128,7 +128,7 @@ def adopt(
     look_only: bool = False,
     touch: Callable[[Sequence[str], Mapping[str, Any]], None] | None = None,
 ) -> Finding:
-    """Judge every output of the present profile and make Snakemake agree.
+    """Compare every output of the present profile with its record and make Snakemake agree.
 
     Args:
         params: the present parameters.
@@ -139,7 +139,7 @@ def adopt(
     Raises:
         UserError: files that cannot be renamed or touched, naming one of them.
     """
-    judge = Judge(params, hashes=Hashes())
+    auditor = Auditor(params, hashes=Hashes())
     finding = Finding()
     made = _made()
     foreign: set[str] = set()
@@ -147,21 +147,21 @@ def adopt(
     try:
         ordered = _in_order(_jobs(params))
         for job in ordered:
-            _settle(job, judge, finding, look_only)
+            _settle(job, auditor, finding, look_only)
             if not job.stands:
                 continue
-            noted = made.get(str(job.path)) == _digest(job, judge)
+            noted = made.get(str(job.path)) == _digest(job, auditor)
             if not noted or job.looks_old or not foreign.isdisjoint(job.inputs):
                 foreign |= set(job.outputs)
                 adopted += [name for name in job.outputs if Path(name).is_file()]
         finding.adopted = adopted
         if adopted and not look_only:
             (touch or snakemake_touch)(adopted, config or {})
-            _note(judge, [job for job in ordered if job.stands])
+            _note(auditor, [job for job in ordered if job.stands])
     except PermissionError as error:
         raise _of_another(error) from None
     if not look_only:
-        judge.save()
+        auditor.save()
         code.save()
     return finding
 
@@ -177,7 +177,7 @@ def note_made(params: Mapping[str, Any]) -> None:
     """Note what Snakemake's run made. One that is killed notes nothing, and the next one adopts
     what it made.
     """
-    _note(Judge(dict(params), hashes=Hashes()), _jobs(params))
+    _note(Auditor(dict(params), hashes=Hashes()), _jobs(params))
 
 
 @dataclass
@@ -214,51 +214,51 @@ class _Job:
         return bool(own and read) and max(read) > min(own)
 
 
-def _digest(job: _Job, judge: Judge) -> str | None:
+def _digest(job: _Job, auditor: Auditor) -> str | None:
     """Of a record, and of what Snakemake is told of the job now; None of one that says nothing."""
     try:
         record = job.record or {}
-        return sha256_bytes(canonical_json([record, judge.identity(record)]).encode())
+        return sha256_bytes(canonical_json([record, auditor.identity(record)]).encode())
     except (UserError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _settle(job: _Job, judge: Judge, finding: Finding, look_only: bool) -> None:
+def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> None:
     """Put in place the generation that stands, if one does, and aside the one that does not."""
     present = [name for name in job.outputs if Path(name).is_file()]
     if present:
-        reason = next(filter(None, map(judge.why_stale, present)), None)
+        reason = next(filter(None, map(auditor.why_stale, present)), None)
     elif job.record is not None:  # outputs deleted to save space
-        reason = judge.why_record_stale(job.record)
+        reason = auditor.why_record_stale(job.record)
     else:
         reason = "missing"
     if reason is None:
         job.stands = bool(present)
         return
-    back = job.earlier is not None and _stands_aside(job, judge)
+    back = job.earlier is not None and _stands_aside(job, auditor)
     if not back:
         finding.stale.update(dict.fromkeys(present, reason))
     else:
         finding.restored += _outputs_at(job.earlier or {}, job.path)
     if look_only:
         return
-    _swap(job, put_back=back, hashes=judge.hashes)
-    judge.forget(job.path)
+    _swap(job, put_back=back, hashes=auditor.hashes)
+    auditor.forget(job.path)
     if back:
         job.record = job.earlier
         job.outputs = tuple(_outputs_at(job.earlier or {}, job.path))
         job.stands = True
 
 
-def _stands_aside(job: _Job, judge: Judge) -> bool:
+def _stands_aside(job: _Job, auditor: Auditor) -> bool:
     """Whether the generation that was put aside is whole and current."""
     record = job.earlier or {}
     outputs = record.get("outputs", {})
     for name in _outputs_at(record, job.path):
         path = aside(name)
-        if not path.is_file() or why_other_content(path, outputs[name], judge.hashes):
+        if not path.is_file() or why_other_content(path, outputs[name], auditor.hashes):
             return False
-    return judge.why_record_stale(record) is None
+    return auditor.why_record_stale(record) is None
 
 
 def _swap(job: _Job, *, put_back: bool, hashes: Hashes) -> None:
@@ -393,8 +393,8 @@ def _made() -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _note(judge: Judge, jobs: Iterable[_Job]) -> None:
-    noted = {str(job.path): digest for job in jobs if (digest := _digest(job, judge))}
+def _note(auditor: Auditor, jobs: Iterable[_Job]) -> None:
+    noted = {str(job.path): digest for job in jobs if (digest := _digest(job, auditor))}
     with contextlib.suppress(OSError), atomic_path(MADE) as temporary:
         temporary.write_text(json.dumps({**_made(), **noted}))
 

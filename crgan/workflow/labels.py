@@ -99,7 +99,7 @@ def _labels(params: Mapping[str, Any], dataset: str, anew: bool) -> Labels | Non
     """Of a data set, from its manifest, or from its raw folder where that is to be read anew."""
     from crgan.data.layout import layout_of
     from crgan.data.manifest import read_manifest
-    from crgan.data.prepare import GENERATED, MANIFEST, Recipe
+    from crgan.data.prepare import GENERATED, MANIFEST, DataSpec
 
     profile = params["profile"]
     if not anew:
@@ -111,11 +111,11 @@ def _labels(params: Mapping[str, Any], dataset: str, anew: bool) -> Labels | Non
         pids = (int(p) for p, s in zip(found.pid, found.split, strict=True) if s == "train")
         return _of(found.split, pids, bool(found.attributes))
     own = params["profiles"][profile]["data"][dataset]
-    recipe = Recipe.of(dataset, {**params["data"][dataset], **own})
-    place = Path(recipe.source)
-    if recipe.source == GENERATED or is_address(recipe.source) or not place.is_dir():
+    spec = DataSpec.of(dataset, {**params["data"][dataset], **own})
+    place = Path(spec.source)
+    if spec.source == GENERATED or is_address(spec.source) or not place.is_dir():
         return None
-    listing = layout_of(recipe.layout).load(place, recipe.options, dataset)
+    listing = layout_of(spec.layout).load(place, spec.options, dataset)
     trained = (e.pid for e in listing.entries if e.split == "train")
     return _of((e.split for e in listing.entries), trained, bool(listing.attributes))
 

@@ -39,12 +39,12 @@ def missing_inputs(
 
 
 def _data(params: Mapping[str, Any], datasets: Iterable[str] | None) -> list[str]:
-    from crgan.data.prepare import Recipe, missing_source
+    from crgan.data.prepare import DataSpec, missing_source
 
     own = params["profiles"][params["profile"]]["data"]
     names = params["matrix"]["datasets"] if datasets is None else datasets
-    recipes = {name: Recipe.of(name, {**params["data"][name], **own[name]}) for name in names}
-    return [line for name, r in recipes.items() if (line := missing_source(name, r))]
+    specs = {name: DataSpec.of(name, {**params["data"][name], **own[name]}) for name in names}
+    return [line for name, r in specs.items() if (line := missing_source(name, r))]
 
 
 def _to_bring(params: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:

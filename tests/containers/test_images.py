@@ -19,7 +19,7 @@ from crgan.common.errors import UserError
 from crgan.common.io import read_json
 from crgan.pipeline import containers as images
 from crgan.pipeline import params as parameters
-from crgan.pipeline.records import Judge, record_path
+from crgan.pipeline.records import Auditor, record_path
 from crgan.pipeline.stage import StageParser, run_stage
 from tests import stub_project
 
@@ -48,7 +48,7 @@ def enter(project: Path, image: str) -> None:
 
 
 def lock(project: Path, image: str, digest: str, **more: Any) -> None:
-    entry = {"digest": digest, "recipe": images.recipe(image), **more}
+    entry = {"digest": digest, "definition": images.definition(image), **more}
     (project / images.LOCK).write_text(json.dumps({"images": {image: entry}}))
 
 
@@ -67,7 +67,7 @@ def evaluate() -> dict[str, Any]:
 
 
 def why_stale() -> str | None:
-    return Judge(parameters.load()).why_stale(OUT)
+    return Auditor(parameters.load()).why_stale(OUT)
 
 
 def test_on_the_host_records_know_no_image_and_stand_whatever_is_locked(project: Path) -> None:
@@ -90,13 +90,13 @@ def test_a_changed_image_makes_what_it_made_stale(project: Path) -> None:
     lock(project, "training", "sha256:bbbb")
     assert why_stale() == "image training was sha256:aaaa, is sha256:bbbb"
     (project / images.LOCK).unlink()
-    assert "is recipe:" in str(why_stale())
+    assert "is definition:" in str(why_stale())
 
 
 def test_an_image_in_no_lock_file_is_known_by_its_recipe(project: Path) -> None:
     enter(project, "training")
     digest = evaluate()["image"]["digest"]
-    assert digest == f"recipe:{images.recipe('training')}"
+    assert digest == f"definition:{images.definition('training')}"
     assert why_stale() is None
 
 
@@ -142,7 +142,7 @@ def test_a_run_asks_only_for_the_images_of_its_jobs(tmp_path: Path) -> None:
 def test_the_lock_file_says_what_each_image_was_built_from() -> None:
     for name, entry in images.read_lock().items():
         assert name in images.IMAGES
-        assert {"digest", "base", "recipe", "engine"} <= set(entry)
+        assert {"digest", "base", "definition", "engine"} <= set(entry)
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", entry["digest"])
 
 

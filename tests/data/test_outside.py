@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -18,7 +20,7 @@ from crgan.data.entries import FilePixels, NoRegularFile
 from crgan.data.integrity import BadImage, Checks, decode
 from crgan.data.layouts import cuhk03
 from crgan.data.mat5 import load_mat
-from crgan.data.prepare import Recipe, prepare
+from crgan.data.prepare import DataSpec, prepare
 from tests.data_trees import MARKET, write_cuhk03, write_tree
 from tests.data_trees import image as crop
 
@@ -83,7 +85,7 @@ def test_a_mat_that_shows_a_local_file_is_refused(tmp_path: Path) -> None:
         row = cells[:]
         row[0, 0] = crop.ref
         cells[...] = row
-    chosen = Recipe("cuhk03", str(path), expect="none")
+    chosen = DataSpec("cuhk03", str(path), expect="none")
     with pytest.raises(UserError, match="keeps its data in other files"):
         prepare("c", chosen, tmp_path / "out", tmp_path / "raw", (16, 8))
     assert not (tmp_path / "out/images.npy").exists()
@@ -105,7 +107,7 @@ def test_a_mat_that_claims_a_huge_crop_is_told_as_any_bad_image(tmp_path: Path) 
 def test_a_pipe_never_holds_the_work_up(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "m", MARKET)
     os.mkfifo(root / "query" / "0003_c1s1_000001_00.jpg")
-    chosen = Recipe("market1501", str(root), expect="none")
+    chosen = DataSpec("market1501", str(root), expect="none")
     with pytest.raises(UserError, match=r"0003_c1s1_000001_00\.jpg .no regular file"):
         prepare("m", chosen, tmp_path / "out", tmp_path / "raw", (16, 8))
     with pytest.raises(NoRegularFile):  # put there after the listing
@@ -123,10 +125,11 @@ def test_locks_are_not_asked_for_and_the_systems_reasons_are_told(
         file["a"] = np.arange(3)
     writer = h5py.File(path, "a")  # holds the lock that readers would ask for
     try:
-        done = os.spawnv(os.P_WAIT, "/proc/self/exe", [  # flock is per process
-            "python", "-c", "import sys; from crgan.common.hdf5 import open_hdf5;"
-            f"sys.exit(int(open_hdf5({str(path)!r}, '', '')['a'][2]))",
-        ])  # fmt: skip
+        read = (
+            "import sys; from crgan.common.hdf5 import open_hdf5;"
+            f"sys.exit(int(open_hdf5({str(path)!r}, '', '')['a'][2]))"
+        )
+        done = subprocess.run([sys.executable, "-c", read]).returncode  # flock is per process
         assert done == 2
     finally:
         writer.close()

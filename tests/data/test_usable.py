@@ -10,7 +10,7 @@ from PIL import Image
 
 from crgan.common.errors import UserError
 from crgan.data.entries import Entry, FilePixels, Listing
-from crgan.data.prepare import Recipe, prepare
+from crgan.data.prepare import DataSpec, prepare
 from crgan.data.usable import check_copies, check_usable
 from tests.data_trees import jpeg, write_tree
 
@@ -68,7 +68,7 @@ def test_a_labelled_target_with_one_camera_is_refused_before_an_image_is_read(
     }
     root = write_tree(tmp_path / "site", tree)
     (root / "query/3_c1_1.jpg").write_bytes(b"no image")
-    chosen = Recipe("market_style", str(root))
+    chosen = DataSpec("market_style", str(root))
     with pytest.raises(UserError, match="no query has a true match in another camera"):
         prepare("site", chosen, tmp_path / "out", tmp_path / "raw", (16, 8))
     assert not (tmp_path / "out").exists()
@@ -85,7 +85,7 @@ def test_a_gallery_of_the_queries_is_refused(tmp_path: Path) -> None:
     for name in names:
         copy = root / "bounding_box_test" / name.replace("_c1_", "_c2_")
         copy.write_bytes((root / "query" / name).read_bytes())
-    chosen = Recipe("market_style", str(root))
+    chosen = DataSpec("market_style", str(root))
     with pytest.raises(UserError, match="4 of 4 queries are in the gallery, too, as the same im"):
         prepare("site", chosen, tmp_path / "out", tmp_path / "raw", (16, 8))
     assert not list((tmp_path / "out").iterdir())
@@ -108,7 +108,9 @@ def test_a_copy_in_another_format_is_one(tmp_path: Path) -> None:
         image.save(root / "query" / name, compress_level=1)
         image.save(root / "bounding_box_test" / name.replace("_c1_", "_c2_"), compress_level=9)
     with pytest.raises(UserError, match="2 of 2 queries are in the gallery"):
-        prepare("site", Recipe("market_style", str(root)), tmp_path / "o", tmp_path / "r", (16, 8))
+        prepare(
+            "site", DataSpec("market_style", str(root)), tmp_path / "o", tmp_path / "r", (16, 8)
+        )
 
 
 def test_the_same_image_of_another_person_or_camera_is_no_copy(

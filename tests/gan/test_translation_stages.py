@@ -37,7 +37,7 @@ from crgan.masks.store import write_masks
 from crgan.nets.generator import Generator
 from crgan.nets.reid import ReidNet
 from crgan.pipeline import params as parameters
-from crgan.pipeline.records import Judge, record_path
+from crgan.pipeline.records import Auditor, record_path
 from crgan.pipeline.stage import run_stage
 from crgan.reid.model_file import reid_file
 
@@ -178,7 +178,7 @@ def test_every_example_runs_as_written(project: Path, monkeypatch: pytest.Monkey
                 "fid": 2.0, "reference": {"fid": 3.0}, "profile": "demo", "notes": []}  # fmt: skip
     write_json(f"results/demo/visual/spgan/{PAIR}/seed0.json", images)
     # the data sets made by hand have no records
-    monkeypatch.setattr(Judge, "why_stale", lambda _self, _path: None)
+    monkeypatch.setattr(Auditor, "why_stale", lambda _self, _path: None)
     run("tabulate_renderings")
     with open("results/renderings.csv", newline="") as opened:
         table = {row["method"]: row for row in csv.DictReader(opened)}

@@ -1,4 +1,4 @@
-"""Records beside outputs, and the judge that decides by them alone."""
+"""Records beside outputs, and the auditor that decides by them alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from crgan.pipeline import params as parameters
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.identity import identity_of
-from crgan.pipeline.records import Judge, all_records, key_of, mixed_versions, record_path
+from crgan.pipeline.records import Auditor, all_records, key_of, mixed_versions, record_path
 from crgan.pipeline.stage import Run, StageParser, run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def why(output: str, change: Callable[[dict[str, Any]], None] | None = None) -> 
     params = parameters.load()
     if change:
         change(params)
-    return Judge(params).why_stale(output)
+    return Auditor(params).why_stale(output)
 
 
 def test_what_was_just_made_is_current(project: Path) -> None:
@@ -317,6 +317,6 @@ def test_another_line_of_the_matrix_is_another_result(project: Path) -> None:
     record = identity_of("adapt", params, {**cell, "model": "pul"}, Hashes(None))
     record |= {"cell": {"profile": "demo", **cell, "model": "pul"}, "inputs": {}}
     record["key"] = key_of(record)
-    assert Judge(params).why_record_stale(record) is None
+    assert Auditor(params).why_record_stale(record) is None
     entry["start"] = "fresh"
-    assert "the matrix changed: start was" in str(Judge(params).why_record_stale(record))
+    assert "the matrix changed: start was" in str(Auditor(params).why_record_stale(record))

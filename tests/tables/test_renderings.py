@@ -20,7 +20,7 @@ HEAD = (
 
 
 def current(path: str) -> None:
-    """A judge that finds every file current."""
+    """An auditor that finds every file current."""
 
 
 def score(method: str, source: str = MARKET, seed: int = 0, **values: Any) -> dict[str, Any]:

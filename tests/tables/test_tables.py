@@ -12,7 +12,7 @@ import pytest
 from crgan.common.errors import UserError
 from crgan.common.io import sha256_file, write_json
 from crgan.pipeline import params as parameters
-from crgan.pipeline.records import Judge, key_of, record_path
+from crgan.pipeline.records import Auditor, key_of, record_path
 from crgan.tables.printed import TABLES, Cell, Row, cell_of, printed_inputs, table_rows
 from crgan.tables.readable import markdown
 from crgan.tables.scores import read_scores
@@ -30,7 +30,7 @@ MARKET, DUKE = "market1501", "dukemtmc"
 
 
 def current(path: str) -> None:
-    """A judge that finds every file current."""
+    """An auditor that finds every file current."""
 
 
 def rates(rank1: float, mean_ap: float) -> dict[str, float]:
@@ -274,7 +274,7 @@ def test_stale_scores_are_refused_with_the_judges_reason(
     path = write_score(Path("results"))
 
     def read() -> None:
-        read_scores([path], profile="demo", seeds=[0], why_stale=Judge(whole).why_stale)
+        read_scores([path], profile="demo", seeds=[0], why_stale=Auditor(whole).why_stale)
 
     with pytest.raises(UserError, match=r"not current: parameters changed: .*evaluate"):
         read()

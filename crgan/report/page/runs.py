@@ -8,7 +8,7 @@ from typing import Any
 
 from crgan.common.errors import UserError
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.records import Judge
+from crgan.pipeline.records import Auditor
 from crgan.report.page.project import Project, Record, lineage
 from crgan.report.page.training import job_name
 from crgan.report.shares import Share, by_cell, by_stage, shares
@@ -56,13 +56,13 @@ def _job(project: Project, record: Record, stale: str) -> dict[str, Any]:
 def _why_stale(project: Project) -> dict[str, str]:
     """For each job why it would not come out the same today; empty where it would."""
     hashes = Hashes()
-    judge = Judge(dict(project.params), project.root, hashes)
+    auditor = Auditor(dict(project.params), project.root, hashes)
     found: dict[str, str] = {}
     for key, record in project.jobs.items():
         there = [name for name in record["outputs"] if (project.root / name).is_file()]
-        reasons = [reason for name in there if (reason := judge.why_stale(name))]
+        reasons = [reason for name in there if (reason := auditor.why_stale(name))]
         found[key] = reasons[0] if reasons else ""
-    judge.save()
+    auditor.save()
     return found
 
 
