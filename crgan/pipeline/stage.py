@@ -242,7 +242,7 @@ class Run:
         spent = sum(used.ru_utime + used.ru_stime for used in (own, helpers))
         facts: dict[str, Any] = {
             "argv": ["python", "-m", f"stages.{self.record['stage']}", *sys.argv[1:]],
-            "commit": _commit(),
+            "commit": commit(),
             "device": self.device,
             "threads": self.threads,
             **({"processes": self.processes} if self.processes > 1 else {}),
@@ -376,7 +376,8 @@ def _existing(files: list[Path], stage: str) -> list[Path]:
     return files
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """The commit of the folder, with `-dirty` where files differ; None where nobody can say."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],

@@ -74,7 +74,7 @@ def verify(
         checks: dict[str, Check] = {}
         for node in _nodes(outputs):
             assert node.record is not None
-            _furnish(folder, _params_of(node.record))
+            furnish(folder, _params_of(node.record))
             if not deep:
                 _link_inputs(node, folder)
             _make(node, folder, deep)
@@ -122,19 +122,20 @@ def _require_plausible(node: Node) -> None:
     record = node.record
     assert record is not None
     names = [node.output, *record["outputs"], *record["inputs"]]
-    if not axes_are_known(record["stage"], record["cell"]) or not all(map(_is_inside, names)):
+    if not axes_are_known(record["stage"], record["cell"]) or not all(map(is_inside, names)):
         raise UserError(
             f"{record_path(node.output)}: names a stage, a cell or a file that no job of this "
             "project has; the record is not one of its own"
         )
 
 
-def _is_inside(name: str) -> bool:
+def is_inside(name: str) -> bool:
+    """Whether a name that a record gives lies in the project."""
     parts = Path(name).parts
     return bool(parts) and not Path(name).is_absolute() and ".." not in parts and name[0] != "-"
 
 
-def _furnish(folder: Path, params: Mapping[str, Any]) -> None:
+def furnish(folder: Path, params: Mapping[str, Any]) -> None:
     """What every job expects to find: sources, raw material, a project's file names."""
     (folder / "params.yaml").write_text(yaml.safe_dump(dict(params), sort_keys=False))
     for name in _LINKED:
@@ -223,7 +224,8 @@ def _compare(node: Node, folder: Path) -> Iterator[Check]:
         warning = "trained on a GPU, whose sums may come in another order"
     for name, recorded in record["outputs"].items():
         again = folder / name
-        equal = again.is_file() and sha256_file(again) == recorded["sha256"]
+        whole = recorded.get("whole", recorded)  # of a file that a recorded run keeps in part
+        equal = again.is_file() and sha256_file(again) == whole["sha256"]
         numbers: dict[str, tuple[Any, Any]] = {}
         if not again.is_file():
             warning = "the rules make it no more, or by another name"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,6 +38,8 @@ LOOK_ONLY = (
     "list_params_changes", "list_rules", "list_target_rules", "list_untracked",
     "print_compilation", "rulegraph", "summary", "touch", "unlock",
 )  # fmt: skip
+
+MEASURED_ONLY = "CRGAN_MEASURED_ONLY"  # set by crgan.workflow.recorded, which trains nothing
 
 Cell = Mapping[str, Any]
 
@@ -189,11 +192,15 @@ class Experiment:
         return "|".join(dict.fromkeys(names)) or "-"
 
     def cells(self, pattern: str, group: str | Iterable[Cell]) -> list[str]:
-        """`pattern` for every cell of a part of the matrix (or of given cells) and every seed."""
+        """`pattern` for every cell of a part of the matrix (or of given cells) and every seed; of a
+        recorded run, for those it has.
+        """
         cells = self.matrix[group] if isinstance(group, str) else group
-        return [
+        names = [
             pattern.format(**cell, seed=seed) for cell in cells for seed in self.matrix["seeds"]
         ]
+        measured_only = MEASURED_ONLY in os.environ
+        return [name for name in names if not measured_only or os.path.isfile(name)]
 
     @property
     def roles(self) -> list[str]:

@@ -89,9 +89,11 @@ def rank_lists(project: Project, album: Album) -> list[Figure]:
 
 
 def rank_command(project: Project) -> str:
-    """The command that makes the first rank list."""
-    cell = project.params["matrix"]["visual"][0]
-    where = CELL.format(**cell, seed=project.seeds[0])
+    """The command that makes the first rank list; all figures, where the matrix has none."""
+    cells = project.params["matrix"]["visual"]
+    if not cells:
+        return project.command("figures")
+    where = CELL.format(**cells[0], seed=project.seeds[0])
     return project.command(f"results/{project.profile}/ranks/{where}.png")
 
 
