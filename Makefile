@@ -34,6 +34,10 @@ figures: env ## Figures 5, 6 and 7 and the rank lists
 report: env ## all that was measured in one file, results/report.html (PROFILE=paper for another)
 	crgan report $(if $(PROFILE),--profile $(PROFILE))
 
+# Of recorded/PROFILE (docs/evidence.md).
+%-tables: env FORCE ## tables, claims, report of a run kept in git, e.g. make study-tables; no training
+	crgan rebuild --profile $* --cores $(CORES)
+
 test: lint docs ## lint, docs and the whole test suite, the workflow at smoke scale included
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

@@ -31,6 +31,7 @@ examples:
                                                what made a cell of a table
   crgan verify results/table6.csv --cell "CR-GAN+LMP" --source market1501 --target dukemtmc
                                                make it again, and compare
+  crgan rebuild --profile study                tables of the recorded run, without training
   crgan COMMAND --help                         more of a command
   crgan --print-completion bash                completions, to be saved where your shell looks
 """
@@ -95,6 +96,29 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     adopt.add_argument("--look", action="store_true", help="change nothing, only say what is found")
     adopt.set_defaults(run=_adopt)
+    _add_recorded(commands)
+
+
+def _add_recorded(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    record = commands.add_parser(
+        "record",
+        help="keep what was measured in git, as the recorded run of a profile",
+        description="Copy scores, per-query results, histories and records of what stands into "
+        "recorded/PROFILE, in place of the recorded run that is there.",
+    )
+    rebuild = commands.add_parser(
+        "rebuild",
+        help="tables, claims and the report of a recorded run, without training",
+        description="Make tables, intervals, curves, claims and the report of recorded/PROFILE in "
+        ".scratch/recorded/PROFILE; refused where present sources would not make its numbers.",
+    )
+    for command in (record, rebuild):
+        command.add_argument("--profile", help="that of params.yaml by default")
+    record.add_argument("--seeds", type=int, nargs="+", default=(), help="all by default")
+    record.add_argument("--force", action="store_true", help="replace one that has more results")
+    record.set_defaults(run=_record)
+    rebuild.add_argument("--cores", default="all", help="for Snakemake")
+    rebuild.set_defaults(run=_rebuild)
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -113,6 +137,20 @@ def _adopt(args: argparse.Namespace) -> int:
 
     found = adopt(load(), look_only=args.look)
     print(found.message(real=not args.look) or "every output is current and known here")
+    return 0
+
+
+def _record(args: argparse.Namespace) -> int:
+    from crgan.workflow.recorded import record
+
+    print(record(args.profile, args.seeds, force=args.force).message())
+    return 0
+
+
+def _rebuild(args: argparse.Namespace) -> int:
+    from crgan.workflow.recorded import rebuild
+
+    print(rebuild(args.profile, args.cores).message())
     return 0
 
 

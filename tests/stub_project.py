@@ -156,7 +156,8 @@ def _files() -> list[str]:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return [name for name in done.stdout.split("\0") if name and (ROOT / name).exists()]
+    names = (name for name in done.stdout.split("\0") if not name.startswith("recorded/"))
+    return [name for name in names if name and (ROOT / name).exists()]
 
 
 def starts(folder: Path) -> list[str]:

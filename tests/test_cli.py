@@ -36,6 +36,8 @@ def test_help_names_every_command_and_gives_examples(capsys: pytest.CaptureFixtu
         "datasets",
         "export",
         "live",
+        "rebuild",
+        "record",
         "render",
         "report",
         "search",

@@ -98,6 +98,19 @@ def test_claims_are_weighed_from_what_was_measured(by_snakemake: Path) -> None:
     assert any(row["verdict"] == "not measured" for row in rows)
 
 
+def test_a_clone_rebuilds_the_tables_of_a_recorded_run(by_snakemake: Path, tmp_path: Path) -> None:
+    said = run(by_snakemake, "python", "-m", "crgan.cli", "record")
+    assert "cells 6 of 6, queries 6 of 6, visual 2 of 2, judged 2 of 2, selection 1 of 1" in said
+    run(by_snakemake, "git", "add", "recorded")
+    run(by_snakemake, "git", "commit", "-q", "-m", "recorded run")
+    clone = tmp_path / "clone"
+    run(by_snakemake, "git", "clone", "-q", ".", str(clone))
+    run(clone, "python", "-m", "crgan.cli", "rebuild", "--cores", "2")
+    for name in (*TABLES, *EVIDENCE):
+        rebuilt = clone / ".scratch/recorded/smoke" / name
+        assert rebuilt.read_bytes() == (by_snakemake / name).read_bytes(), name
+
+
 def test_both_engines_make_the_same_bytes(by_snakemake: Path, by_dvc: Path) -> None:
     for name in (*TABLES, *EVIDENCE, GAN, CNN, "artifacts/smoke/masks/market1501.h5"):
         assert (by_snakemake / name).read_bytes() == (by_dvc / name).read_bytes(), name
