@@ -43,6 +43,7 @@ from crgan.pipeline.records import (
 
 MADE = Path(".scratch/made.json")  # what Snakemake's runs here made: {record: digest}
 LOCK = Path(".scratch/run.lock")
+NOWHERE = Path(os.devnull)  # no file lies there
 _FINAL = re.compile(r"(table\d|renderings|claims|all)\.(csv|md|prov\.json)")  # beside the folders
 # What the stages of dvc.yaml own: DVC wants a folder even where the matrix has nothing for it.
 FOLDERS = (
@@ -76,7 +77,7 @@ class Finding:
         """What to tell the user, None when there is nothing to say.
 
         Args:
-            real: whether it was done; a dry run's plan is made without it.
+            real: whether it was done; a dry run's plan is made as if it were.
         """
         lines = []
         if self.adopted:
@@ -94,12 +95,12 @@ class Finding:
                 f"for example {name}: {reason}"
             )
         if lines and not real:
-            lines.append("A run that only looks changes nothing, so its plan does not count them.")
+            lines.append("Nothing was changed yet: a run does this first, and a plan counts it.")
         return "\n".join(lines) or None
 
 
-def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool) -> str | None:
-    """What the Snakefile calls when it is read; what to tell the user.
+def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool) -> Finding:
+    """What the Snakefile calls when it is read.
 
     Args:
         config: Snakemake's, as the command line gave it.
@@ -107,16 +108,16 @@ def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool)
             call of Snakemake) looks at nothing.
     """
     if not real:
-        return None if "--touch" in sys.argv else adopt(params, look_only=True).message(real=False)
+        return Finding() if "--touch" in sys.argv else adopt(params, look_only=True)
     try:
         _lock()
         if os.environ.get(
             "CRGAN_NOT_JUDGED"
         ):  # crgan.report.verify, whose inputs are checked links
-            return None
+            return Finding()
         for folder in FOLDERS:
             Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)
-        return adopt(params, config).message()
+        return adopt(params, config)
     except PermissionError as error:
         raise _of_another(error) from None
 
@@ -147,11 +148,12 @@ def adopt(
     try:
         ordered = _in_order(_jobs(params))
         for job in ordered:
-            _settle(job, auditor, finding, look_only)
+            back = _settle(job, auditor, finding, look_only)
             if not job.stands:
                 continue
             noted = made.get(str(job.path)) == _digest(job, auditor)
-            if not noted or job.looks_old or not foreign.isdisjoint(job.inputs):
+            unlike = look_only and back  # what lies there, and its times, are another generation's
+            if not noted or unlike or job.looks_old or not foreign.isdisjoint(job.inputs):
                 foreign |= set(job.outputs)
                 adopted += [name for name in job.outputs if Path(name).is_file()]
         finding.adopted = adopted
@@ -223,8 +225,13 @@ def _digest(job: _Job, auditor: Auditor) -> str | None:
         return None
 
 
-def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> None:
-    """Put in place the generation that stands, if one does, and aside the one that does not."""
+def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> bool:
+    """Put in place the generation that stands, if one does, and aside the one that does not; with
+    `look_only`, have the auditor take it for done.
+
+    Returns:
+        Whether an earlier generation was taken back.
+    """
     present = [name for name in job.outputs if Path(name).is_file()]
     if present:
         reason = next(filter(None, map(auditor.why_stale, present)), None)
@@ -234,20 +241,25 @@ def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> N
         reason = "missing"
     if reason is None:
         job.stands = bool(present)
-        return
+        return False
     back = job.earlier is not None and _stands_aside(job, auditor)
-    if not back:
-        finding.stale.update(dict.fromkeys(present, reason))
+    earlier = _outputs_at(job.earlier or {}, job.path)
+    if back:
+        finding.restored += earlier
     else:
-        finding.restored += _outputs_at(job.earlier or {}, job.path)
+        finding.stale.update(dict.fromkeys(present, reason))
+    returning = [*earlier, str(job.path)] if back else []
     if look_only:
-        return
-    _swap(job, put_back=back, hashes=auditor.hashes)
+        auditor.moved.update((str(path), NOWHERE) for path in job.files)
+        auditor.moved.update((name, aside(name)) for name in returning)
+    else:
+        _swap(job, returning, auditor.hashes)
     auditor.forget(job.path)
     if back:
         job.record = job.earlier
-        job.outputs = tuple(_outputs_at(job.earlier or {}, job.path))
+        job.outputs = tuple(earlier)
         job.stands = True
+    return back
 
 
 def _stands_aside(job: _Job, auditor: Auditor) -> bool:
@@ -261,13 +273,9 @@ def _stands_aside(job: _Job, auditor: Auditor) -> bool:
     return auditor.why_record_stale(record) is None
 
 
-def _swap(job: _Job, *, put_back: bool, hashes: Hashes) -> None:
-    """What is in place goes aside; what was aside goes back, or is replaced."""
-    leaving = job.files
-    returning = []
-    if put_back:
-        names = [*_outputs_at(job.earlier or {}, job.path), str(job.path)]
-        returning = [Path(name) for name in names]
+def _swap(job: _Job, names: Sequence[str], hashes: Hashes) -> None:
+    """What is in place goes aside; what was aside under these names goes back, or is replaced."""
+    leaving, returning = job.files, [Path(name) for name in names]
     for path in leaving:
         if path in returning:
             os.rename(path, f"{path}{ASIDE}.new")
