@@ -18,44 +18,25 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes
+from crgan.common.io import atomic_path, canonical_json, sha256_bytes
 from crgan.common.project import project_file
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.records import (
-    ASIDE,
-    SUFFIX,
-    Auditor,
-    aside,
-    record_path,
-    why_other_content,
-)
+from crgan.pipeline.records import ASIDE, Auditor, aside, why_other_content
+from crgan.workflow.generations import FOLDERS, Job, in_order, jobs_of, outputs_at
 
 MADE = Path(".scratch/made.json")  # what Snakemake's runs here made: {record: digest}
 LOCK = Path(".scratch/run.lock")
 NOWHERE = Path(os.devnull)  # no file lies there
-_FINAL = re.compile(r"(table\d|renderings|claims|all)\.(csv|md|prov\.json)")  # beside the folders
-# What the stages of dvc.yaml own: DVC wants a folder even where the matrix has nothing for it.
-FOLDERS = (
-    *(f"artifacts/{{0}}/{name}" for name in (
-        "data", "weights", "masks", "d_id", "d_cam", "fresh", "judges", "gan", "sets", "finetuned",
-        "adapted", "features",
-    )),
-    *(f"results/{{0}}/{name}" for name in (
-        "cells", "queries", "selection", "visual", "judged", "ranks",
-    )),
-    "results/intervals", "results/curves", "results/figures",
-)  # fmt: skip
 _held: list[TextIO] = []  # the lock, as long as this process lives
 
 
@@ -146,7 +127,7 @@ def adopt(
     foreign: set[str] = set()
     adopted: list[str] = []
     try:
-        ordered = _in_order(_jobs(params))
+        ordered = in_order(jobs_of(params))
         for job in ordered:
             back = _settle(job, auditor, finding, look_only)
             if not job.stands:
@@ -179,44 +160,10 @@ def note_made(params: Mapping[str, Any]) -> None:
     """Note what Snakemake's run made. One that is killed notes nothing, and the next one adopts
     what it made.
     """
-    _note(Auditor(dict(params), hashes=Hashes()), _jobs(params))
+    _note(Auditor(dict(params), hashes=Hashes()), jobs_of(params))
 
 
-@dataclass
-class _Job:
-    """A record path and what lies there: a generation in place, one put aside, or both.
-
-    Attributes:
-        outputs: those recorded here, in place or not; of a job without a record, those in place.
-        inputs: what either generation was made from.
-        stands: the generation in place is current.
-    """
-
-    path: Path
-    record: dict[str, Any] | None
-    outputs: tuple[str, ...]
-    inputs: tuple[str, ...] = ()
-    earlier: dict[str, Any] | None = None
-    stands: bool = False
-
-    @property
-    def files(self) -> list[Path]:
-        """What is in place, the record too."""
-        return [p for p in (*map(Path, self.outputs), self.path) if p.is_file() or p.is_symlink()]
-
-    @property
-    def looks_old(self) -> bool:
-        """Whether an input is newer than an output: all that Snakemake sees of a file at first."""
-        own = [os.lstat(path).st_mtime_ns for path in self.files]  # of a link, its own
-        read = [
-            max(os.lstat(name).st_mtime_ns, os.stat(name).st_mtime_ns)
-            for name in (self.record or {}).get("inputs", ())
-            if os.path.exists(name)
-        ]
-        return bool(own and read) and max(read) > min(own)
-
-
-def _digest(job: _Job, auditor: Auditor) -> str | None:
+def _digest(job: Job, auditor: Auditor) -> str | None:
     """Of a record, and of what Snakemake is told of the job now; None of one that says nothing."""
     try:
         record = job.record or {}
@@ -225,7 +172,7 @@ def _digest(job: _Job, auditor: Auditor) -> str | None:
         return None
 
 
-def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> bool:
+def _settle(job: Job, auditor: Auditor, finding: Finding, look_only: bool) -> bool:
     """Put in place the generation that stands, if one does, and aside the one that does not; with
     `look_only`, have the auditor take it for done.
 
@@ -243,7 +190,7 @@ def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> b
         job.stands = bool(present)
         return False
     back = job.earlier is not None and _stands_aside(job, auditor)
-    earlier = _outputs_at(job.earlier or {}, job.path)
+    earlier = outputs_at(job.earlier or {}, job.path)
     if back:
         finding.restored += earlier
     else:
@@ -262,18 +209,18 @@ def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> b
     return back
 
 
-def _stands_aside(job: _Job, auditor: Auditor) -> bool:
+def _stands_aside(job: Job, auditor: Auditor) -> bool:
     """Whether the generation that was put aside is whole and current."""
     record = job.earlier or {}
     outputs = record.get("outputs", {})
-    for name in _outputs_at(record, job.path):
+    for name in outputs_at(record, job.path):
         path = aside(name)
         if not path.is_file() or why_other_content(path, outputs[name], auditor.hashes):
             return False
     return auditor.why_record_stale(record) is None
 
 
-def _swap(job: _Job, names: Sequence[str], hashes: Hashes) -> None:
+def _swap(job: Job, names: Sequence[str], hashes: Hashes) -> None:
     """What is in place goes aside; what was aside under these names goes back, or is replaced."""
     leaving, returning = job.files, [Path(name) for name in names]
     for path in leaving:
@@ -294,83 +241,6 @@ def _rename(old: Path, new: Path, hashes: Hashes) -> None:
     os.rename(old, new)
     if sha256:
         hashes.note(new, sha256)
-
-
-def _jobs(params: Mapping[str, Any]) -> list[_Job]:
-    """Every recorded job of the profile, and a job without a record for each unrecorded file."""
-    jobs: dict[Path, _Job] = {}
-    unrecorded: dict[Path, list[str]] = {}
-    files = list(_files(params))
-    for file in files:
-        if file.name.endswith(SUFFIX):
-            record = _read(file)
-            outputs = tuple(_outputs_at(record or {}, file))
-            jobs[file] = _Job(file, record, outputs, _inputs(record))
-    for file in files:
-        if file.name.endswith(SUFFIX + ASIDE):
-            path = file.with_name(file.name.removesuffix(ASIDE))
-            earlier = _read(file)
-            job = jobs.setdefault(path, _Job(path, None, ()))
-            job.earlier = earlier
-            job.inputs = (*job.inputs, *_inputs(earlier))
-    known = {name for job in jobs.values() for name in job.outputs}
-    for file in files:
-        if not file.name.endswith((SUFFIX, ASIDE)) and str(file) not in known:
-            unrecorded.setdefault(record_path(file), []).append(str(file))
-    for path, names in unrecorded.items():
-        job = jobs.setdefault(path, _Job(path, None, ()))
-        job.outputs = (*job.outputs, *names)
-    return list(jobs.values())
-
-
-def _files(params: Mapping[str, Any]) -> Iterator[Path]:
-    """Everything that a stage may have made, hidden files apart (temporary ones are). Other folders
-    below results, such as the documentation's, are nobody's here.
-    """
-    yield from sorted(path for path in Path("results").glob("*") if _FINAL.match(path.name))
-    for top in FOLDERS:
-        for place, folders, names in os.walk(top.format(params["profile"])):
-            folders.sort()
-            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A record; None where it cannot be read, and then it vouches for nothing."""
-    try:
-        found = read_json(path)
-    except (UserError, OSError, UnicodeDecodeError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _outputs_at(record: Mapping[str, Any], path: Path) -> list[str]:
-    """The outputs that have their record at `path`; a job may leave records in several folders."""
-    outputs = record.get("outputs")
-    return sorted(n for n in outputs if record_path(n) == path) if isinstance(outputs, dict) else []
-
-
-def _inputs(record: Mapping[str, Any] | None) -> tuple[str, ...]:
-    inputs = (record or {}).get("inputs")
-    return tuple(map(str, inputs)) if isinstance(inputs, dict) else ()
-
-
-def _in_order(jobs: Sequence[_Job]) -> list[_Job]:
-    """Jobs after those whose outputs they read."""
-    at = {job.path: job for job in jobs}
-    ordered: dict[Path, _Job] = {}
-    entered: set[Path] = set()
-    for start in jobs:
-        waiting = [(start, False)]
-        while waiting:
-            job, done = waiting.pop()
-            if done:
-                ordered[job.path] = job
-            elif job.path not in entered:
-                entered.add(job.path)
-                waiting.append((job, True))
-                makers = {record_path(name) for name in job.inputs}
-                waiting += [(at[path], False) for path in sorted(makers) if path in at]
-    return list(ordered.values())
 
 
 def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
@@ -401,7 +271,7 @@ def _made() -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _note(auditor: Auditor, jobs: Iterable[_Job]) -> None:
+def _note(auditor: Auditor, jobs: Iterable[Job]) -> None:
     noted = {str(job.path): digest for job in jobs if (digest := _digest(job, auditor))}
     with contextlib.suppress(OSError), atomic_path(MADE) as temporary:
         temporary.write_text(json.dumps({**_made(), **noted}))
