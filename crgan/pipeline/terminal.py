@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -53,9 +52,9 @@ Jobs = Sequence[tuple[str, Mapping[str, str]]]
 """Rule and wildcards of each job."""
 
 
-def show_progress(logger: logging.Logger, stream: TextIO | None = None) -> None:
+def show_progress(logger: logging.Logger) -> None:
     """Take the place of Snakemake's own handler on stderr; handlers that write files stay."""
-    _replace(logger, lambda own: Progress(stream or own))
+    _replace(logger, Progress)
 
 
 def show_plan(
@@ -163,7 +162,7 @@ class Progress(logging.Handler):
         stream: where it goes; whether that is a terminal decides the form.
     """
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__(logging.INFO)
         self._console = _console(stream)
         self._status: Status | None = None
