@@ -14,7 +14,6 @@ trusts a result of other parameters, or reruns one that is right. So the provena
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -27,11 +26,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, canonical_json, sha256_bytes
+from crgan.common.io import canonical_json, sha256_bytes
 from crgan.common.project import project_file
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import ASIDE, Auditor, aside, why_other_content
+from crgan.pipeline.spared import remember, remembered
 from crgan.workflow.generations import FOLDERS, Job, in_order, jobs_of, outputs_at
 
 MADE = Path(".scratch/made.json")  # what Snakemake's runs here made: {record: digest}
@@ -123,7 +123,7 @@ def adopt(
     """
     auditor = Auditor(params, hashes=Hashes())
     finding = Finding()
-    made = _made()
+    made = remembered(MADE)  # lost, it costs adopting what was made here
     foreign: set[str] = set()
     adopted: list[str] = []
     try:
@@ -263,18 +263,8 @@ def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
         raise UserError(f"snakemake --touch of {len(outputs)} current outputs failed:\n{last}")
 
 
-def _made() -> dict[str, str]:
-    try:
-        found = json.loads(MADE.read_text())
-    except (OSError, ValueError):
-        return {}  # lost, it costs adopting what was made here
-    return found if isinstance(found, dict) else {}
-
-
 def _note(auditor: Auditor, jobs: Iterable[Job]) -> None:
-    noted = {str(job.path): digest for job in jobs if (digest := _digest(job, auditor))}
-    with contextlib.suppress(OSError), atomic_path(MADE) as temporary:
-        temporary.write_text(json.dumps({**_made(), **noted}))
+    remember(MADE, {str(job.path): found for job in jobs if (found := _digest(job, auditor))})
 
 
 def _lock() -> None:
