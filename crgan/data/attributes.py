@@ -8,7 +8,6 @@ is looked up by name and by `image_index`, never by position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,25 +77,3 @@ def _add(
                 f"{path}: {part}.{name} of identity {pid} is {number}, expected 1 to {top}"
             )
         into[pid] = value
-
-
-def anomalies(table: Mapping[str, Mapping[int, int]]) -> list[str]:
-    """What to know before training on these labels: invalid values, colours that do not add up.
-
-    The published description says that each half of the body has exactly one colour; the files
-    disagree for many identities. A method that needs a colour must cope with none or several.
-    """
-    found = []
-    for name in sorted(table):
-        invalid = sorted(pid for pid, value in table[name].items() if value == 0)
-        if invalid:
-            found.append(f"{name}: no valid value for identities {', '.join(map(str, invalid))}")
-    for half in ("up", "down"):
-        colours = [n for n in table if n.startswith(half) and n != half]
-        pids = sorted({pid for name in colours for pid in table[name]})
-        worn = [sum(table[name].get(pid, 0) == 2 for name in colours) for pid in pids]
-        if none := sum(n == 0 for n in worn):
-            found.append(f"{half}*: {none} identities have no colour")
-        if several := sum(n > 1 for n in worn):
-            found.append(f"{half}*: {several} identities have several colours")
-    return found

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
+from crgan.pipeline.spared import remember, remembered
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COUNTED = tuple(f"crgan/{room}/" for room in ("pipeline", "workflow", "report", "deploy"))
@@ -104,8 +103,8 @@ def project_files(module: str) -> tuple[str, ...]:
 
 def forget() -> None:
     """Look at the sources anew: for a process in which they have changed."""
-    for remembered in (project_files, _method_files, _closure, _facts, _remembered):
-        remembered.cache_clear()
+    for kept in (project_files, _method_files, _closure, _facts, _remembered):
+        kept.cache_clear()
 
 
 def _method_file(folder: str, model: str) -> str:
@@ -232,11 +231,7 @@ def _modules(node: ast.AST, importer: str) -> list[str]:
 
 @cache
 def _remembered(folder: str) -> dict[str, list[Any]]:
-    try:
-        found = json.loads((Path(folder) / PARSED).read_text())
-    except (OSError, ValueError):
-        return {}  # a cache: lost or damaged, it only costs parsing again
-    return found if isinstance(found, dict) else {}
+    return remembered(Path(folder) / PARSED)
 
 
 def _remember(path: str, facts: list[Any]) -> None:
@@ -244,14 +239,7 @@ def _remember(path: str, facts: list[Any]) -> None:
 
 
 def save() -> None:
-    """Write what was parsed where the next process finds it; a place that cannot be written costs
-    that process the second again.
-    """
-    _known = _remembered(os.getcwd())
-    try:
-        on_disk = json.loads(PARSED.read_text()) if PARSED.is_file() else {}
-        if on_disk != _known:
-            with atomic_path(PARSED) as temporary:
-                temporary.write_text(json.dumps({**on_disk, **_known}))
-    except (OSError, ValueError):
-        return
+    """Write what was parsed where the next process finds it."""
+    known = _remembered(os.getcwd())
+    if known != remembered(PARSED):
+        remember(PARSED, known)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 
-from crgan.common.io import atomic_path, sha256_file
+from crgan.common.io import sha256_file
+from crgan.pipeline.spared import remember, remembered
 
 DEFAULT = Path(".scratch/hashes.json")
 
@@ -27,7 +26,7 @@ class Hashes:
 
     def __init__(self, path: Path | None = DEFAULT) -> None:
         self.path = path
-        self._known: dict[str, list[object]] = _read(path)
+        self._known: dict[str, list[object]] = remembered(path) if path else {}
         self._new: dict[str, list[object]] = {}
 
     def of(self, path: str | Path) -> str:
@@ -50,13 +49,9 @@ class Hashes:
         ]
 
     def save(self) -> None:
-        """Add what is new to the file; what other processes added meanwhile stays. A place that
-        cannot be written costs reading the files again.
-        """
+        """Add what is new to the file."""
         if self._new and self.path is not None:
-            merged = {**_read(self.path), **self._new}
-            with suppress(OSError), atomic_path(self.path) as temporary:
-                temporary.write_text(json.dumps(merged, sort_keys=True))
+            remember(self.path, self._new)
             self._new = {}
 
 
@@ -64,13 +59,3 @@ def stat_signature(path: str | Path) -> list[object]:
     """What changes whenever a file is written: length, both times, inode."""
     stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-
-
-def _read(path: Path | None) -> dict[str, list[object]]:
-    if path is None:
-        return {}
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}  # a cache: lost or damaged, it only costs reading the files again
-    return found if isinstance(found, dict) else {}

@@ -8,17 +8,16 @@ written since, which a listing of sizes, times and inodes tells in a second.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
-from crgan.common.io import atomic_path, sha256_file
+from crgan.common.io import sha256_file
 from crgan.common.paths import expanded, is_clutter
+from crgan.pipeline.spared import remember, remembered
 
 READ = Path(".scratch/raw.json")  # {source: [digest of its listing, digest of its contents]}
 _THREADS = 8  # that read: a network's files come one by one, each after a wait
@@ -34,15 +33,14 @@ def contents(source: str | Path) -> str:
     place = os.path.abspath(expanded(str(source)))
     found = list(_found(place))
     seen = _digest(sorted(line for line, _, _ in found))
-    known = _known()
-    if known.get(place, [None])[0] == seen:
-        return str(known[place][1])
+    known = remembered(READ).get(place, [None])
+    if known[0] == seen:
+        return str(known[1])
     with ThreadPoolExecutor(_THREADS) as pool:
         hashes = pool.map(_content, (path for _, _, path in found))
     read = _digest(sorted(f"{name} {own}" for (_, name, _), own in zip(found, hashes, strict=True)))
     if not any(_is_fresh(path) for _, _, path in found):
-        with suppress(OSError), atomic_path(READ) as temporary:  # unwritable: read again next time
-            temporary.write_text(json.dumps({**_known(), place: [seen, read]}, sort_keys=True))
+        remember(READ, {place: [seen, read]})
     return read
 
 
@@ -100,11 +98,3 @@ def _is_fresh(path: str) -> bool:
 
 def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _known() -> dict[str, list[str]]:
-    try:
-        found = json.loads(READ.read_text())
-    except (OSError, ValueError):
-        return {}  # a cache: lost or damaged, it only costs reading the files again
-    return found if isinstance(found, dict) else {}

@@ -54,11 +54,13 @@ class Auditor:
         params: the present parameters (whole file).
         root: the project's folder; records hold paths relative to it.
         hashes: remembered contents; None reads every file once in this auditor's life.
+        moved: {path: where it lies}, for one that looks and may not move what it takes for moved.
     """
 
     params: dict[str, Any]
     root: Path = Path(".")
     hashes: Hashes = field(default_factory=lambda: Hashes(None))
+    moved: dict[str, Path] = field(default_factory=dict)
     _outputs: dict[str, str | None] = field(default_factory=dict)
     _records: dict[Path, str | None] = field(default_factory=dict)
     _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class Auditor:
     def forget(self, record: Path) -> None:
         """Another generation of a job's files was put in place."""
         self._records.pop(record, None)
-        outputs = read_json(record)["outputs"] if record.is_file() else {}
+        path = self._at(record)
+        outputs = read_json(path)["outputs"] if path.is_file() else {}
         for name in outputs:
             self._outputs.pop(name, None)
 
@@ -91,8 +94,11 @@ class Auditor:
         """Remember the contents that were read, for the next auditor."""
         self.hashes.save()
 
+    def _at(self, name: str | Path) -> Path:
+        return self.root / self.moved.get(str(name), name)
+
     def _judge(self, output: str) -> str | None:
-        if not (self.root / output).is_file():
+        if not self._at(output).is_file():
             return "missing"
         try:
             reason = self._changed(output)
@@ -102,19 +108,19 @@ class Auditor:
 
     def _changed(self, output: str) -> str | None:
         """Whether the file is not the one its record speaks of."""
-        path = self.root / record_path(output)
+        path = self._at(record_path(output))
         if not path.is_file():
             raise UserError("no provenance record")
         made: dict[str, Any] | None = read_json(path)["outputs"].get(output)
         if made is None:
             raise UserError("not in the provenance record beside it")
-        return why_other_content(self.root / output, made, self.hashes)
+        return why_other_content(self._at(output), made, self.hashes)
 
     def _why_recorded_stale(self, path: Path) -> str | None:
         """`why_record_stale` of the record at a path, each once."""
         if path not in self._records:
             self._records[path] = "depends on itself"  # a forged circle must not recurse for ever
-            self._records[path] = self._compare(read_json(self.root / path))
+            self._records[path] = self._compare(read_json(self._at(path)))
         return self._records[path]
 
     def _compare(self, record: dict[str, Any]) -> str | None:
@@ -188,8 +194,8 @@ class Auditor:
         return None
 
     def _why_input_stale(self, name: str, sha256: str) -> str | None:
-        path, file = record_path(name), self.root / name
-        if not (self.root / path).is_file():
+        path, file = record_path(name), self._at(name)
+        if not self._at(path).is_file():
             if Path(name).parts[0] in MADE:
                 return "no provenance record"
             # raw material from outside, not an output of a stage
@@ -200,7 +206,7 @@ class Auditor:
         reason = self.why_stale(name) if file.is_file() else self._why_recorded_stale(path)
         if reason:
             return reason
-        made = read_json(self.root / path)["outputs"][name]["sha256"]
+        made = read_json(self._at(path))["outputs"][name]["sha256"]
         return None if made == sha256 else "is no longer the one it was made from"
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +37,7 @@ _CHATTER = (
 # How Snakemake's reasons begin, the telling ones first, and what a plan says for them.
 _REASONS = {
     "Forced": "forced",
-    "Params have changed": "other parameters, code or raw data",
+    "Params have changed": "other parameters",
     "Code has changed": "another rule",
     "Software environment": "another environment",
     "Missing output": "not made yet",
@@ -53,18 +52,21 @@ Jobs = Sequence[tuple[str, Mapping[str, str]]]
 """Rule and wildcards of each job."""
 
 
-def show_progress(logger: logging.Logger, stream: TextIO | None = None) -> None:
+def show_progress(logger: logging.Logger) -> None:
     """Take the place of Snakemake's own handler on stderr; handlers that write files stay."""
-    _replace(logger, lambda own: Progress(stream or own))
+    _replace(logger, Progress)
 
 
-def show_plan(logger: logging.Logger, note: Callable[[Jobs], str] = lambda jobs: "") -> None:
+def show_plan(
+    logger: logging.Logger, stale: Mapping[str, str], note: Callable[[Jobs], str]
+) -> None:
     """The same for a dry run, whose jobs are counted and not listed.
 
     Args:
+        stale: outputs that do not stand, and why; Snakemake takes them for missing.
         note: what else to say of the jobs, below the plan.
     """
-    _replace(logger, lambda own: Plan(own, note))
+    _replace(logger, lambda own: Plan(own, stale, note))
 
 
 def _replace(logger: logging.Logger, make: Callable[[TextIO], logging.Handler]) -> None:
@@ -88,12 +90,14 @@ class Plan(logging.Handler):
 
     Args:
         stream: where it goes.
-        note: as in `show_plan`.
+        stale, note: as in `show_plan`.
     """
 
-    def __init__(self, stream: TextIO, note: Callable[[Jobs], str]) -> None:
+    def __init__(
+        self, stream: TextIO, stale: Mapping[str, str], note: Callable[[Jobs], str]
+    ) -> None:
         super().__init__(logging.INFO)
-        self._console, self._note = _console(stream), note
+        self._console, self._stale, self._note = _console(stream), stale, note
         self._jobs: dict[int, tuple[str, Mapping[str, str], str]] = {}
         self._order: list[str] = []
 
@@ -110,7 +114,9 @@ class Plan(logging.Handler):
             self._order = [rule for rule in record.stats if rule != "total"]  # type: ignore[attr-defined]
         elif event == LogEvent.JOB_INFO:
             rule, wildcards = record.rule_name, dict(record.wildcards)  # type: ignore[attr-defined]
-            why = _why(record.reason)  # type: ignore[attr-defined]
+            outputs: Sequence[str] = record.output  # type: ignore[attr-defined]
+            found = [self._stale[name] for name in outputs if name in self._stale]
+            why = _head(found[0]) if found else _why(record.reason)  # type: ignore[attr-defined]
             self._jobs[record.jobid] = rule, wildcards, why  # type: ignore[attr-defined]
         elif text.startswith("This was a dry-run"):
             self._show()
@@ -134,6 +140,12 @@ class Plan(logging.Handler):
         self._console.print(Text("\n".join(lines)))
 
 
+def _head(reason: str) -> str:
+    """Of the reason why an output does not stand; a file it begins with is an input."""
+    head = reason.partition(":")[0]
+    return "what it reads is made anew" if "/" in head else head
+
+
 def _why(reason: str) -> str:
     """The most telling of the reasons that Snakemake gives for a job."""
     given = [part.strip() for part in re.split(r"; (?=[A-Z])", reason)]
@@ -150,7 +162,7 @@ class Progress(logging.Handler):
         stream: where it goes; whether that is a terminal decides the form.
     """
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__(logging.INFO)
         self._console = _console(stream)
         self._status: Status | None = None

@@ -7,7 +7,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from crgan.synth.benchmark import (
+from crgan.synth.camera import Camera, build_camera
+from crgan.synth.identity import Identity
+from crgan.synth.matlab import Mat73Writer, save_mat5, text_cells
+from crgan.synth.network import (
     CAMERAS,
     EXTRAS,
     PIDS,
@@ -16,9 +19,6 @@ from crgan.synth.benchmark import (
     name_people,
     visited,
 )
-from crgan.synth.camera import Camera, build_camera
-from crgan.synth.identity import Identity
-from crgan.synth.matlab import Mat73Writer, save_mat5, text_cells
 from crgan.synth.shoot import Pixels
 
 _MARKET_UPPER = ("black", "white", "red", "purple", "yellow", "gray", "blue", "green")

@@ -18,7 +18,7 @@ import yaml
 from crgan.common.errors import UserError
 from crgan.common.yaml import parse
 from crgan.tables.cells import MatrixCell, scored_cells
-from crgan.tables.printed import BASELINE_TABLE, DATA_ROW, FOLDER, TABLES, Row, cell_of, table_rows
+from crgan.tables.printed import BASELINE_TABLE, FOLDER, TABLES, Row, cell_of, table_rows
 from crgan.tables.renderings import JUDGED
 
 PATH = FOLDER / "claims.yaml"
@@ -149,21 +149,6 @@ def comparisons(claims: Iterable[Claim], folder: str | Path = FOLDER) -> list[Co
     return [
         c for claim in claims if claim.table in known for c in _comparisons(claim, Path(folder))
     ]
-
-
-def check_matrix(claims: Iterable[Claim], params: Mapping[str, Any], folder: str | Path) -> None:
-    """Refuse a claim about a cell that the experiment matrix lacks.
-
-    Raises:
-        UserError: naming the claim and the cell.
-    """
-    for comparison in comparisons(claims, folder):
-        for place in (comparison.better, comparison.worse):
-            if place.method != DATA_ROW and cell_behind(comparison, place, params) is None:
-                raise UserError(
-                    f"claim {comparison.claim.id}: {place.method} {place.source} to "
-                    f"{place.target} is no cell of the matrix in params.yaml"
-                )
 
 
 def cell_behind(

@@ -118,11 +118,6 @@ class Queries:
                 raise UserError(f"{file.path}: scored on other queries than seed {min(files)}")
         return Sample(tuple(sorted(files)), np.stack(found), rows[0])
 
-    @property
-    def cells(self) -> list[tuple[str, str, str]]:
-        """(method, source, target) of all cells."""
-        return sorted(self._files)
-
 
 def rates(arrays: Mapping[str, NDArray[Any]], pooling: str, metric: str) -> NDArray[np.float64]:
     """(Q,) of one metric in percent: 0 or 100 for a rank, the average precision for mAP; for

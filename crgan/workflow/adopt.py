@@ -14,47 +14,29 @@ trusts a result of other parameters, or reruns one that is right. So the provena
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, canonical_json, read_json, sha256_bytes
+from crgan.common.io import canonical_json, sha256_bytes
 from crgan.common.project import project_file
 from crgan.pipeline import code
 from crgan.pipeline.hashes import Hashes
-from crgan.pipeline.records import (
-    ASIDE,
-    SUFFIX,
-    Auditor,
-    aside,
-    record_path,
-    why_other_content,
-)
+from crgan.pipeline.records import ASIDE, Auditor, aside, why_other_content
+from crgan.pipeline.spared import remember, remembered
+from crgan.workflow.generations import FOLDERS, Job, in_order, jobs_of, outputs_at
 
 MADE = Path(".scratch/made.json")  # what Snakemake's runs here made: {record: digest}
 LOCK = Path(".scratch/run.lock")
-_FINAL = re.compile(r"(table\d|renderings|claims|all)\.(csv|md|prov\.json)")  # beside the folders
-# What the stages of dvc.yaml own: DVC wants a folder even where the matrix has nothing for it.
-FOLDERS = (
-    *(f"artifacts/{{0}}/{name}" for name in (
-        "data", "weights", "masks", "d_id", "d_cam", "fresh", "judges", "gan", "sets", "finetuned",
-        "adapted", "features",
-    )),
-    *(f"results/{{0}}/{name}" for name in (
-        "cells", "queries", "selection", "visual", "judged", "ranks",
-    )),
-    "results/intervals", "results/curves", "results/figures",
-)  # fmt: skip
+NOWHERE = Path(os.devnull)  # no file lies there
 _held: list[TextIO] = []  # the lock, as long as this process lives
 
 
@@ -76,7 +58,7 @@ class Finding:
         """What to tell the user, None when there is nothing to say.
 
         Args:
-            real: whether it was done; a dry run's plan is made without it.
+            real: whether it was done; a dry run's plan is made as if it were.
         """
         lines = []
         if self.adopted:
@@ -94,12 +76,12 @@ class Finding:
                 f"for example {name}: {reason}"
             )
         if lines and not real:
-            lines.append("A run that only looks changes nothing, so its plan does not count them.")
+            lines.append("Nothing was changed yet: a run does this first, and a plan counts it.")
         return "\n".join(lines) or None
 
 
-def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool) -> str | None:
-    """What the Snakefile calls when it is read; what to tell the user.
+def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool) -> Finding:
+    """What the Snakefile calls when it is read.
 
     Args:
         config: Snakemake's, as the command line gave it.
@@ -107,16 +89,16 @@ def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool)
             call of Snakemake) looks at nothing.
     """
     if not real:
-        return None if "--touch" in sys.argv else adopt(params, look_only=True).message(real=False)
+        return Finding() if "--touch" in sys.argv else adopt(params, look_only=True)
     try:
         _lock()
         if os.environ.get(
             "CRGAN_NOT_JUDGED"
         ):  # crgan.report.verify, whose inputs are checked links
-            return None
+            return Finding()
         for folder in FOLDERS:
             Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)
-        return adopt(params, config).message()
+        return adopt(params, config)
     except PermissionError as error:
         raise _of_another(error) from None
 
@@ -141,17 +123,18 @@ def adopt(
     """
     auditor = Auditor(params, hashes=Hashes())
     finding = Finding()
-    made = _made()
+    made = remembered(MADE)  # lost, it costs adopting what was made here
     foreign: set[str] = set()
     adopted: list[str] = []
     try:
-        ordered = _in_order(_jobs(params))
+        ordered = in_order(jobs_of(params))
         for job in ordered:
-            _settle(job, auditor, finding, look_only)
+            back = _settle(job, auditor, finding, look_only)
             if not job.stands:
                 continue
             noted = made.get(str(job.path)) == _digest(job, auditor)
-            if not noted or job.looks_old or not foreign.isdisjoint(job.inputs):
+            unlike = look_only and back  # what lies there, and its times, are another generation's
+            if not noted or unlike or job.looks_old or not foreign.isdisjoint(job.inputs):
                 foreign |= set(job.outputs)
                 adopted += [name for name in job.outputs if Path(name).is_file()]
         finding.adopted = adopted
@@ -177,44 +160,10 @@ def note_made(params: Mapping[str, Any]) -> None:
     """Note what Snakemake's run made. One that is killed notes nothing, and the next one adopts
     what it made.
     """
-    _note(Auditor(dict(params), hashes=Hashes()), _jobs(params))
+    _note(Auditor(dict(params), hashes=Hashes()), jobs_of(params))
 
 
-@dataclass
-class _Job:
-    """A record path and what lies there: a generation in place, one put aside, or both.
-
-    Attributes:
-        outputs: those recorded here, in place or not; of a job without a record, those in place.
-        inputs: what either generation was made from.
-        stands: the generation in place is current.
-    """
-
-    path: Path
-    record: dict[str, Any] | None
-    outputs: tuple[str, ...]
-    inputs: tuple[str, ...] = ()
-    earlier: dict[str, Any] | None = None
-    stands: bool = False
-
-    @property
-    def files(self) -> list[Path]:
-        """What is in place, the record too."""
-        return [p for p in (*map(Path, self.outputs), self.path) if p.is_file() or p.is_symlink()]
-
-    @property
-    def looks_old(self) -> bool:
-        """Whether an input is newer than an output: all that Snakemake sees of a file at first."""
-        own = [os.lstat(path).st_mtime_ns for path in self.files]  # of a link, its own
-        read = [
-            max(os.lstat(name).st_mtime_ns, os.stat(name).st_mtime_ns)
-            for name in (self.record or {}).get("inputs", ())
-            if os.path.exists(name)
-        ]
-        return bool(own and read) and max(read) > min(own)
-
-
-def _digest(job: _Job, auditor: Auditor) -> str | None:
+def _digest(job: Job, auditor: Auditor) -> str | None:
     """Of a record, and of what Snakemake is told of the job now; None of one that says nothing."""
     try:
         record = job.record or {}
@@ -223,8 +172,13 @@ def _digest(job: _Job, auditor: Auditor) -> str | None:
         return None
 
 
-def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> None:
-    """Put in place the generation that stands, if one does, and aside the one that does not."""
+def _settle(job: Job, auditor: Auditor, finding: Finding, look_only: bool) -> bool:
+    """Put in place the generation that stands, if one does, and aside the one that does not; with
+    `look_only`, have the auditor take it for done.
+
+    Returns:
+        Whether an earlier generation was taken back.
+    """
     present = [name for name in job.outputs if Path(name).is_file()]
     if present:
         reason = next(filter(None, map(auditor.why_stale, present)), None)
@@ -234,40 +188,41 @@ def _settle(job: _Job, auditor: Auditor, finding: Finding, look_only: bool) -> N
         reason = "missing"
     if reason is None:
         job.stands = bool(present)
-        return
+        return False
     back = job.earlier is not None and _stands_aside(job, auditor)
-    if not back:
-        finding.stale.update(dict.fromkeys(present, reason))
+    earlier = outputs_at(job.earlier or {}, job.path)
+    if back:
+        finding.restored += earlier
     else:
-        finding.restored += _outputs_at(job.earlier or {}, job.path)
+        finding.stale.update(dict.fromkeys(present, reason))
+    returning = [*earlier, str(job.path)] if back else []
     if look_only:
-        return
-    _swap(job, put_back=back, hashes=auditor.hashes)
+        auditor.moved.update((str(path), NOWHERE) for path in job.files)
+        auditor.moved.update((name, aside(name)) for name in returning)
+    else:
+        _swap(job, returning, auditor.hashes)
     auditor.forget(job.path)
     if back:
         job.record = job.earlier
-        job.outputs = tuple(_outputs_at(job.earlier or {}, job.path))
+        job.outputs = tuple(earlier)
         job.stands = True
+    return back
 
 
-def _stands_aside(job: _Job, auditor: Auditor) -> bool:
+def _stands_aside(job: Job, auditor: Auditor) -> bool:
     """Whether the generation that was put aside is whole and current."""
     record = job.earlier or {}
     outputs = record.get("outputs", {})
-    for name in _outputs_at(record, job.path):
+    for name in outputs_at(record, job.path):
         path = aside(name)
         if not path.is_file() or why_other_content(path, outputs[name], auditor.hashes):
             return False
     return auditor.why_record_stale(record) is None
 
 
-def _swap(job: _Job, *, put_back: bool, hashes: Hashes) -> None:
-    """What is in place goes aside; what was aside goes back, or is replaced."""
-    leaving = job.files
-    returning = []
-    if put_back:
-        names = [*_outputs_at(job.earlier or {}, job.path), str(job.path)]
-        returning = [Path(name) for name in names]
+def _swap(job: Job, names: Sequence[str], hashes: Hashes) -> None:
+    """What is in place goes aside; what was aside under these names goes back, or is replaced."""
+    leaving, returning = job.files, [Path(name) for name in names]
     for path in leaving:
         if path in returning:
             os.rename(path, f"{path}{ASIDE}.new")
@@ -286,83 +241,6 @@ def _rename(old: Path, new: Path, hashes: Hashes) -> None:
     os.rename(old, new)
     if sha256:
         hashes.note(new, sha256)
-
-
-def _jobs(params: Mapping[str, Any]) -> list[_Job]:
-    """Every recorded job of the profile, and a job without a record for each unrecorded file."""
-    jobs: dict[Path, _Job] = {}
-    unrecorded: dict[Path, list[str]] = {}
-    files = list(_files(params))
-    for file in files:
-        if file.name.endswith(SUFFIX):
-            record = _read(file)
-            outputs = tuple(_outputs_at(record or {}, file))
-            jobs[file] = _Job(file, record, outputs, _inputs(record))
-    for file in files:
-        if file.name.endswith(SUFFIX + ASIDE):
-            path = file.with_name(file.name.removesuffix(ASIDE))
-            earlier = _read(file)
-            job = jobs.setdefault(path, _Job(path, None, ()))
-            job.earlier = earlier
-            job.inputs = (*job.inputs, *_inputs(earlier))
-    known = {name for job in jobs.values() for name in job.outputs}
-    for file in files:
-        if not file.name.endswith((SUFFIX, ASIDE)) and str(file) not in known:
-            unrecorded.setdefault(record_path(file), []).append(str(file))
-    for path, names in unrecorded.items():
-        job = jobs.setdefault(path, _Job(path, None, ()))
-        job.outputs = (*job.outputs, *names)
-    return list(jobs.values())
-
-
-def _files(params: Mapping[str, Any]) -> Iterator[Path]:
-    """Everything that a stage may have made, hidden files apart (temporary ones are). Other folders
-    below results, such as the documentation's, are nobody's here.
-    """
-    yield from sorted(path for path in Path("results").glob("*") if _FINAL.match(path.name))
-    for top in FOLDERS:
-        for place, folders, names in os.walk(top.format(params["profile"])):
-            folders.sort()
-            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A record; None where it cannot be read, and then it vouches for nothing."""
-    try:
-        found = read_json(path)
-    except (UserError, OSError, UnicodeDecodeError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _outputs_at(record: Mapping[str, Any], path: Path) -> list[str]:
-    """The outputs that have their record at `path`; a job may leave records in several folders."""
-    outputs = record.get("outputs")
-    return sorted(n for n in outputs if record_path(n) == path) if isinstance(outputs, dict) else []
-
-
-def _inputs(record: Mapping[str, Any] | None) -> tuple[str, ...]:
-    inputs = (record or {}).get("inputs")
-    return tuple(map(str, inputs)) if isinstance(inputs, dict) else ()
-
-
-def _in_order(jobs: Sequence[_Job]) -> list[_Job]:
-    """Jobs after those whose outputs they read."""
-    at = {job.path: job for job in jobs}
-    ordered: dict[Path, _Job] = {}
-    entered: set[Path] = set()
-    for start in jobs:
-        waiting = [(start, False)]
-        while waiting:
-            job, done = waiting.pop()
-            if done:
-                ordered[job.path] = job
-            elif job.path not in entered:
-                entered.add(job.path)
-                waiting.append((job, True))
-                makers = {record_path(name) for name in job.inputs}
-                waiting += [(at[path], False) for path in sorted(makers) if path in at]
-    return list(ordered.values())
 
 
 def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
@@ -385,18 +263,8 @@ def snakemake_touch(outputs: Sequence[str], config: Mapping[str, Any]) -> None:
         raise UserError(f"snakemake --touch of {len(outputs)} current outputs failed:\n{last}")
 
 
-def _made() -> dict[str, str]:
-    try:
-        found = json.loads(MADE.read_text())
-    except (OSError, ValueError):
-        return {}  # lost, it costs adopting what was made here
-    return found if isinstance(found, dict) else {}
-
-
-def _note(auditor: Auditor, jobs: Iterable[_Job]) -> None:
-    noted = {str(job.path): digest for job in jobs if (digest := _digest(job, auditor))}
-    with contextlib.suppress(OSError), atomic_path(MADE) as temporary:
-        temporary.write_text(json.dumps({**_made(), **noted}))
+def _note(auditor: Auditor, jobs: Iterable[Job]) -> None:
+    remember(MADE, {str(job.path): found for job in jobs if (found := _digest(job, auditor))})
 
 
 def _lock() -> None:

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 
 from crgan.common.errors import UserError
-from crgan.data.attributes import anomalies, read_attributes
+from crgan.data.attributes import read_attributes
 from crgan.data.layouts import market1501
 from tests.data_trees import MARKET, write_tree
 
@@ -93,22 +93,6 @@ def test_wrong_files(tmp_path: Path) -> None:
         UserError, match="no variable 'market_attribute' in it, only duke_attribute"
     ):
         read_attributes(path, "market_attribute")
-
-
-def test_anomalies_are_told() -> None:
-    table = {
-        "up": {1: 1, 2: 2},
-        "upred": {1: 2, 2: 1},
-        "upblue": {1: 2, 2: 1},
-        "downred": {1: 2, 2: 1},
-        "top": {1: 0, 2: 1},
-    }
-    assert anomalies(table) == [
-        "top: no valid value for identities 1",
-        "up*: 1 identities have no colour",
-        "up*: 1 identities have several colours",
-        "down*: 1 identities have no colour",
-    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from crgan.workflow.adopt import FOLDERS
+from crgan.workflow.generations import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -123,26 +123,32 @@ def test_a_plan_is_jobs_by_rule_and_why() -> None:
     out = io.StringIO()
     logger = logging.Logger("run", logging.INFO)
     logger.addHandler(logging.StreamHandler(out))
-    show_plan(logger, lambda jobs: f"{jobs[0][1]['dataset']} is missing")
+    stale = {"b.pt": "parameters changed: lr was 1, is 2", "c.pt": "a/b.pt: source code changed"}
+    show_plan(logger, stale, lambda jobs: f"{jobs[0][1]['dataset']} is missing")
     logger.info("Building DAG of jobs...")
-    counts = {"prepare_data": 1, "train_gan": 2, "total": 3}
+    counts = {"prepare_data": 1, "train_gan": 4, "total": 5}
     reasons = (
         "Missing output files: a.csv",
         "Updated input files: a.csv; Params have changed since last execution: before: x; now: y",
         "Input files updated by another job: a.csv, b.csv",
+        "Missing output files: b.pt",
+        "Missing output files: c.pt; Input files updated by another job: b.pt",
     )
+    outputs = ("a.csv", "x.pt", "y.pt", "b.pt", "c.pt")
     say(logger, LogEvent.RUN_INFO, stats=counts)
-    for job, reason in enumerate(reasons):
+    for job, (reason, output) in enumerate(zip(reasons, outputs, strict=True)):
         rule = "train_gan" if job else "prepare_data"
-        facts = {"jobid": job, "rule_name": rule, "wildcards": {"dataset": "market1501"}}
-        say(logger, LogEvent.JOB_INFO, **facts, reason=reason)
+        facts: dict[str, Any] = {"rule_name": rule, "wildcards": {"dataset": "market1501"}}
+        facts |= {"output": [output]}
+        say(logger, LogEvent.JOB_INFO, jobid=job, reason=reason, **facts)
     say(logger, LogEvent.RUN_INFO, stats=counts)
     logger.info("Reasons:\n    (check individual jobs above for details)")
     logger.info("This was a dry-run (flag -n). The order of jobs does not reflect anything.")
     assert out.getvalue() == (
-        "3 jobs would run (snakemake -n --printshellcmds lists them):\n"
+        "5 jobs would run (snakemake -n --printshellcmds lists them):\n"
         "     1  prepare_data  not made yet\n"
-        "     2  train_gan     1 other parameters, code or raw data, 1 what it reads is made anew\n"
+        "     4  train_gan     2 what it reads is made anew, 1 other parameters, "
+        "1 parameters changed\n"
         "\n"
         "market1501 is missing\n"
     )

@@ -17,6 +17,7 @@ from crgan.data.layouts import cuhk03, dukemtmc, market1501
 from crgan.looks.synth import contact_sheet
 from crgan.masks.truth import true_masks
 from crgan.synth import DATASETS, MARKER, DemoConfig, benchmark, generate
+from crgan.synth.network import network_at
 
 TINY = DemoConfig(
     height=64,
@@ -126,7 +127,7 @@ def test_attributes_are_those_of_the_drawn_person(demo: Path) -> None:
     root = demo / "market1501"
     listing = market1501.load(root, None, "market1501")
     train = sorted({e.pid for e in listing.entries if e.split == "train"})
-    network = benchmark.network_at("market1501", root, TINY)
+    network = network_at("market1501", root, TINY)
     for index, pid in enumerate(train):
         labels = network.person(index).attributes()
         for name, values in listing.attributes.items():

@@ -16,6 +16,7 @@ from crgan.pipeline.terminal import show_plan, show_progress
 from crgan.common.errors import UserError
 from crgan.pipeline.params import snapshot
 from crgan.workflow.adopt import before_run, note_made
+from crgan.workflow.foresee import foresee
 from crgan.workflow.plan import Experiment, job_environment, plans_jobs, runs_jobs
 from crgan.workflow.preflight import missing_for_jobs, require_for_jobs
 
@@ -26,14 +27,16 @@ try:
     shell.prefix(job_environment(exp.params, own_python=not isolated))
     if workflow.is_main_process:
         real = runs_jobs(sys.argv)
-        message = before_run(exp.params, config, real=real)
-        if message:
+        finding = before_run(exp.params, config, real=real)
+        if message := finding.message(real):
             logger.warning(message)
         if real:
             snapshot(exp.params)
             show_progress(logger)
-        elif plans_jobs(sys.argv):
-            show_plan(logger, partial(missing_for_jobs, exp.params))
+        else:
+            foresee(workflow, finding)
+            if plans_jobs(sys.argv):
+                show_plan(logger, finding.stale, partial(missing_for_jobs, exp.params))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

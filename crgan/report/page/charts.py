@@ -45,17 +45,6 @@ def script() -> str:
     return f"(function(){{{text}\n}})();"
 
 
-def compiled(spec: Spec) -> Any:
-    """A specification as Vega; what Vega-Lite would refuse in the browser is refused here.
-
-    Raises:
-        ValueError: the specification is none.
-    """
-    import vl_convert
-
-    return vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE)
-
-
 def cmc(points: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> Spec:
     """CMC curves: rank, percent of queries and method; those of `shown` stand out at first.
 
