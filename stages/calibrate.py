@@ -1,10 +1,9 @@
 """Measure how hard a profile's benchmark is: supervised, direct transfer, LOMO and BoW.
 
-    python -m stages.calibrate --seeds 0 1 2 --out calibration.csv --readable calibration.md
+    python -m stages.calibrate --profile study --seeds 0 1 2 --out calibration.csv --readable c.md
 
-Trains D_id with the profile's own parameters, as stage pretrain_id does, and describes images as
-stage handcraft does. Data sets that are generated are prepared below --data where they are not
-there. Not part of the workflow.
+Ranks by the D_id files below artifacts/ and describes images as stage handcraft does. What is not
+there yet is named, with the command that makes it. Not part of the workflow.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,9 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--profile", help="profile to take, instead of the parameters' own")
-    parser.add_argument("--data", type=Path, help="folder of the data sets' manifests")
     parser.add_argument("--datasets", nargs="+", help="data sets, where not all of the matrix")
-    parser.add_argument("--sources", nargs="*", help="where D_id is trained on some of them only")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="none: no D_id")
-    parser.add_argument("--weights", type=Path, help="weights of the backbone, where it has any")
+    parser.add_argument("--sources", nargs="*", help="whose D_id, where not of all of them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of D_id")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True, help="table, CSV")
     parser.add_argument("--readable", type=Path, required=True, help="table, Markdown")
@@ -46,62 +44,50 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def calibrate(args: argparse.Namespace) -> None:
-    """Prepare, train, describe, score and write."""
+    """Read, describe, score and write."""
     from crgan.common.seeding import seed_everything
     from crgan.data.store import open_dataset
     from crgan.reid import calibrate as library
     from crgan.reid.evaluate import protocol_from
-    from crgan.reid.pretrain import id_recipe, start_from
 
     params = parameters.load()
     if args.profile:
         params["profile"] = args.profile
-    profile = params["profile"]
-    training = parameters.slice_of("pretrain_id", params)
+    folder = Path("artifacts") / params["profile"]
     protocol = protocol_from(parameters.slice_of("evaluate", params)["evaluate"])
     protocol = replace(protocol, rerank=None)  # the lines show features alone
-    threads = training["run"]["threads"]
+    training = parameters.slice_of("pretrain_id", params)
+    threads, size = training["run"]["threads"], tuple(training["image"]["train"])
     seed_everything(0, threads)
-    folder = args.data or Path("artifacts") / profile / "data"
     names = args.datasets or params["matrix"]["datasets"]
-    manifests = {name: _prepared(name, folder, params) for name in names}
-    size = tuple(training["image"]["train"])
+    manifests = {name: folder / "data" / name / "manifest.csv" for name in names}
+    networks = {
+        source: [folder / "d_id" / source / f"seed{seed}.pt" for seed in args.seeds]
+        for source in (names if args.sources is None else args.sources)
+    }
+    _check([*manifests.values(), *chain.from_iterable(networks.values())], params["profile"])
     data = {name: open_dataset(path, size) for name, path in manifests.items()}
     lines = []
     for name in library.rankable(data):
         for model in HANDCRAFTED:
             found = _handcrafted(manifests[name], model, params, protocol, threads)
             lines.append(library.line(model, name, name, [found]))
-    if args.seeds:
-        weights = load_torch(args.weights) if args.weights else {"origin": "none", "state": {}}
-        lines += library.calibrate(
-            data,
-            start_from(training["cnn"], weights, str(args.weights)),
-            id_recipe(training["cnn"], training["pretrain_id"]),
-            protocol,
-            seeds=args.seeds,
-            sources=args.sources,
-            device=args.device,
-            threads=threads,
-        )
+    trained = {source: [load_torch(path) for path in paths] for source, paths in networks.items()}
+    lines += library.measure(data, trained, protocol, device=args.device, threads=threads)
     library.write_csv(args.out, lines)
-    text = library.markdown(lines, f"Difficulty of the benchmark, profile `{profile}`")
+    text = library.markdown(lines, f"Difficulty of the benchmark, profile `{params['profile']}`")
     with atomic_path(args.readable) as temporary:
         temporary.write_text(text)
     print(text)
 
 
-def _prepared(name: str, folder: Path, params: dict[str, Any]) -> Path:
-    """The data set's manifest; a generated set that is not there is prepared."""
-    from crgan.data.prepare import GENERATED, DataSpec, prepare
-
-    manifest = folder / name / "manifest.csv"
-    values = parameters.slice_of("prepare_data", params, dataset=name)
-    spec = DataSpec.of(name, values["data"])
-    if spec.source == GENERATED and not manifest.exists():
-        height, width = values["image"]["store"]
-        prepare(name, spec, manifest.parent, folder / name / "raw", (height, width))
-    return manifest
+def _check(files: list[Path], profile: str) -> None:
+    """Raise one error that names all that is missing, and what makes it."""
+    if missing := [str(path) for path in files if not path.exists()]:
+        raise UserError(
+            f"{missing[0]} is not there{f', and {len(missing) - 1} more' if missing[1:] else ''}; "
+            f"run: snakemake --cores all {' '.join(missing)} --config profile={profile}"
+        )
 
 
 def _handcrafted(

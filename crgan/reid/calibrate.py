@@ -14,16 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, pstdev
+from typing import Any
 
-from crgan.common.errors import UserError
 from crgan.common.io import atomic_path
 from crgan.data.store import Dataset
 from crgan.metrics.ranking import Ranking
 from crgan.reid.evaluate import Protocol, score
 from crgan.reid.model_file import build_reid
-from crgan.reid.pretrain import Start, pretrain_id
-from crgan.train.classifier import Recipe
-from crgan.train.compute import Compute
 
 # Where R1 should lie, percent: where the paper's own tables have these systems.
 AIMS = {
@@ -70,41 +67,30 @@ def rankable(data: Mapping[str, Dataset]) -> list[str]:
     return [name for name, d in data.items() if len(d.split("query")) and len(d.split("gallery"))]
 
 
-def calibrate(
+def measure(
     data: Mapping[str, Dataset],
-    start: Start,
-    recipe: Recipe,
+    trained: Mapping[str, Sequence[Mapping[str, Any]]],
     protocol: Protocol,
     *,
-    seeds: Sequence[int],
-    sources: Sequence[str] | None = None,
     device: str = "cpu",
     threads: int = 1,
 ) -> list[Line]:
-    """Train D_id on each source with each seed and score it on every data set that can be ranked.
+    """Score the D_id of each source on every data set that can be ranked.
 
     Args:
-        sources: names in `data`; None for all of them.
-
-    Raises:
-        UserError: no seed, or a data set D_id cannot learn from.
+        data: by name.
+        trained: {source: contents of its re-id files, one a seed}.
     """
-    if not seeds:
-        raise UserError("give at least one seed to calibrate with")
     lines = []
-    for source in data if sources is None else sources:
-        dataset = data[source]
-        found: dict[str, list[Ranking]] = {name: [] for name in rankable(data)}
-        for seed in seeds:
-            file, _ = pretrain_id(
-                dataset.split("train"), start, recipe, seed=seed, compute=Compute(device=device)
-            )
-            net = build_reid(file, f"D_id of {source}")
-            for name, rankings in found.items():
-                query, gallery = data[name].split("query"), data[name].split("gallery")
-                scores = score(net, query, gallery, protocol, device=device, threads=threads)
-                rankings.append(scores.by_pooling["global"])
-        for name, rankings in found.items():
+    for source, files in trained.items():
+        networks = [build_reid(file, f"D_id of {source}") for file in files]
+        for name in rankable(data):
+            query, gallery = data[name].split("query"), data[name].split("gallery")
+            found = [
+                score(net, query, gallery, protocol, device=device, threads=threads)
+                for net in networks
+            ]
+            rankings = [scores.by_pooling["global"] for scores in found]
             lines.append(line("supervised" if name == source else "direct", source, name, rankings))
     return lines
 

@@ -15,7 +15,7 @@ from crgan.synth.masks import MASKS_NAME, write_masks
 from crgan.synth.network import Network, network_at
 
 MARKER = "complete.json"
-RENDERER = 3  # raise when the same configuration gives other images
+RENDERER = 4  # raise when the same configuration gives other images
 WRITERS: dict[str, Callable[[Network], None]] = {
     "market1501": write_market1501,
     "dukemtmc": write_dukemtmc,

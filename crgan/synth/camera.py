@@ -49,9 +49,9 @@ STYLES: dict[str, Style] = {
         detail=(0.5, 0.75), quality=(50, 75), size=(1.0, 1.4),
     ),
     "campus": Style(
-        gain=(1.0, 0.95, 1.0), offset=(8, 4, 8), gamma=(0.95, 1.1), saturation=(0.85, 1.05),
-        brightness=(0.95, 1.15), sunny=0.5, mast=(2.5, 4.5), blur=(0.3, 0.7), noise=(5, 9),
-        detail=(0.7, 1.0), quality=(55, 75), size=(0.9, 1.3),
+        gain=(1.1, 0.88, 1.06), offset=(28, 10, 26), gamma=(1.05, 1.2), saturation=(0.5, 0.7),
+        brightness=(0.78, 0.96), sunny=0.2, mast=(3.2, 5.2), blur=(0.55, 0.95), noise=(5, 9),
+        detail=(0.48, 0.68), quality=(55, 75), size=(0.9, 1.3),
     ),
 }  # fmt: skip
 

@@ -101,12 +101,12 @@ WARDROBES: dict[str, Wardrobe] = {
         handbag=0.12,
         hat=0.03,
     ),
-    "campus": Wardrobe(  # spring, students
-        upper={**_UPPER, "red": 2.5, "green": 2},
-        lower={**_LOWER, "brown": 2},
-        tops={"tshirt": 4, "shirt": 3, "hoodie": 4, "jacket": 2, "coat": 0.3, "dress": 1},
-        bottoms={"trousers": 6, "shorts": 2.5, "skirt": 1.5},
-        short_sleeves=0.65,
+    "campus": Wardrobe(  # autumn, students
+        upper={**_UPPER, "black": 4, "red": 4, "green": 3, "yellow": 2, "purple": 1.5},
+        lower={**_LOWER, "brown": 2.5, "green": 1.5, "white": 1.5},
+        tops={"tshirt": 2, "shirt": 2, "hoodie": 4, "jacket": 4, "coat": 2, "dress": 1},
+        bottoms={"trousers": 7, "shorts": 1.5, "skirt": 1.5},
+        short_sleeves=0.5,
         backpack=0.45,
         bag=0.16,
         handbag=0.05,

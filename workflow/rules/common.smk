@@ -71,7 +71,7 @@ TASK = {
 
 wildcard_constraints:
     dataset="|".join(exp.matrix["datasets"]),
-    source="|".join(exp.matrix["sources"]),
+    source="|".join(exp.matrix["datasets"]),  # of a pair or not: D_id can be trained on any
     target="|".join(exp.matrix["targets"]),
     a="|".join(exp.matrix["datasets"]),
     b="|".join(exp.matrix["datasets"]),
