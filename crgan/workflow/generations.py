@@ -95,7 +95,7 @@ def _files(params: Mapping[str, Any]) -> Iterator[Path]:
     yield from sorted(path for path in Path("results").glob("*") if _FINAL.match(path.name))
     for top in FOLDERS:
         for place, folders, names in os.walk(top.format(params["profile"])):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
             yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 

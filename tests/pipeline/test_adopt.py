@@ -175,6 +175,14 @@ def test_what_no_stage_makes_is_left_alone(project: Path) -> None:
     assert Path("results/site/index.html").is_file()
 
 
+def test_what_a_killed_job_left_half_made_is_left_alone(project: Path) -> None:
+    half = Path("artifacts/demo/data/.raw.building/query/0001.jpg")
+    half.parent.mkdir(parents=True)
+    half.touch()
+    assert act() == Finding()
+    assert half.exists()
+
+
 def test_a_folder_of_another_user_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the system refuses it; root, who may write everywhere, would not meet it."""
 
