@@ -20,13 +20,13 @@ from crgan.deploy.plan import SITE, Plan
 from crgan.gan.base import Task, open_task
 from crgan.gan.crgan import load_generator
 from crgan.looks.generators import part_columns
-from crgan.looks.picks import different_first
+from crgan.looks.masks import overlay
+from crgan.looks.picks import different_first, pick_pairs
 
 _SHOWN = 12  # crops with masks, and renderings
 _QUERIES = 10
 _NEIGHBOURS = 6
 _SEED = 7
-_TINT = np.array([255, 40, 40], dtype=np.float32)
 
 Images = NDArray[np.uint8]
 
@@ -106,23 +106,15 @@ def _masks(task: Task) -> list[str]:
     rows = different_first(task.target.camid, _SHOWN, rng)
     pairs = zip(task.target.images[rows], task.target_masks[rows], strict=True)
     return [
-        data_uri(_large(np.concatenate((image, tinted(image, m)), axis=1))) for image, m in pairs
+        data_uri(_large(np.concatenate((image, overlay(image, m)), axis=1))) for image, m in pairs
     ]
-
-
-def tinted(image: Images, mask: NDArray[np.bool_]) -> Images:
-    """An image (H, W, 3) with what its mask (H, W) covers in red."""
-    mixed = image.astype(np.float32)
-    mixed[mask] = 0.5 * mixed[mask] + 0.5 * _TINT
-    return mixed.astype(np.uint8)
 
 
 def _renderings(what: Plan, work: Path, task: Task) -> list[dict[str, Any]]:
     """X_S, X_T and X_G of some pairs."""
     assert what.gan is not None
     rng = np.random.default_rng(_SEED)
-    s_rows = different_first(task.source.pid, _SHOWN, rng)
-    t_rows = different_first(task.target.camid, _SHOWN, rng)
+    s_rows, t_rows = pick_pairs(task.source, task.target, _SHOWN, _SHOWN, rng)
     count = min(len(s_rows), len(t_rows))
     generator = load_generator(load_torch(work / what.gan), "cpu", what.gan)
     columns = dict(part_columns(generator, task, s_rows[:count], t_rows[:count]))

@@ -52,13 +52,20 @@ def method_images(
     return np.stack([from_gan(renderer.render(x_s, s_rows, rng)) for _ in range(count)], axis=1)
 
 
-@torch.no_grad()
 def part_columns(
     gan: Generator, task: Task, s_rows: Integers, t_rows: Integers
 ) -> list[tuple[str, Images]]:
-    """X_S, X_T, M_T, X'_T (eq. 2), X_R, X_C and X_G (eq. 3) of pairs, as labelled images."""
+    """`parts_of` the pairs at some places of a task's splits."""
     x_s, _ = masked_images(task.source, task.source_masks, s_rows)
-    x_t, m_t = masked_images(task.target, task.target_masks, t_rows)
+    return parts_of(gan, x_s, *masked_images(task.target, task.target_masks, t_rows))
+
+
+@torch.no_grad()
+def parts_of(gan: Generator, x_s: Tensor, x_t: Tensor, m_t: Tensor) -> list[tuple[str, Images]]:
+    """X_S, X_T, M_T, X'_T (eq. 2), X_R, X_C and X_G (eq. 3) of pairs, as labelled images.
+
+    Arguments as for `Generator.parts`.
+    """
     made = gan.parts(x_s, x_t, m_t)
     return [
         ("X_S", from_gan(x_s)),

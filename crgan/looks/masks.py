@@ -26,7 +26,7 @@ _GAP = 4  # pixels between the triples of rows
 
 
 def overlay(images: Images, masks: NDArray[np.bool_]) -> Images:
-    """The images, uint8 (n, H, W, 3) RGB, with the masked pixels tinted red."""
+    """Images, uint8 (..., H, W, 3) RGB, with what their masks (..., H, W) cover tinted red."""
     tinted = images * (1 - _TINT_SHARE) + _TINT * _TINT_SHARE
     return np.where(masks[..., None], tinted, images).round().astype(np.uint8)
 

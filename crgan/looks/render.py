@@ -12,19 +12,18 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from crgan.common.errors import UserError
 from crgan.common.io import load_torch
-from crgan.data.batches import from_gan
 from crgan.data.manifest import read_manifest
 from crgan.data.store import Split
-from crgan.gan.base import Task, open_task
+from crgan.gan.base import open_task
 from crgan.gan.crgan import load_generator
-from crgan.gan.pairs import masked_images
-from crgan.looks.samples import draw, input_rows, output_rows, parts, write_png
+from crgan.looks.generators import part_columns
+from crgan.looks.samples import draw, write_png
 
 _BATCH = 16
+_ROWS = ("X_S", "X_T", "M", "X_R", "X_C", "X_G")  # of the sheet
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,13 @@ def render(
     t_names = _names(domains.target_manifest, task.target, t_rows)
     for start in range(0, count, _BATCH):
         some = slice(start, start + _BATCH)
-        made = parts(generator, *_inputs(task, s_rows[some], t_rows[some]))
-        for i, image in enumerate(from_gan(made.x_g), start):
+        made = dict(part_columns(generator, task, s_rows[some], t_rows[some]))
+        for i, image in enumerate(made["X_G"], start):
             name = f"{s_names[i]}__pid{task.source.pid[s_rows[i]]}__{t_names[i]}.png"
             write_png(out / name, image)
-    shown = _inputs(task, s_rows[:sheet], t_rows[:sheet])
-    rows = [*input_rows(*shown), *output_rows(parts(generator, *shown))]
-    write_png(out / "sheet.png", draw(rows))
+    shown = dict(part_columns(generator, task, s_rows[:sheet], t_rows[:sheet]))
+    shown["M"] = shown["M_T"]
+    write_png(out / "sheet.png", draw([(name, shown[name]) for name in _ROWS]))
 
 
 def _names(manifest: Path, split: Split, places: NDArray[np.int64]) -> list[str]:
@@ -81,11 +80,3 @@ def _names(manifest: Path, split: Split, places: NDArray[np.int64]) -> list[str]
     paths = read_manifest(manifest).paths
     chosen = (PurePosixPath(paths[row]).with_suffix("") for row in split.rows[places])
     return [str(path).replace("/", "_") for path in chosen]
-
-
-def _inputs(
-    task: Task, s_rows: NDArray[np.int64], t_rows: NDArray[np.int64]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """X_S, X_T and M_T of pairs."""
-    x_s, _ = masked_images(task.source, task.source_masks, s_rows)
-    return x_s, *masked_images(task.target, task.target_masks, t_rows)

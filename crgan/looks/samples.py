@@ -11,12 +11,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from crgan.common.io import atomic_path
 from crgan.data.batches import from_gan
 from crgan.gan.base import Preview
-from crgan.nets.generator import Generator, Parts
 from crgan.train.history import History
 
 Pixels = NDArray[np.uint8]
@@ -32,26 +30,6 @@ class Shows(Protocol):
 _GAP = 2  # pixels between images
 _MARGIN = 72  # pixels for the rows' names
 _TALL = 128  # smaller images are enlarged to about this height
-
-
-@torch.no_grad()
-def parts(gan: Generator, x_s: Tensor, x_t: Tensor, m_t: Tensor) -> Parts:
-    """X_R, X_C and X_G of pairs, without gradients; arguments as for `Generator.parts`."""
-    return gan.parts(x_s, x_t, m_t)
-
-
-def input_rows(x_s: Tensor, x_t: Tensor, m_t: Tensor) -> list[Row]:
-    """Named rows of a sheet: X_S, X_T and M. Arguments as for `Generator.parts`."""
-    return [("X_S", from_gan(x_s)), ("X_T", from_gan(x_t)), ("M", _grey(m_t))]
-
-
-def output_rows(made: Parts) -> list[Row]:
-    """Named rows of a sheet: X_R, X_C and X_G."""
-    return [
-        ("X_R", from_gan(made.x_r)),
-        ("X_C", _grey(made.x_c)),
-        ("X_G", from_gan(made.x_g)),
-    ]
 
 
 def draw(rows: Sequence[Row]) -> Pixels:
@@ -146,8 +124,3 @@ def write_png(path: str | Path, image: Pixels) -> None:
     with atomic_path(path) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path}: could not be written")
-
-
-def _grey(values: Tensor) -> Pixels:
-    """Values in [0, 1] (B, 1 or 3, H, W) as images."""
-    return from_gan((values * 2 - 1).expand(-1, 3, -1, -1))

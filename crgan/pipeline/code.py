@@ -17,7 +17,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.pipeline.spared import remember, remembered
+from crgan.pipeline.hashes import stat_signature
+from crgan.pipeline.spared import is_fresh, remember, remembered
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COUNTED = tuple(f"crgan/{room}/" for room in ("pipeline", "workflow", "report", "deploy"))
@@ -51,7 +51,6 @@ _NOT_PYTHON = {"fetch_weights": ["weights.yaml"]}
 
 PARSED = Path(".scratch/code.json")
 _FORMAT = 1  # of `_facts`
-_GRAIN_NS = 50_000_000  # a file this fresh may be written again within the clock's grain
 
 
 def code_of(stage: str, model: str | None = None) -> list[str]:
@@ -153,17 +152,16 @@ class _Facts:
 def _facts(name: str) -> _Facts:
     path = ROOT / name
     try:
-        stat = path.stat()
+        signature = [_FORMAT, *stat_signature(path)]
     except FileNotFoundError:
         raise UserError(
             f"{name}: no such file; a stage or a model in params.yaml's matrix is named after it"
         ) from None
-    signature = [_FORMAT, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     known = _remembered(os.getcwd()).get(str(path))
     if known and known[0] == signature:
         return _Facts(known[1], tuple(known[2]), known[3])
     facts = _read(path, name)
-    if time.time_ns() - stat.st_ctime_ns > _GRAIN_NS:
+    if not is_fresh(path):
         _remember(str(path), [signature, facts.digest, list(facts.imports), facts.silent])
     return facts
 

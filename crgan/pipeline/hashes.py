@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from crgan.common.io import sha256_file
-from crgan.pipeline.spared import remember, remembered
+from crgan.pipeline.spared import is_fresh, remember, remembered
 
 DEFAULT = Path(".scratch/hashes.json")
-
-# A file this fresh may be written again within the clock's grain, so its hash is not remembered.
-_GRAIN_NS = 50_000_000
 
 
 class Hashes:
@@ -37,7 +33,7 @@ class Hashes:
         if known is not None and known[:-1] == signature:
             return str(known[-1])
         sha256 = sha256_file(path)
-        if time.time_ns() - os.stat(path).st_ctime_ns > _GRAIN_NS:
+        if not is_fresh(path):
             self._known[name] = self._new[name] = [*signature, sha256]
         return sha256
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from crgan.common.io import sha256_file
 from crgan.common.paths import expanded, is_clutter
-from crgan.pipeline.spared import remember, remembered
+from crgan.pipeline.spared import is_fresh, remember, remembered
 
 READ = Path(".scratch/raw.json")  # {source: [digest of its listing, digest of its contents]}
 _THREADS = 8  # that read: a network's files come one by one, each after a wait
-_GRAIN_NS = 50_000_000  # a file this fresh may be written again within the clock's grain
 
 
 def contents(source: str | Path) -> str:
@@ -39,7 +37,7 @@ def contents(source: str | Path) -> str:
     with ThreadPoolExecutor(_THREADS) as pool:
         hashes = pool.map(_content, (path for _, _, path in found))
     read = _digest(sorted(f"{name} {own}" for (_, name, _), own in zip(found, hashes, strict=True)))
-    if not any(_is_fresh(path) for _, _, path in found):
+    if not any(is_fresh(path) for _, _, path in found):
         remember(READ, {place: [seen, read]})
     return read
 
@@ -87,13 +85,6 @@ def _content(path: str) -> str:
         return sha256_file(path) if os.path.isfile(path) else "no file"  # a pipe would not end
     except OSError as error:
         return str(error.errno)
-
-
-def _is_fresh(path: str) -> bool:
-    try:
-        return time.time_ns() - os.stat(path).st_ctime_ns < _GRAIN_NS
-    except OSError:
-        return False
 
 
 def _digest(lines: list[str]) -> str:

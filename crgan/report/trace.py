@@ -6,7 +6,6 @@ code, inputs and circumstances it was made with; and so on down to raw material.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from crgan.common.errors import UserError
 from crgan.common.io import read_json
 from crgan.pipeline.records import all_records, record_path, relative
 from crgan.tables.printed import DATA_ROW, Row, cell_of
+from crgan.tables.written import read_rows
 
 CURVES, IMAGES = (".csv",), (".png", ".jpg", ".svg")
 _KEYS = ("profile", "type", "method", "source", "target")
@@ -215,11 +215,9 @@ def _state(output: str, record: Mapping[str, Any], expected: str | None) -> str:
 
 
 def _rows(table: str) -> list[dict[str, str]]:
-    try:
-        with open(table, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise UserError(f"{table}: no such file; make it first (snakemake {table})") from None
+    rows = read_rows(table)
+    if rows is None:
+        raise UserError(f"{table}: no such file; make it first (snakemake {table})")
     if not rows or not {"method", "source", "target"} <= set(rows[0]):
         raise UserError(f"{table}: has no rows of methods; give a table such as results/table6.csv")
     return rows

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crgan.common.io import atomic_path
 from crgan.metrics.seeds import SeedStatistics, over_seeds
 from crgan.tables.marks import marks_of
-from crgan.tables.names import dataset_label, profile_warning
+from crgan.tables.names import profile_warning
 from crgan.tables.scores import Score
 from crgan.tables.tables import rounded
+from crgan.tables.written import csv_writer, direction_label, markdown_table
 
 METRICS = ("R1", "R5", "R10", "mAP")
 POOLINGS = {"global": "", "lmp": "+LMP", "global_rr": "+re-ranking", "lmp_rr": "+LMP+re-ranking"}
@@ -83,8 +82,7 @@ def write_csv(path: str | Path, lines: Iterable[Line], profile: str) -> None:
     """Columns `profile, method, label, source, target, pooling`, then for each metric M
     `M, M_std`, then `seeds, uses, note`; M_std empty with one seed.
     """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with csv_writer(path) as writer:
         values = [metric + end for metric in METRICS for end in ("", "_std")]
         keys = ["profile", "method", "label", "source", "target", "pooling"]
         writer.writerow([*keys, *values, "seeds", "uses", "note"])
@@ -106,8 +104,8 @@ def markdown(lines: Sequence[Line], profile: str) -> str:
         own = [line for line in lines if (line.source, line.target) == (source, target)]
         rows = [["Method", *METRICS, "Uses"], ["---", *["---:"] * len(METRICS), "---"]]
         rows += [[line.label, *(_cell(line, m) for m in METRICS), line.uses] for line in own]
-        parts.append(f"## {dataset_label(source)} → {dataset_label(target)}")
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        parts.append(f"## {direction_label(source, target)}")
+        parts.append(markdown_table(rows))
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from crgan.common.io import atomic_path
 from crgan.metrics.bootstrap import Settings
 from crgan.tables.claims import LOWER_IS_BETTER, Place, Unmeasured
 from crgan.tables.names import dataset_label, profile_warning
 from crgan.tables.weigh import FAILS, HOLDS, UNDECIDED, UNMEASURED, Weighed, by_claim, tally
+from crgan.tables.written import csv_writer, markdown_table, numbered
 
 COLUMNS = (
     "id", "statement", "where", "table", "better", "worse", "metric", "source", "target",
@@ -28,8 +27,7 @@ def write_csv(
     below 0. `low`, `high` are its interval; `seeds` how many were measured of both. Where the two
     differ in direction, `source` and `target` name both ("dukemtmc / cuhk03").
     """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with csv_writer(path) as writer:
         writer.writerow(COLUMNS)
         for one in weighed:
             c = one.comparison
@@ -113,7 +111,7 @@ def _details(weighed: Sequence[Weighed]) -> str:
                 ", ".join(str(notes.index(note) + 1) for note in one.notes),
             ]
         )
-    listed = "\n".join(f"{i}. {note}" for i, note in enumerate(notes, 1))
+    listed = numbered(notes)
     return "\n\n".join([_table(rows), *([listed] if listed else [])])
 
 
@@ -134,4 +132,4 @@ def _both(better: Place, worse: Place, end: str, label: bool = False) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows)
+    return markdown_table([c.replace("|", "\\|") for c in row] for row in rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crgan.common.io import atomic_path
 from crgan.tables.printed import Printed, Row, cell_of
 from crgan.tables.queries import FIRST, Queries
+from crgan.tables.written import csv_writer
 
 RANKS = 30
 _HEADER = ("profile", "method", "source", "target", "seeds", "rank", "percent")
@@ -58,8 +57,7 @@ def write_csv(path: str | Path, found: Iterable[Curve], profile: str) -> None:
     """A line for each curve and rank, columns `profile, method, source, target, seeds, rank,
     percent`: long, as charts want it.
     """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with csv_writer(path) as writer:
         writer.writerow(_HEADER)
         for curve in found:
             row = curve.row

@@ -6,20 +6,19 @@ for per-query results; so intervals stand in `results/intervals/tableN.csv`, row
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crgan.common.io import atomic_path
 from crgan.metrics.bootstrap import Interval, Settings, interval
 from crgan.tables.marks import marks_of
-from crgan.tables.names import dataset_label, profile_warning
+from crgan.tables.names import profile_warning
 from crgan.tables.printed import DATA_ROW, Printed, Row, cell_of, is_visual
 from crgan.tables.queries import Queries, Sample
 from crgan.tables.tables import rounded
 from crgan.tables.weigh import Images
+from crgan.tables.written import csv_writer, direction_label, markdown_table, numbered
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def write_csv(path: str | Path, printed: Printed, lines: Iterable[Bounded], prof
     """Columns `profile, type (where printed), method, source, target`, then for each metric M
     `M, M_low, M_high`, then `seeds, queries, note`.
     """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with csv_writer(path) as writer:
         group = ["type"] if printed.has_types else []
         values = [metric + end for metric in printed.metrics for end in ("", "_low", "_high")]
         writer.writerow(
@@ -108,11 +106,11 @@ def markdown(printed: Printed, lines: Sequence[Bounded], profile: str, settings:
                 numbers = ", ".join(str(notes.index(note) + 1) for note in line.notes)
                 cells = [_cell(line, metric) for metric in printed.metrics]
                 rows.append([line.row.method, *cells, numbers])
-        parts.append(f"## {dataset_label(source)} → {dataset_label(target)}")
-        parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+        parts.append(f"## {direction_label(source, target)}")
+        parts.append(markdown_table(rows))
     if notes:
         parts.append("## Notes")
-        parts.append("\n".join(f"{i}. {note}" for i, note in enumerate(notes, 1)))
+        parts.append(numbered(notes))
     return "\n\n".join(parts) + "\n"
 
 

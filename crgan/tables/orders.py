@@ -7,7 +7,6 @@ Behind the claims, which are pairs, stands Kendall's rank correlation of all met
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from scipy.stats import kendalltau
 
 from crgan.common.errors import UserError
-from crgan.tables.names import dataset_label
+from crgan.tables.written import direction_label, read_rows
 
 ORDERED = (5, 6, 7)
 """Tables with enough methods for their order to be compared."""
@@ -80,7 +79,7 @@ def report_orders(found: Sequence[Order]) -> str:
         "| --- | --- | ---: | --- |",
     ]
     for order in found:
-        where = f"{dataset_label(order.source)} → {dataset_label(order.target)}"
+        where = direction_label(order.source, order.target)
         names = ", ".join(
             f"{name} ({place})" for name, place in zip(order.methods, order.printed, strict=True)
         )
@@ -89,11 +88,9 @@ def report_orders(found: Sequence[Order]) -> str:
 
 
 def _read(path: Path) -> Rows:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; make it first (make {path})") from None
+    rows = read_rows(path)
+    if rows is None:
+        raise UserError(f"{path}: no such file; make it first (make {path})")
     if not rows or "profile" not in rows[0]:
         raise UserError(f"{path}: not a table of this project; make it again")
     return rows

@@ -13,10 +13,11 @@ from scipy.stats import binomtest
 from crgan.common.errors import UserError
 from crgan.metrics.bootstrap import Interval, Settings, interval
 from crgan.tables.marks import marks_of
-from crgan.tables.names import dataset_label, profile_warning
+from crgan.tables.names import profile_warning
 from crgan.tables.printed import Cell, Row, cell_of
 from crgan.tables.queries import RATES, Queries, Sample
 from crgan.tables.scores import WhyStale
+from crgan.tables.written import direction_label
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 def report(paired: Paired) -> str:
     """The comparison as text; ends with a line break."""
-    where = f"{dataset_label(paired.source)} → {dataset_label(paired.target)}"
+    where = direction_label(paired.source, paired.target)
     lines = [
         f"{paired.first} against {paired.second}, {where}, profile {paired.profile}: "
         f"{profile_warning(paired.profile)}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from crgan.tables.names import dataset_label, profile_warning
+from crgan.tables.names import profile_warning
 from crgan.tables.printed import is_visual
 from crgan.tables.tables import Line, Table, cell_text
+from crgan.tables.written import direction_label, markdown_table, numbered
 
 _TITLES = {
     1: "quality of the rendered images, with and without the dual condition",
@@ -29,11 +30,11 @@ def markdown(table: Table) -> str:
     ]
     for source, target in dict.fromkeys((e.row.source, e.row.target) for e in table.lines):
         lines = [e for e in table.lines if (e.row.source, e.row.target) == (source, target)]
-        parts.append(f"## {dataset_label(source)} → {dataset_label(target)}")
+        parts.append(f"## {direction_label(source, target)}")
         parts.append(_section(table, lines, notes))
     if notes:
         parts.append("## Notes")
-        parts.append("\n".join(f"{i}. {_escaped(note)}" for i, note in enumerate(notes, 1)))
+        parts.append(numbered(map(_escaped, notes)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,7 +61,7 @@ def _section(table: Table, lines: list[Line], notes: list[str]) -> str:
         numbers = ", ".join(str(notes.index(note) + 1) for note in line.notes)
         used = [line.uses] if uses else []
         rows.append([*group, _escaped(line.row.method), *values, *used, numbers])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown_table(rows)
 
 
 def _cell(line: Line, metric: str) -> str:

@@ -7,16 +7,16 @@ the other columns are).
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, read_json
+from crgan.common.io import read_json
 from crgan.metrics.seeds import SeedStatistics, over_seeds
-from crgan.tables.names import dataset_label, profile_warning
+from crgan.tables.names import profile_warning
+from crgan.tables.written import csv_writer, direction_label, markdown_table
 
 JUDGED = {"identity": 1, "domain": 1, "camera": 1, "diversity": 3}  # decimals
 VISUAL = {"lpips": 3, "fid": 3}
@@ -129,8 +129,7 @@ def _text(line: Line, metric: str) -> tuple[str, str]:
 
 def write_csv(path: str | Path, lines: Sequence[Line], profile: str) -> None:
     """Columns `profile, method, source, target`, each metric and its `_std`, `note`."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with csv_writer(path) as writer:
         values = [metric + suffix for metric in METRICS for suffix in ("", "_std")]
         writer.writerow(["profile", "method", "source", "target", *values, "note"])
         for line in lines:
@@ -156,6 +155,6 @@ def markdown(lines: Sequence[Line], profile: str) -> str:
                 texts = [_text(line, metric) for metric in METRICS]
                 cells = [f"{mean} ± {std}" if std else mean or "-" for mean, std in texts]
                 rows.append([line.method, *cells])
-        parts.append(f"## {dataset_label(source)} → {dataset_label(target)}")
-        parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+        parts.append(f"## {direction_label(source, target)}")
+        parts.append(markdown_table(rows))
     return "\n\n".join(parts) + "\n"

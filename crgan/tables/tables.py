@@ -5,18 +5,17 @@ A cell that was not measured is empty. It is never filled from the paper or from
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path
 from crgan.metrics.seeds import SeedStatistics, over_seeds
 from crgan.tables.marks import marks_of
 from crgan.tables.printed import Cell, Printed, Row, cell_of, is_visual
 from crgan.tables.scores import Score
+from crgan.tables.written import csv_writer
 
 _DECIMALS = {"LPIPS": 3, "FID": 3}  # as printed; rates and mAP have one
 _SAME = 1e-4  # two runs on the same images may differ in the last digits
@@ -111,8 +110,7 @@ def write_csv(path: str | Path, table: Table) -> None:
     `M, M_std, M_paper`, then `uses` in tables of re-id scores, then `note`; numbers rounded as
     printed; M_std empty with one seed.
     """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with csv_writer(path) as writer:
         writer.writerow(_header(table.printed))
         for line in table.lines:
             row = line.row

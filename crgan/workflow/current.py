@@ -28,7 +28,12 @@ Metrics = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 def require_current(params: dict[str, Any]) -> None:
     """Raise a `UserError` that names an output of the present profile that does not stand."""
-    stale = adopt(params, look_only=True).stale
+    found = adopt(params, look_only=True)
+    stale = found.stale | {
+        name: "of other parameters; that of these is beside it"
+        for name in found.restored
+        if Path(name).is_file()
+    }
     if stale:
         name, reason = next(iter(stale.items()))
         more = f" (and {len(stale) - 1} more)" if len(stale) > 1 else ""

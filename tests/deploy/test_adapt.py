@@ -18,8 +18,8 @@ from crgan.data.manifest import read_manifest
 from crgan.deploy.adapt import WORK, adapt, project_folder, set_up
 from crgan.deploy.model import ReidModel
 from crgan.deploy.plan import METHODS, SITE, plan
-from crgan.deploy.report import tinted
 from crgan.deploy.site import look_at
+from crgan.looks.masks import overlay
 from crgan.pipeline import params as parameters
 from crgan.pipeline.params import load
 from tests.deploy.models import crops, site, write_crop
@@ -176,7 +176,7 @@ def test_the_mask_is_tinted_and_nothing_else() -> None:
     image = crops(1)[0]
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[10:20] = True
-    red = tinted(image, mask)
+    red = overlay(image, mask)
     np.testing.assert_array_equal(red[~mask], image[~mask])
     assert (red[mask][:, 0] >= image[mask][:, 0] // 2 + 127).all()
 

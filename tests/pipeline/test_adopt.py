@@ -16,6 +16,7 @@ import yaml
 from crgan.common.errors import UserError
 from crgan.pipeline import params as parameters
 from crgan.workflow.adopt import Finding, adopt, note_made
+from crgan.workflow.current import require_current
 from tests.pipeline.test_records import CAMERA, HISTORY, MANIFEST, camera, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +94,21 @@ def test_two_generations_change_places(project: Path) -> None:
     set_batch(7)
     act()
     assert Path(CAMERA).read_text() == "camera of seven"
+
+
+def test_what_stands_beside_another_is_not_in_place(project: Path) -> None:
+    """`dvc commit -f` may bless what lies there; the last stage of dvc.yaml does not."""
+    set_batch(7)
+    act()
+    for path in Path("artifacts").rglob("*.stale"):
+        shutil.copyfile(path, path.with_suffix(""))
+    Path(CAMERA).write_text("camera of seven")
+    set_batch(32)
+    assert set(look().restored) == {CAMERA, HISTORY}
+    with pytest.raises(UserError, match="of other parameters; that of these is beside it"):
+        require_current(parameters.load())
+    act()
+    require_current(parameters.load())
 
 
 def test_a_new_generation_ends_the_old_one(project: Path) -> None:

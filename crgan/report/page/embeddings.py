@@ -18,7 +18,7 @@ from crgan.data.store import Split, open_dataset
 from crgan.pipeline.places import place_of, scored_file
 from crgan.reid.evaluate import query_and_gallery
 from crgan.report.page.project import Project
-from crgan.tables.names import dataset_label
+from crgan.tables.written import direction_label
 
 PEOPLE, IMAGES = 10, 400
 METHODS = ("direct_transfer", "crgan")
@@ -58,8 +58,7 @@ def embeddings(project: Project) -> list[Before]:
             own = tuple(
                 _cached(project, m, n, pair["target"]) for m, n in zip(METHODS, names, strict=True)
             )
-            ends = (dataset_label(pair["source"]), dataset_label(pair["target"]))
-            found.append(Before(" → ".join(ends), own))
+            found.append(Before(direction_label(pair["source"], pair["target"]), own))
     return found
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crgan.report.page.project import Project, read_rows
-from crgan.tables.names import dataset_label
+from crgan.report.page.project import Project
 from crgan.tables.renderings import JUDGED, MEANS, METRICS, REFERENCE, VISUAL
+from crgan.tables.written import direction_label, read_rows
 
 OUTPUT = "results/renderings.csv"
 _KINDS = {"judged": JUDGED, "visual": VISUAL}  # folder of results: the columns it fills
@@ -59,7 +59,7 @@ def renderings(project: Project) -> Renderings:
     directions: dict[str, list[Line]] = {}
     anchors: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(rows):
-        where = f"{dataset_label(row['source'])} → {dataset_label(row['target'])}"
+        where = direction_label(row["source"], row["target"])
         opened: dict[str, str] = {}  # by column
         for kind, metrics in _KINDS.items():
             anchor = f"from-renderings-{kind}-{i}"

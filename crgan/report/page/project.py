@@ -6,16 +6,15 @@ folder that came from another machine, or of one cell alone.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from crgan.common.errors import UserError
 from crgan.pipeline.params import with_profile
 from crgan.pipeline.records import MADE, all_records
+from crgan.tables.written import read_rows
 
 Record = Mapping[str, Any]
 CELL = "{method}/{source}-{target}/seed{seed}"
@@ -122,21 +121,6 @@ def open_project(root: Path, params: dict[str, Any], profile: str | None) -> Pro
     default = params["profile"]
     wanted = profile or default
     return Project(root, with_profile(params, wanted), wanted, default)
-
-
-def read_rows(path: Path) -> list[dict[str, str]] | None:
-    """The rows of a CSV; None where there is no such file.
-
-    Raises:
-        UserError: a file that is no CSV.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file, strict=True))
-    except FileNotFoundError:
-        return None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable CSV ({error}); make it again") from None
 
 
 def lineage(project: Project, key: str) -> list[str]:

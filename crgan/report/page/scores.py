@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crgan.report.page.agreement import NONE, Agreement, of_order, of_value
-from crgan.report.page.project import Project, read_rows
-from crgan.tables.names import dataset_label
+from crgan.report.page.project import Project
 from crgan.tables.printed import TABLES, Row, cell_of
+from crgan.tables.written import direction_label, read_rows
 
 _LOWER = {"FID": "lower is better", "LPIPS": "higher is better"}
 
@@ -81,7 +81,7 @@ def _table(project: Project, number: int) -> TableView:
             anchor = f"from-table{number}-{source}-{target}-{i}"
             jobs = _jobs(project, number, row)
             if jobs:
-                where = f"{dataset_label(source)} → {dataset_label(target)}"
+                where = direction_label(source, target)
                 anchors[anchor] = {
                     "title": f"Table {number}: {row['method']}, {where}", "jobs": jobs,
                 }  # fmt: skip
@@ -92,7 +92,7 @@ def _table(project: Project, number: int) -> TableView:
                     row.get("note", ""), anchor if jobs else "",
                 )
             )  # fmt: skip
-        name = f"{dataset_label(source)} → {dataset_label(target)}"
+        name = direction_label(source, target)
         directions.append(Direction(name, tuple(lines)))
     return TableView(
         number, project.title(number), True, output, metrics,

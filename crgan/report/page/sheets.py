@@ -17,6 +17,7 @@ from crgan.report.page.project import CELL, Project
 from crgan.report.page.training import job_name
 from crgan.tables.cmc import cmc
 from crgan.tables.names import dataset_label
+from crgan.tables.written import direction_label
 
 _MASKS = 24
 
@@ -43,7 +44,7 @@ def figures(project: Project, album: Album) -> list[Figure]:
     five = "Figure 5: people of the data sets, each seen by two cameras"
     found = [_figure(project, album, "figure5", five, "")]
     for pair in project.params["matrix"]["renderings"]:
-        way = f"{dataset_label(pair['source'])} → {dataset_label(pair['target'])}"
+        way = direction_label(pair["source"], pair["target"])
         ends = f"{pair['source']}-{pair['target']}"
         found += [
             _figure(
@@ -141,7 +142,7 @@ def cmc_curves(project: Project) -> list[Cmc]:
     for cell in (c for group in ("adapt", "gan", "rendered", "handcrafted") for c in matrix[group]):
         files = [project.root / name for _, name in project.seed_files("queries", cell, ".npz")]
         arrays = [load_arrays(path) for path in files]
-        way = f"{dataset_label(cell['source'])} → {dataset_label(cell['target'])}"
+        way = direction_label(cell["source"], cell["target"])
         for pooling, title in _POOLINGS.items():
             rates = [cmc(a[f"first_{pooling}"]) for a in arrays if f"first_{pooling}" in a]
             if rates:
