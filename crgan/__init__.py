@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crgan.data.manifest import read_manifest as read_manifest
     from crgan.data.store import open_dataset as open_dataset
     from crgan.deploy.adapt import adapt as adapt
+    from crgan.deploy.labelled import score as score
     from crgan.deploy.model import ReidModel as ReidModel
     from crgan.deploy.search import search as search
     from crgan.masks.store import open_masks as open_masks
@@ -47,6 +48,7 @@ _HOMES = {
     "open_masks": "crgan.masks.store",
     "read_manifest": "crgan.data.manifest",
     "rerank": "crgan.metrics.reranking",
+    "score": "crgan.deploy.labelled",
     "search": "crgan.deploy.search",
 }
 __all__ = ["__version__", "load_params", *_HOMES]

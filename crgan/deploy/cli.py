@@ -1,4 +1,4 @@
-"""Commands for people with cameras: `crgan adapt`, `search`, `export` and `datasets`."""
+"""Commands for people with cameras: `crgan adapt`, `search`, `score`, `export` and `datasets`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the commands to a parser's subparsers; each sets `run`, called with the arguments."""
     _adapt(commands)
     _search(commands)
+    _score(commands)
     _export(commands)
     _datasets(commands)
 
@@ -110,6 +111,36 @@ def run_search(args: argparse.Namespace) -> int:
     if found.gallery.skipped:
         print(f"{len(found.gallery.skipped)} images cannot be used; ranks.html lists them")
     print(*(p for p in (args.out / "ranks.csv", args.out / "ranks.html", matrix) if p), sep="\n")
+    return 0
+
+
+def _score(commands: Any) -> None:
+    parser = _command(
+        commands, "score", run_score, "tell how often a model finds the right person",
+        """\
+  crgan score --model mysite/model.onnx labelled/
+  crgan score --model before.pt after.pt -- market1501/
+      several models are compared on the same images
+
+labelled/ holds <person>/<camera>_*.jpg, a few people seen by two cameras or more, or a data set of
+any layout that crgan datasets lists. Single query, global features, cosine distance.""",
+    )  # fmt: skip
+    parser.add_argument("--model", type=Path, nargs="+", required=True, help=_MODEL)
+    parser.add_argument("labelled", type=Path, metavar="FOLDER")
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """`crgan score`."""
+    from crgan.deploy.labelled import score
+    from crgan.deploy.model import ReidModel
+
+    rankings = score([ReidModel.load(path) for path in args.model], args.labelled)
+    first = rankings[0]
+    print(f"{first.queries - first.dropped_queries} queries, {first.gallery} images in the gallery")
+    print("  R1   R5  R10  mAP  model")
+    for path, found in zip(args.model, rankings, strict=True):
+        rates = (found.rank1, found.rank5, found.rank10, found.mAP)
+        print(*(f"{rate:4.1f}" for rate in rates), f" {path}")
     return 0
 
 

@@ -182,14 +182,10 @@ def _source(
 
 def _layout_of(folder: Path) -> str:
     """The layout whose loader understands a labelled folder."""
-    from crgan.data.layout import layout_of, names
+    from crgan.data.layout import names
+    from crgan.deploy.labelled import readings
 
-    for name in names():
-        layout = layout_of(name)
-        try:
-            listing = layout.load(folder, layout.options(), "source")
-        except UserError:
-            continue
+    for name, listing in readings(folder, "source"):
         if any(entry.pid > 0 and entry.split == "train" for entry in listing.entries):
             return name
     raise UserError(

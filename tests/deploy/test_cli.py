@@ -9,7 +9,7 @@ import pytest
 
 from crgan.common.errors import UserError
 from crgan.deploy.cli import register
-from tests.deploy.models import site, trained
+from tests.deploy.models import crops, site, trained, write_crop
 
 
 def crgan(*words: str | Path) -> int:
@@ -36,7 +36,18 @@ def test_export_then_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (out / "matrix.npy").is_file()
 
 
-@pytest.mark.parametrize("command", ["adapt", "search", "export", "datasets"])
+def test_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, image in enumerate(crops(3)):
+        for camera in ("a", "b"):
+            write_crop(tmp_path / "people" / str(number) / f"{camera}_1.png", image)
+    model = trained(tmp_path / "r.pt")
+    assert crgan("score", "--model", model, model, "--", tmp_path / "people") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "6 queries, 6 images in the gallery"
+    assert lines[2:] == [f"100.0 100.0 100.0 100.0  {model}"] * 2
+
+
+@pytest.mark.parametrize("command", ["adapt", "search", "score", "export", "datasets"])
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         crgan(command, "--help")
