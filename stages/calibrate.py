@@ -50,9 +50,7 @@ def calibrate(args: argparse.Namespace) -> None:
     from crgan.reid import calibrate as library
     from crgan.reid.evaluate import protocol_from
 
-    params = parameters.load()
-    if args.profile:
-        params["profile"] = args.profile
+    params = parameters.load(settings=[f"profile={args.profile}"] if args.profile else [])
     folder = Path("artifacts") / params["profile"]
     protocol = protocol_from(parameters.slice_of("evaluate", params)["evaluate"])
     protocol = replace(protocol, rerank=None)  # the lines show features alone
