@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crgan.common.errors import UserError
-from crgan.common.io import atomic_path, sha256_bytes, unwritable
+from crgan.common.io import atomic_path, unwritable
 from crgan.common.paths import expanded, is_address
 from crgan.common.settings import Count
 from crgan.data.acquire import acquire
@@ -131,7 +131,7 @@ def prepare(
     checks = Checks(on_odd=spec.on_odd, max_pixels=spec.max_pixels)
     with atomic_path(out_dir / IMAGES) as images:
         digests = write_store(images, listing, *size, checks, workers)
-        check_copies(dataset, listing.entries, _pixel_digests(images))
+        check_copies(dataset, listing.entries, np.load(images, mmap_mode="r"))
         manifest = Manifest(
             paths=tuple(entry.path for entry in listing.entries),
             pid=np.array([entry.pid for entry in listing.entries], dtype=np.int64),
@@ -142,11 +142,6 @@ def prepare(
         )
         write_manifest(out_dir / MANIFEST, manifest)
     return manifest
-
-
-def _pixel_digests(images: Path) -> list[str]:
-    """Hashes of the images as stored: the same image in another file or format has the same."""
-    return [sha256_bytes(image.tobytes()) for image in np.load(images, mmap_mode="r")]
 
 
 def _attribute_columns(listing: Listing) -> dict[str, np.ndarray]:
