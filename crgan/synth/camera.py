@@ -44,14 +44,14 @@ STYLES: dict[str, Style] = {
         detail=(0.65, 0.9), quality=(50, 72), size=(0.9, 1.5),
     ),
     "cuhk03": Style(
-        gain=(0.86, 1.0, 0.84), offset=(26, 32, 24), gamma=(0.85, 1.0), saturation=(0.55, 0.75),
-        brightness=(0.8, 0.96), sunny=0.1, mast=(2.6, 4.2), blur=(0.4, 0.75), noise=(4, 7),
-        detail=(0.5, 0.75), quality=(50, 75), size=(1.0, 1.4),
+        gain=(0.89, 1.0, 0.87), offset=(16, 20, 14), gamma=(0.85, 1.0), saturation=(0.65, 0.85),
+        brightness=(0.85, 1.0), sunny=0.15, mast=(2.6, 4.2), blur=(0.35, 0.7), noise=(4, 7),
+        detail=(0.55, 0.8), quality=(50, 75), size=(1.0, 1.4),
     ),
     "campus": Style(
         gain=(1.1, 0.88, 1.06), offset=(28, 10, 26), gamma=(1.05, 1.2), saturation=(0.5, 0.7),
-        brightness=(0.78, 0.96), sunny=0.2, mast=(3.2, 5.2), blur=(0.55, 0.95), noise=(5, 9),
-        detail=(0.48, 0.68), quality=(55, 75), size=(0.9, 1.3),
+        brightness=(0.78, 0.96), sunny=0.2, mast=(3.2, 5.2), blur=(0.38, 0.78), noise=(5, 9),
+        detail=(0.58, 0.82), quality=(55, 75), size=(0.9, 1.3),
     ),
 }  # fmt: skip
 
