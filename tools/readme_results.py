@@ -1,0 +1,69 @@
+"""Write README's table of results from a folder's table6.csv and claims.csv.
+
+    python tools/readme_results.py [README.md [results]]
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+
+BEGIN, END = "<!-- results: from results/table6.csv -->\n", "<!-- results: end -->"
+GROUPS = (
+    ("reference", "Direct Transfer"),
+    ("shallow", "LOMO", "BoW", "UMDL"),
+    ("image", "PTGAN"),
+    ("image", "SPGAN+LMP"),
+    ("image", "M2M-GAN+LMP"),
+    ("image", "CR-GAN+LMP"),
+    ("feature", "PUL", "TJ-AIDL", "MMFA"),
+    ("feature", "BUC", "TAUDL"),
+    ("hybrid", "HHL", "SPGAN+TAUDL"),
+    ("hybrid", "CR-GAN+TAUDL"),
+    ("beyond the paper", "CR-GAN+Cluster-Contrast"),
+)
+TARGETS = ("dukemtmc", "market1501")
+
+
+def table(folder: Path) -> str:
+    """Markdown: R1 of Table 6's rows in both directions, then the claims counted."""
+    with open(folder / "table6.csv", newline="") as file:
+        rows = {(row["method"], row["target"]): row for row in csv.DictReader(file)}
+    with open(folder / "claims.csv", newline="") as file:
+        verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
+    del verdicts["not measurable"]
+
+    def cell(methods: tuple[str, ...], target: str, column: str) -> str:
+        found = (rows[method, target][column] for method in methods)
+        return ", ".join(f"{float(value):.1f}" if value else "-" for value in found)
+
+    lines = [
+        "| type | method | Market → Duke, demo | paper | Duke → Market, demo | paper |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for kind, *methods in GROUPS:
+        shown = ", ".join(
+            f"**{method}**" if method in ("CR-GAN+LMP", "CR-GAN+TAUDL") else method
+            for method in methods
+        )
+        cells = [cell(tuple(methods), t, c) for t in TARGETS for c in ("R1", "R1_paper")]
+        lines.append(f"| {' | '.join((kind, shown, *cells))} |")
+    lines += [
+        "",
+        f"Of the {sum(verdicts.values())} comparisons that the paper claims, {verdicts['holds']} hold "
+        f"on the demo, {verdicts['fails']} fail and {verdicts['undecided']} are undecided.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(readme: str = "README.md", folder: str = "results") -> None:
+    """Replace what stands between the marks."""
+    text = Path(readme).read_text()
+    start = text.index(BEGIN) + len(BEGIN)
+    Path(readme).write_text(text[:start] + table(Path(folder)) + text[text.index(END) :])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
