@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,15 @@ def test_errors_are_shown_whole() -> None:
     assert out.getvalue() == error
 
 
-def test_it_ends_with_pips_status(tmp_path: Path) -> None:
+def test_it_ends_with_pips_status_and_the_environment_needs_no_home(tmp_path: Path) -> None:
     command = [sys.executable, "tools/install.py", str(tmp_path / "venv"), "--no-index"]
     failed = subprocess.run([*command, "no-such-package"], cwd=ROOT, capture_output=True, text=True)
     assert failed.returncode == 1
     assert "No matching distribution found for no-such-package" in failed.stderr
+    # activated where the home folder cannot be written, Snakemake's cache goes to the project
+    activated = subprocess.run(
+        ["bash", "-c", f". {tmp_path}/venv/bin/activate && echo $XDG_CACHE_HOME"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "none")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert activated.stdout.strip() == str(tmp_path / ".scratch" / "cache")

@@ -23,6 +23,10 @@ _CHATTER = re.compile(
     r"|Uninstalling|Successfully (built|uninstalled|installed))"
 )
 _PACKAGE = re.compile(r"(Collecting|Processing) \S+")
+# Snakemake keeps a cache in the home folder, which may be one that cannot be written.
+_ACTIVATION = """
+test -w "$HOME" || export XDG_CACHE_HOME="${XDG_CACHE_HOME:-${VIRTUAL_ENV%/*}/.scratch/cache}"
+"""
 _DOWNLOAD = re.compile(r"Downloading (?:\S*/)?([^/\s]+?)-\d\S* \(([^)]+)\)")
 
 
@@ -33,6 +37,8 @@ def main(folder: str, *arguments: str) -> int:
         return 1
     python = str(Path(folder, "bin", "python"))
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    with Path(folder, "bin", "activate").open("a") as file:  # as venv has just written it anew
+        file.write(_ACTIVATION)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     with subprocess.Popen(
         [*pip, "--no-compile", "--progress-bar", "off", *arguments],

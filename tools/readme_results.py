@@ -1,6 +1,6 @@
 """Write README's table of results from a folder's table6.csv and claims.csv.
 
-    python tools/readme_results.py [README.md [results]]
+python tools/readme_results.py [README.md [results]]
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def table(folder: Path) -> str:
         lines.append(f"| {' | '.join((kind, shown, *cells))} |")
     lines += [
         "",
-        f"Of the {sum(verdicts.values())} comparisons that the paper claims, {verdicts['holds']} hold "
-        f"on the demo, {verdicts['fails']} fail and {verdicts['undecided']} are undecided.",
+        f"Of the {sum(verdicts.values())} comparisons that the paper claims, {verdicts['holds']} "
+        f"hold on the demo, {verdicts['fails']} fail and {verdicts['undecided']} are undecided.",
     ]
     return "\n".join(lines) + "\n"
 
