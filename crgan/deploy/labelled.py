@@ -16,10 +16,8 @@ from crgan.metrics.ranking import Ranking, evaluate
 if TYPE_CHECKING:
     from crgan.deploy.model import ReidModel
 
-Readable = tuple[str, Listing]
 
-
-def readings(folder: Path, name: str) -> Iterable[Readable]:
+def readings(folder: Path, name: str) -> Iterable[tuple[str, Listing]]:
     """The layouts whose loaders understand a folder, and what each finds in it."""
     for layout_name in names():
         layout = layout_of(layout_name)
@@ -32,9 +30,10 @@ def readings(folder: Path, name: str) -> Iterable[Readable]:
 def score(models: Sequence[ReidModel], folder: str | Path) -> list[Ranking]:
     """Rank labelled images by each model: the single-query protocol, as the paper's tables do.
 
-    Queries and gallery are those of the folder's layout. Where it has none, as a folder a person
-    has not, each labelled image is a query and all are the gallery; images of the query's person
-    in the query's own camera, itself among them, never count.
+    Queries and gallery are those of the folder's layout. Where it has none (a folder for each
+    person), each labelled image is a query and all are the gallery. Images of the query's person
+    in the query's own camera, itself among them, never count. Average precision and distance are
+    those of `evaluate` in params.yaml.
 
     Args:
         models: to be compared on the same images.

@@ -70,7 +70,7 @@ class Auditor:
         """Reason, or None. An output without a record is stale: nothing says what made it."""
         output = str(output)
         if output not in self._outputs:
-            self._outputs[output] = self._judge(output)
+            self._outputs[output] = self._audit(output)
         return self._outputs[output]
 
     def why_record_stale(self, record: dict[str, Any]) -> str | None:
@@ -97,7 +97,7 @@ class Auditor:
     def _at(self, name: str | Path) -> Path:
         return self.root / self.moved.get(str(name), name)
 
-    def _judge(self, output: str) -> str | None:
+    def _audit(self, output: str) -> str | None:
         if not self._at(output).is_file():
             return "missing"
         try:

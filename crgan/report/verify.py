@@ -31,7 +31,7 @@ from crgan.report.trace import CellOfTable, Node, lineage, walk
 from crgan.report.trace_text import flatten
 
 SCRATCH = Path(".scratch/verify")
-NOT_JUDGED = "CRGAN_NOT_JUDGED"  # the workflow takes links to checked inputs as they are
+NOT_AUDITED = "CRGAN_NOT_AUDITED"  # the workflow takes links to checked inputs as they are
 _TWINS = {"finetune": ("finetune_set",)}  # rules that run a stage under another name
 _LINKED = ("Snakefile", "crgan", "docker", "reported", "stages", "weights.yaml", "workflow")
 
@@ -176,7 +176,7 @@ def _make(node: Node, folder: Path, deep: bool) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "all", *alone, "--", node.output],
         cwd=folder,
-        env={**inherited, NOT_JUDGED: "1"},
+        env={**inherited, NOT_AUDITED: "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -92,9 +92,8 @@ def before_run(params: dict[str, Any], config: Mapping[str, Any], *, real: bool)
         return Finding() if "--touch" in sys.argv else adopt(params, look_only=True)
     try:
         _lock()
-        if os.environ.get(
-            "CRGAN_NOT_JUDGED"
-        ):  # crgan.report.verify, whose inputs are checked links
+        # crgan.report.verify, whose inputs are checked links
+        if os.environ.get("CRGAN_NOT_AUDITED"):
             return Finding()
         for folder in FOLDERS:
             Path(folder.format(params["profile"])).mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ from crgan.pipeline.hashes import Hashes
 from crgan.pipeline.records import MADE, SUFFIX, Auditor, all_records, ancestors, record_path
 from crgan.pipeline.stage import commit
 from crgan.report.page.project import CELL
-from crgan.report.verify import NOT_JUDGED, furnish, is_inside
+from crgan.report.verify import NOT_AUDITED, furnish, is_inside
 from crgan.tables.cells import scored_cells
 from crgan.tables.printed import TABLES, ranked_tables
 from crgan.workflow.plan import MEASURED_ONLY
@@ -244,7 +244,7 @@ def _make(folder: Path, params: Mapping[str, Any], cores: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env={**inherited, NOT_JUDGED: "1", MEASURED_ONLY: "1"},
+        env={**inherited, NOT_AUDITED: "1", MEASURED_ONLY: "1"},
     )
     if done.returncode:
         raise UserError(f"{folder}: a job failed, as said above; its log is below {folder}/logs")
