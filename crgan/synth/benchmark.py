@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,13 +16,18 @@ from crgan.synth.masks import MASKS_NAME, write_masks
 from crgan.synth.network import Network, network_at
 
 MARKER = "complete.json"
-RENDERER = 4  # raise when the same configuration gives other images
 WRITERS: dict[str, Callable[[Network], None]] = {
     "market1501": write_market1501,
     "dukemtmc": write_dukemtmc,
     "cuhk03": write_cuhk03,
     "campus": write_market1501,
 }
+
+
+def _renderer() -> str:
+    """SHA-256 of this room's sources: what other code has drawn is drawn anew."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _is_current(root: Path, stamp: dict[str, object]) -> bool:
@@ -42,8 +48,8 @@ def _is_current(root: Path, stamp: dict[str, object]) -> bool:
 def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
     """Write a demo network under `root` in its data set's real layout.
 
-    Nothing happens when `root` already holds the same data set with the same configuration. The
-    folder is built beside `root` and renamed, so it is whole or absent.
+    Nothing happens when `root` already holds the same data set, drawn by the same code with the same
+    configuration. The folder is built beside `root` and renamed, so it is whole or absent.
 
     Args:
         dataset: "market1501", "dukemtmc" or "cuhk03".
@@ -56,7 +62,7 @@ def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
     if dataset not in WRITERS:
         raise UserError(f"no demo data set {dataset!r}; choose from {', '.join(DATASETS)}")
     root = Path(root)
-    stamp = {"dataset": dataset, "renderer": RENDERER, "config": asdict(config)}
+    stamp = {"dataset": dataset, "renderer": _renderer(), "config": asdict(config)}
     if _is_current(root, stamp):
         return
     building = root.parent / f".{root.name}.building"

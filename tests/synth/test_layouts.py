@@ -181,6 +181,18 @@ def test_second_call_does_nothing_and_another_configuration_replaces(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_another_renderer_draws_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "set"
+    generate("market1501", root, TINY)
+    image = next(root.rglob("*.jpg"))
+    image.write_bytes(b"drawn by older code")
+    generate("market1501", root, TINY)
+    assert image.read_bytes() == b"drawn by older code"
+    monkeypatch.setattr(benchmark, "_renderer", lambda: "newer code")
+    generate("market1501", root, TINY)
+    assert image.read_bytes()[:2] == b"\xff\xd8"
+
+
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     with pytest.raises(UserError, match="not a demo data set"):
