@@ -48,7 +48,7 @@ def _is_current(root: Path, stamp: dict[str, object]) -> bool:
 def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
     """Write a demo network under `root` in its data set's real layout.
 
-    Nothing happens when `root` already holds the same data set, drawn by the same code with the same
+    Nothing happens when `root` already holds the same data set of the same code and
     configuration. The folder is built beside `root` and renamed, so it is whole or absent.
 
     Args:
