@@ -22,7 +22,7 @@ GROUPS = (
     ("feature", "BUC", "TAUDL"),
     ("hybrid", "HHL", "SPGAN+TAUDL"),
     ("hybrid", "CR-GAN+TAUDL"),
-    ("beyond the paper", "CR-GAN+Cluster-Contrast"),
+    ("beyond the paper", "AdaBN", "CR-GAN+AdaBN", "CR-GAN+Cluster-Contrast"),
 )
 TARGETS = ("dukemtmc", "market1501")
 
