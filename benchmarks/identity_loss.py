@@ -1,13 +1,16 @@
-"""Why does leaving out the identity loss help on the demo? CR-GAN under three judges of identity.
+"""What does the identity loss hold back? CR-GAN under other judges of identity.
 
     python -m benchmarks.identity_loss --source market1501 --target dukemtmc
     python -m benchmarks.identity_loss --judges recorded --iterations 4  # another length of the GAN
+    python -m benchmarks.identity_loss --profile study --judges swapped --target campus
 
 L_id (eq. 7) asks a frozen D_id who the rendered person is. The judges:
 
     recorded   D_id as the pipeline pre-trained it, on the source's images as they are
     shaken     the same network and recipe, on the source's images and copies of them whose
                colours were changed at random: a D_id that knows people in other light
+    swapped    the same on the source's images and copies whose people stand before the backgrounds
+               of other source images: a D_id that cannot know people by where they were filmed
     none       lambda_id = 0
 
 Everything else is equal: the CNN that is fine-tuned starts from the recorded D_id, with the seed
@@ -45,8 +48,8 @@ from crgan.reid.finetune import FineTuning, finetune
 from crgan.reid.model_file import build_camera, build_reid
 from crgan.reid.pretrain import id_recipe, pretrain_id, start_from
 
-JUDGES = ("recorded", "shaken", "none")
-COPIES = 3  # shaken copies of each image, beside the image itself
+JUDGES = ("recorded", "shaken", "swapped", "none")
+COPIES = 3  # changed copies of each image, beside the image itself
 _PAIRS = 512  # that colours and judges are measured on
 _BATCH = 64
 
@@ -63,7 +66,30 @@ def shaken(split: Split, copies: int, rng: np.random.Generator) -> Split:
         gamma = rng.uniform(0.7, 1.4, (n, 1, 1, 3)).astype(np.float32)
         changed = gain * (images[0] / np.float32(255)) ** gamma
         images.append((changed.clip(0, 1) * 255).round().astype(np.uint8))
-    times = copies + 1
+    return _beside(split, images)
+
+
+def swapped(split: Split, masks: Any, copies: int, rng: np.random.Generator) -> Split:
+    """A split and `copies` of each image with its person before another image's background.
+
+    Where the other image's person stood, and this one does not, is its background's mean colour.
+
+    Args:
+        masks: of the split's images by their number in it: bool (B, H, W), true on the person.
+    """
+    images = [np.asarray(split.images)]
+    person = np.asarray(masks[np.arange(len(split))], bool)[..., None]
+    area = np.maximum((~person).sum((1, 2)), 1)
+    mean = (images[0] * ~person).sum((1, 2)) / area  # (n, 3)
+    grounds = np.where(person, mean[:, None, None].astype(np.uint8), images[0])
+    for _ in range(copies):
+        images.append(np.where(person, images[0], grounds[rng.permutation(len(split))]))
+    return _beside(split, images)
+
+
+def _beside(split: Split, images: list[NDArray[np.uint8]]) -> Split:
+    """The split with images one set after another, each with the split's labels."""
+    times = len(images)
     return replace(
         split,
         images=np.concatenate(images),
@@ -119,12 +145,16 @@ def opened(args: argparse.Namespace) -> Setting:
 
 def judge_of(name: str, setting: Setting) -> dict[str, Any]:
     """The re-id file of the judge."""
-    if name != "shaken":
+    if name not in ("shaken", "swapped"):
         return setting.d_id
     rng = np.random.default_rng(setting.seed)
-    section = setting.pretrain
+    section, source = setting.pretrain, setting.task.source
+    masks = setting.task.source_masks
+    changed = (
+        shaken(source, COPIES, rng) if name == "shaken" else swapped(source, masks, COPIES, rng)
+    )
     file, _ = pretrain_id(
-        shaken(setting.task.source, COPIES, rng),
+        changed,
         start_from(section["cnn"], load_torch(setting.weights), str(setting.weights)),
         id_recipe(section["cnn"], section["pretrain_id"]),
         seed=setting.seed,

@@ -62,7 +62,11 @@ def generate(dataset: str, root: str | Path, config: DemoConfig) -> None:
     if dataset not in WRITERS:
         raise UserError(f"no demo data set {dataset!r}; choose from {', '.join(DATASETS)}")
     root = Path(root)
-    stamp = {"dataset": dataset, "renderer": _renderer(), "config": asdict(config)}
+    stamp: dict[str, object] = {
+        "dataset": dataset,
+        "renderer": _renderer(),
+        "config": asdict(config),
+    }
     if _is_current(root, stamp):
         return
     building = root.parent / f".{root.name}.building"

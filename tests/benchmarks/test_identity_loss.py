@@ -27,6 +27,21 @@ def test_shaken_copies_follow_the_images() -> None:
     np.testing.assert_array_equal(more.images, again.images)
 
 
+def test_swapped_copies_keep_the_person_and_change_the_ground() -> None:
+    source = split(60, 6, PIDS, (1, 4))
+    source.images[:] = np.arange(6, dtype=np.uint8)[:, None, None, None] * 10  # a grey each
+    masks = np.zeros((6, HEIGHT, WIDTH), bool)
+    masks[:, : HEIGHT // 2] = True
+    more = identity_loss.swapped(source, masks, 2, np.random.default_rng(0))
+    assert more.images.shape == (18, HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(more.images[:6], source.images)
+    people, grounds = more.images[6:, : HEIGHT // 2], more.images[6:, HEIGHT // 2 :]
+    np.testing.assert_array_equal(people, np.tile(source.images[:, : HEIGHT // 2], (2, 1, 1, 1)))
+    for copy in (grounds[:6], grounds[6:]):  # each ground once, on another image
+        assert sorted(copy[:, 0, 0, 0].tolist()) == [0, 10, 20, 30, 40, 50]
+        assert copy[:, 0, 0, 0].tolist() != [0, 10, 20, 30, 40, 50]
+
+
 class ByBrightness(nn.Module):
     """Says class 0 of an image that is dark on average, class 1 of others."""
 
