@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,11 +101,13 @@ def record(
 
     Args:
         profile: that of params.yaml by default.
-        seeds: only these; all that were measured by default.
-        force: replace a recorded run that has more results.
+        seeds: only these; all that were measured by default. What is recorded of others, and still
+            stands, stays: a study may be measured seed by seed, on several machines.
+        force: replace a recorded run, whatever it has.
 
     Raises:
-        UserError: nothing stands, or the recorded run that is there has more.
+        UserError: nothing stands, the recorded run that is there has more, or its other seeds
+            descend from other files.
     """
     params = _params(profile, seeds)
     name = params["profile"]
@@ -120,17 +123,21 @@ def record(
         why = f"; {_named(stale)}" if stale else ""
         raise UserError(f"results/{name}: holds no result that stands{why}")
     place = HOME / name
-    before = sum(path.is_file() for path in (place / MADE[1]).rglob("*"))
-    if before > len(kept) and not force:
+    own = sorted({int(one["cell"]["seed"]) for one in kept.values()})
+    before = [path for path in (place / MADE[1]).rglob("*") if path.is_file()]
+    if seeds:
+        before = [path for path in before if _seed_of(path) in own]
+    if len(before) > len(kept) and not force:
         raise UserError(
-            f"{place}: has {before} results, and only {len(kept)} stand here"
+            f"{place}: has {len(before)} results, and only {len(kept)} stand here"
             f"{f' ({_named(stale)})' if stale else ''}; --force replaces it all the same"
         )
-    own = sorted({int(one["cell"]["seed"]) for one in kept.values()})
     HOME.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOME, prefix=f".{name}.") as beside:
         new, old = Path(beside, "new"), Path(beside, "old")
         _keep(list(kept), auditor, new)
+        if seeds and place.exists() and not force:
+            own = sorted({*own, *_keep_others(place, new, own, Path(beside, "laid_out"))})
         write_json(new / ABOUT, {"commit": commit() or "unknown", "seeds": own})
         if place.exists():
             place.rename(old)
@@ -162,9 +169,71 @@ def _keep(results: Sequence[str], auditor: Auditor, folder: Path) -> None:
             if (sha256 := sha256_file(file)) != made["sha256"]:
                 kept = {"sha256": sha256, "bytes": file.stat().st_size}
                 one["outputs"][name] = {**kept, "whole": made.get("whole", made)}
+    _write_records(folder, records)
+
+
+def _keep_others(place: Path, new: Path, own: Sequence[int], folder: Path) -> set[int]:
+    """Copy from a recorded run what it has of other seeds and still stands; which seeds these are.
+
+    Args:
+        new: the run that is being recorded, of the seeds `own`.
+        folder: where the old one is laid out meanwhile.
+    """
+    about = read_json(place / ABOUT)
+    seeds = sorted(set(about["seeds"]) - set(own))
+    if not seeds:
+        return set()
+    params = _params(place.name, seeds)
+    folder.mkdir()
+    furnish(folder, params)
+    _lay_out(place, folder)
+    stale = _stale(folder, params)
+    found = [path for top in MADE for path in (place / top).rglob("*") if path.is_file()]
+    others = [path for path in found if _seed_of(path) in seeds]
+    kept = [path for path in others if path.relative_to(place).as_posix() not in stale]
+    for path in kept:
+        to = new / path.relative_to(place)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, to)
+    records = {one["key"]: one for one in _records(new)}
+    made = {output: key for key, one in records.items() for output in one["outputs"]}
+    for one in _records(place):
+        if all(_seed_of(Path(output)) in own for output in one["outputs"]):
+            continue
+        for output in one["outputs"]:
+            if made.get(output, one["key"]) != one["key"]:
+                raise UserError(
+                    f"{place}: seeds {', '.join(map(str, seeds))} descend from another {output} "
+                    "than the results here; record them in a project of their own, or replace "
+                    "them: --force"
+                )
+        records.setdefault(one["key"], one)
+    _write_records(new, records)
+    return {seed for path in kept if (seed := _seed_of(path)) is not None}
+
+
+def _seed_of(path: Path) -> int | None:
+    """The seed in a file's name, as seed0.json; None of what has none."""
+    found = re.match(r"seed(\d+)\.", path.name)
+    return int(found[1]) if found else None
+
+
+def _write_records(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
     with atomic_path(folder / RECORDS) as temporary:
         ordered = sorted(records.values(), key=lambda one: (min(one["outputs"]), one["key"]))
         temporary.write_text("".join(f"{canonical_json(one)}\n" for one in ordered))
+
+
+def _records(place: Path) -> list[dict[str, Any]]:
+    """The records of a recorded run, each with outputs and a key."""
+    lines = (place / RECORDS).read_text(encoding="utf-8").splitlines()
+    try:
+        records = [json.loads(line) for line in lines]
+        if not all(isinstance(one["key"], str) and min(one["outputs"]) for one in records):
+            raise ValueError("a record without a key or outputs")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{place / RECORDS}: damaged ({error!r}); take it from Git") from None
+    return records
 
 
 def rebuild(profile: str | None = None, cores: str = "all") -> Recorded:
@@ -207,12 +276,8 @@ def _stale(folder: Path, params: dict[str, Any]) -> dict[str, str]:
 
 def _lay_out(place: Path, folder: Path) -> None:
     """Put recorded files and records where a project has them."""
-    for line in (place / RECORDS).read_text(encoding="utf-8").splitlines():
-        try:
-            one = json.loads(line)
-            paths = {record_path(output) for output in one["outputs"] if _is_made(output)}
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{place / RECORDS}: damaged ({error!r}); take it from Git") from None
+    for one in _records(place):
+        paths = {record_path(output) for output in one["outputs"] if _is_made(output)}
         for path in paths:
             write_json(folder / path, one)
     for top in MADE:

@@ -213,7 +213,10 @@ def test_a_file_that_was_changed_is_not_shown(project: Path, without_jobs: list[
 def test_records_are_laid_out_below_what_is_made(project: Path, without_jobs: list[Path]) -> None:
     record()
     path = Path("recorded/smoke/records.jsonl")
-    forged = {"outputs": {"../out.pt": {}, "crgan/out.pt": {}, f"{project}/out.pt": {}}}
+    forged = {
+        "key": "forged",
+        "outputs": {"../out.pt": {}, "crgan/out.pt": {}, f"{project}/out.pt": {}},
+    }
     path.write_text(path.read_text() + json.dumps(forged) + "\n")
     rebuild()
     assert not list(project.rglob("out.prov.json"))
@@ -250,11 +253,60 @@ def test_a_part_makes_its_cells_of_a_table(project: Path, monkeypatch: pytest.Mo
 
 def test_a_larger_recorded_run_is_replaced_by_force_alone(project: Path) -> None:
     record()
-    with pytest.raises(UserError, match="has 8 results, and only 4 stand here; --force"):
+    Path(SCORE0).unlink()
+    with pytest.raises(UserError, match="has 8 results, and only 7 stand here; --force"):
+        record()
+    with pytest.raises(UserError, match="has 4 results, and only 3 stand here; --force"):
         record(seeds=[0])
     assert len(kept()) == 2 + 8 + 2
     assert record(seeds=[0], force=True).seeds == (0,)
-    assert len(kept()) == 2 + 4 + 1
+    assert len(kept()) == 2 + 3 + 1
+
+
+def test_seeds_are_added_one_by_one(project: Path, without_jobs: list[Path]) -> None:
+    """As on two machines, neither of which has what the other has made."""
+    record()
+    whole = {name: Path("recorded/smoke", name).read_bytes() for name in kept()}
+    shutil.rmtree("recorded")
+    shutil.copytree(project, project.parent / "other", symlinks=True)
+    _forget(seed=1)
+    assert record(seeds=[0]).seeds == (0,)
+    shutil.copytree("recorded", project.parent / "other/recorded")
+    os.chdir(project.parent / "other")
+    _forget(seed=0)
+    assert record(seeds=[1]).seeds == (0, 1)
+    assert {name: Path("recorded/smoke", name).read_bytes() for name in kept()} == whole
+    assert rebuild().measured == {"cells": (4, 4), "queries": (4, 4)}
+
+
+def test_of_other_seeds_only_what_stands_stays(project: Path, without_jobs: list[Path]) -> None:
+    record()
+    path = Path("recorded/smoke", SCORE)
+    path.write_text(path.read_text().replace("rank1", "rank2", 1))
+    assert record(seeds=[0]).measured == {"cells": (3, 4), "queries": (4, 4)}
+    assert SCORE not in kept()
+    rebuild()
+
+
+def test_other_seeds_of_other_data_are_refused(project: Path) -> None:
+    record()
+    lines = [json.loads(line) for line in _lines()]
+    for one in lines:
+        if one["stage"] == "prepare_data":
+            one["key"] = "another"
+    Path("recorded/smoke/records.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(UserError, match=r"seeds 1 descend from another artifacts/smoke/data/"):
+        record(seeds=[0])
+
+
+def _forget(seed: int) -> None:
+    for top in ("artifacts", "results"):
+        for path in Path(top).rglob(f"seed{seed}.*"):
+            path.unlink()
+
+
+def _lines() -> list[str]:
+    return Path("recorded/smoke/records.jsonl").read_text().splitlines()
 
 
 def test_nothing_measured_and_nothing_recorded_are_said(project: Path) -> None:
