@@ -115,7 +115,7 @@ def _add_recorded(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     for command in (record, rebuild):
         command.add_argument("--profile", help="that of params.yaml by default")
     record.add_argument("--seeds", type=int, nargs="+", default=(),
-                        help="only these, beside what is recorded of others; all by default")  # fmt: skip
+                        help="only these; recorded others stay; all by default")  # fmt: skip
     record.add_argument("--force", action="store_true", help="replace what is recorded")
     record.set_defaults(run=_record)
     rebuild.add_argument("--cores", default="all", help="for Snakemake")
