@@ -199,7 +199,7 @@ def test_mcnemar_by_hand() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ("crgun", "buc", "'crgun': no method; use one of bow, buc"),
+        ("crgun", "buc", "'crgun': no method; use one of adabn, bow, buc"),
         ("crgan", "buc", "crgan/market1501-dukemtmc: no per-query results"),
         ("bow+LMP", "buc", "no method"),
     ],
