@@ -1,6 +1,6 @@
-"""Write README's table of results from a folder's table6.csv and claims.csv.
+"""Write README's table of results from a rebuilt recorded run's table6.csv and claims.csv.
 
-python tools/readme_results.py [README.md [results]]
+make study-tables && python tools/readme_results.py [README.md [.scratch/recorded/study/results]]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-BEGIN, END = "<!-- results: from results/table6.csv -->\n", "<!-- results: end -->"
+BEGIN, END = "<!-- results: written by tools/readme_results.py -->\n", "<!-- results: end -->"
 GROUPS = (
     ("reference", "Direct Transfer"),
     ("shallow", "LOMO", "BoW", "UMDL"),
@@ -31,16 +31,19 @@ def table(folder: Path) -> str:
     """Markdown: R1 of Table 6's rows in both directions, then the claims counted."""
     with open(folder / "table6.csv", newline="") as file:
         rows = {(row["method"], row["target"]): row for row in csv.DictReader(file)}
+    profile = next(iter(rows.values()))["profile"]
     with open(folder / "claims.csv", newline="") as file:
         verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
     del verdicts["not measurable"]
+    all_of_them = sum(verdicts.values())
+    measured = all_of_them - verdicts["not measured"]
 
     def cell(methods: tuple[str, ...], target: str, column: str) -> str:
         found = (rows[method, target][column] for method in methods)
         return ", ".join(f"{float(value):.1f}" if value else "-" for value in found)
 
     lines = [
-        "| type | method | Market → Duke, demo | paper | Duke → Market, demo | paper |",
+        f"| type | method | Market → Duke, {profile} | paper | Duke → Market, {profile} | paper |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for kind, *methods in GROUPS:
@@ -52,13 +55,14 @@ def table(folder: Path) -> str:
         lines.append(f"| {' | '.join((kind, shown, *cells))} |")
     lines += [
         "",
-        f"Of the {sum(verdicts.values())} comparisons that the paper claims, {verdicts['holds']} "
-        f"hold on the demo, {verdicts['fails']} fail and {verdicts['undecided']} are undecided.",
+        f"Of the {all_of_them} comparisons that the paper claims, {measured} are measured on "
+        f"`{profile}`: {verdicts['holds']} hold, {verdicts['fails']} fail and "
+        f"{verdicts['undecided']} are undecided.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def main(readme: str = "README.md", folder: str = "results") -> None:
+def main(readme: str = "README.md", folder: str = ".scratch/recorded/study/results") -> None:
     """Replace what stands between the marks."""
     text = Path(readme).read_text()
     start = text.index(BEGIN) + len(BEGIN)

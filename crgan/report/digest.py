@@ -15,6 +15,7 @@ from crgan.common.errors import UserError
 from crgan.tables.orders import orders, report_orders
 
 TABLES = tuple(f"table{number}.md" for number in range(1, 8))
+RENDERINGS = "renderings.md"
 BY_CLAIM = "## By claim"
 _HEADING = re.compile(r"^#+ ", re.MULTILINE)
 
@@ -27,7 +28,9 @@ def digest(folder: Path) -> str:
     """
     made = f"crgan digest {folder}"
     parts = [f"# Measured tables\n\nJoined by `{made}` from what the stages wrote.\n"]
-    parts += [_lowered(_read(folder / name)) for name in (*TABLES, "renderings.md")]
+    parts += [_lowered(_read(folder / name)) for name in TABLES]
+    if (folder / RENDERINGS).is_file():  # a recorded run may have no measured images
+        parts.append(_lowered(_read(folder / RENDERINGS)))
     parts += [
         "## The paper's claims\n\n#" + _section(_read(folder / "claims.md"), BY_CLAIM),
         "## Orders of methods beside the printed ones\n\n" + report_orders(orders(folder)),

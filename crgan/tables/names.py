@@ -6,11 +6,13 @@ from crgan.data.layout import label_of
 
 _PROFILES = {
     "demo": "measured on the generated demo benchmark; not comparable with the paper's numbers",
+    "study": "measured on the generated benchmark; not comparable with the paper's numbers",
     "smoke": "a test run of a few iterations; no number here means anything",
     "paper": "the paper's scale; the notes say where the setting differs from the paper's",
 }
 _IMAGES = {
     "demo": "generated demo benchmark, not the data sets themselves",
+    "study": "generated benchmark, not the data sets themselves",
     "smoke": "test run of a few iterations on generated images",
 }
 
